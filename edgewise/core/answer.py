@@ -1,0 +1,62 @@
+"""What comes back for one sample, and the row that it leaves in the ledger."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from edgewise.core.measurement import Provenance
+from edgewise.core.placement import Mode
+
+Outcome = Literal["answered", "dropped", "failed"]
+
+
+class Box(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A detection: corners in 0..1 of the picture's width and height, its score in 0..1 and label."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+    label: str
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """What a detector says of one picture: boxes, and which cells of a grid of `rows` × `columns` are occupied.
+
+    `cells` holds one bit a cell, row by row, packed big-endian as by numpy.packbits.
+    """
+
+    boxes: tuple[Box, ...] = ()
+    rows: int = 0
+    columns: int = 0
+    cells: bytes = b""
+
+
+class FrameRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """One row a frame, written when its fate is known: answered (in `mode`), dropped or failed (for `reason`).
+
+    Times in s; `latency` runs from capture to answer and `late` says that it was over the deadline. `parts` holds the
+    measured seconds of each step (head, encode, link, wait, tail …). `energy` (J) is that of the device.
+    """
+
+    node: str
+    frame: int
+    captured: float
+    outcome: Outcome
+    mode: Mode
+    point: str
+    why: str
+    reason: str = ""
+    latency: float = 0.0
+    deadline: float = 0.0
+    late: bool = False
+    bytes_up: int = 0
+    bytes_down: int = 0
+    energy: float = 0.0
+    provenance: Provenance = "modelled"
+    link_rate: float = 0.0
+    answer: Answer = Answer()
+    parts: dict[str, float] = {}

@@ -1,0 +1,1 @@
+"""Samples, preprocessing, answers and metrics, alike in training and on devices; no torch."""

@@ -1,0 +1,76 @@
+"""From a detector's output maps to an Answer: threshold, greedy suppression of overlapping boxes, packed cells.
+
+The maps have suppressed non-peaks inside the graph already (a score that is no local maximum is 0), so few candidates are
+left and plain numpy is quick. One class word serves all boxes: the maps carry no class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise.core.answer import Answer, Box
+from edgewise.core.artifact import Decoding
+from edgewise.core.errors import TensorError
+from edgewise.data.boxes import overlaps
+
+CANDIDATES = 200  # A frame of 920 cells holds far fewer vehicles; a hostile map must not cost a quadratic search.
+
+
+def answers(outputs: Mapping[str, NDArray[np.float32]], decoding: Decoding, labels: Sequence[str]) -> list[Answer]:
+    """One Answer for each row of the batch.
+
+    `score` (batch, 1, height, width), `box` (batch, 4, height, width; x0, y0, x1, y1 in 0..1), `occupied`
+    (batch, 1, rows, columns) in 0..1.
+    """
+    score, box, occupied = outputs["score"], outputs["box"], outputs["occupied"]
+    batch = score.shape[0]
+    wanted = {
+        "score": (batch, 1, *score.shape[2:]),
+        "box": (batch, 4, *score.shape[2:]),
+        "occupied": (batch, 1, decoding.rows, decoding.columns),
+    }
+    for name, shape in wanted.items():
+        if outputs[name].shape != shape:
+            raise TensorError(f"output {name!r} of the detector has the wrong shape", got=outputs[name].shape, allowed=shape)
+        if not np.isfinite(outputs[name]).all():
+            raise TensorError(f"output {name!r} of the detector holds NaN or infinity", allowed="finite numbers")
+    packed = np.packbits(occupied.reshape(batch, -1) >= decoding.cell_threshold, axis=1)
+    return [
+        Answer(
+            boxes=_boxes(score[row, 0], box[row], decoding, labels[0]),
+            rows=decoding.rows,
+            columns=decoding.columns,
+            cells=packed[row].tobytes(),
+        )
+        for row in range(batch)
+    ]
+
+
+def cells(answer: Answer) -> NDArray[np.bool_]:
+    """The occupied cells of an answer as (rows, columns), the inverse of the packing above."""
+    count = answer.rows * answer.columns
+    bits = np.unpackbits(np.frombuffer(answer.cells, np.uint8), count=count)
+    return bits.astype(bool).reshape(answer.rows, answer.columns)
+
+
+def _boxes(score: NDArray[np.float32], box: NDArray[np.float32], decoding: Decoding, label: str) -> tuple[Box, ...]:
+    rows, columns = np.nonzero(score >= decoding.threshold)
+    scores = score[rows, columns]
+    order = np.argsort(-scores, kind="stable")[:CANDIDATES]
+    corners = np.clip(box[:, rows[order], columns[order]].T, 0.0, 1.0)  # (candidate, 4)
+    kept = suppress(corners, decoding.overlap)
+    rounded = np.column_stack([corners, scores[order]]).round(4).tolist()
+    return tuple(Box(x0, y0, x1, y1, value, label) for x0, y0, x1, y1, value in (rounded[i] for i in kept))
+
+
+def suppress(corners: NDArray[np.float32], overlap: float) -> list[int]:
+    """Greedy non-maximum suppression: indices of the boxes kept, strongest first; `corners` come strongest first."""
+    between = overlaps(corners, corners)
+    kept: list[int] = []
+    for i in range(len(corners)):
+        if corners[i, 2] > corners[i, 0] and corners[i, 3] > corners[i, 1] and not (between[i, kept] > overlap).any():
+            kept.append(i)
+    return kept

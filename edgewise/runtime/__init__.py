@@ -1,0 +1,1 @@
+"""Sessions of onnxruntime, bundles on disk, and the calibration of this machine."""

@@ -66,13 +66,8 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Decision(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a policy says of one sample: the operating point that answers it, why, and whether it is uploaded for learning.
-
-    `probe` names a second point that is tried beside a local answer, to learn whether the link is good again; where its
-    answer comes in time, it is the better one and counts.
-    """
+    """What a policy says of one sample: the operating point that answers it, why, and whether it is uploaded for learning."""
 
     route: str
     why: str
     learn: bool = False
-    probe: str = ""

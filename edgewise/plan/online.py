@@ -1,0 +1,214 @@
+"""The policy on the device: which operating point answers this frame, from what the link and the server really did.
+
+Idea (ours): every operating point p is worth its expected utility
+
+    U(p) = P(in time) · quality(p) + (1 − P(in time)) · insurance
+
+where P comes from a log-normal estimate of the link's rate and the time that is left, and the insurance is the local
+answer that the agent still gives when the link lets it down. A point that needs more of the link than one frame interval
+can only serve a share of the frames; the others fall back to the insurance. The choice is the argmin of 1 − U plus the price
+of bytes and joules, with hysteresis. It imports core alone, so that a device needs nothing else.
+
+What it does not know: the future of the link, and the picture (two frames with the same bytes are alike to it).
+
+    symbol  name            unit
+    μ, σ    log_rate, spread    ln(bit/s)
+    r       round_trip      s, without the payload
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+from edgewise.core.cost import Budget, Cost
+from edgewise.core.placement import Decision, OperatingPoint
+
+SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
+
+
+class LinkEstimate:
+    """Rate (bit/s) of the uplink as a log-normal, and the round trip, learned from frames that were really sent."""
+
+    def __init__(self, rate: float = 4e6, round_trip: float = 0.02) -> None:
+        self.log_rate = math.log(rate)
+        self.spread = 1.2
+        self.round_trip = round_trip
+        self._trips: list[float] = []
+        self._seen = -math.inf
+
+    @property
+    def rate(self) -> float:
+        return math.exp(self.log_rate)
+
+    def trip(self, seconds: float) -> None:
+        """A small message went there and back; the smallest of the last ones is the round trip."""
+        self._trips = [*self._trips[-15:], max(seconds, 0.0)]
+        self.round_trip = min(self._trips)
+
+    def observe(self, size: int, seconds: float, now: float) -> None:
+        """`size` bytes took `seconds` on the link alone."""
+        floor = seconds < SHORTEST
+        x = math.log(size * 8 / max(seconds, SHORTEST))
+        if floor and x < self.log_rate:
+            return  # a lower bound below what is believed teaches nothing
+        error = x - self.log_rate
+        self._seen = now
+        if abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
+            self.log_rate, self.spread = x, max(0.5, min(abs(error) / 2, 1.0))
+            return
+        self.log_rate += 0.45 * error
+        self.spread = max(0.12, math.sqrt(0.65 * self.spread**2 + 0.35 * error**2))
+
+    def bound(self, size: int, seconds: float, now: float) -> None:
+        """`size` bytes are not through after `seconds`: the rate is at most that."""
+        if size <= 0 or seconds <= SHORTEST:
+            return
+        most = math.log(size * 8 / seconds)
+        if most < self.log_rate:
+            self.log_rate, self.spread, self._seen = most, max(self.spread, 0.35), now
+
+    def chance(self, size: int, seconds: float, now: float) -> float:
+        """The probability that `size` bytes pass within `seconds`."""
+        if seconds <= 0:
+            return 0.0
+        if size <= 0:
+            return 1.0
+        age = min(max(now - self._seen, 0.0), 30.0) if self._seen > -math.inf else 0.0
+        spread = math.sqrt(self.spread**2 + 0.02 * age)
+        z = (self.log_rate - math.log(size * 8 / seconds)) / spread
+        return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+class Situation(Struct, frozen=True):
+    """What the agent knows when a frame wants an answer. Times in s, `backlog` in bytes not yet answered."""
+
+    now: float
+    left: float
+    connected: bool
+    backlog: int = 0
+    oldest: float = 0.0
+    condition: str = "all"
+
+
+class Prices(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a byte on the link and a joule on the device are worth, in units of quality."""
+
+    byte: float = 2e-8
+    joule: float = 2e-3
+
+
+class OnlinePolicy:
+    """`decide(situation)` picks an operating point; the `observe_…` methods teach it what really happened."""
+
+    def __init__(
+        self,
+        points: tuple[OperatingPoint, ...],
+        interval: float,
+        budget: Budget = Budget(),
+        prices: Prices = Prices(),
+        hysteresis: float = 0.01,
+        probe_every: float = 0.5,
+    ) -> None:
+        self.points = {p.name: p for p in points if p.mode != "drop"}
+        self.interval, self.prices = interval, prices
+        self.hysteresis, self.probe_every = hysteresis, probe_every
+        self.link = LinkEstimate()
+        self.server_wait = 0.0
+        self.barred = {p.name: s for p in self.points.values() if (s := self._barred(p, budget))}
+        self._device = {p.name: p.device_time for p in self.points.values()}
+        self._edge = {p.name: p.edge_time for p in self.points.values()}
+        self._sent = {p.name: p.bytes_up for p in self.points.values()}
+        self._last = ""
+        self._tried = -math.inf
+
+    def _barred(self, point: OperatingPoint, budget: Budget) -> str:
+        cost = point.cost or Cost(latency=point.device_time + point.edge_time, bytes_up=point.bytes_up)
+        return "; ".join(budget.violations(cost, point.worth(), rate=1 / self.interval))
+
+    def observe_device(self, point: str, seconds: float) -> None:
+        """The device was busy for `seconds` with its share of `point`."""
+        if point in self._device:
+            self._device[point] += 0.3 * (seconds - self._device[point])
+
+    def observe_payload(self, point: str, size: int) -> None:
+        """A frame at `point` came to `size` bytes on the wire."""
+        if point in self._sent:
+            self._sent[point] += 0.2 * (size - self._sent[point])
+
+    def observe_server(self, point: str, wait: float, busy: float) -> None:
+        """The server let the frame wait and then worked on it."""
+        self.server_wait += 0.3 * (wait - self.server_wait)
+        if point in self._edge:
+            self._edge[point] += 0.3 * (busy - self._edge[point])
+
+    def device_time(self, point: str) -> float:
+        return self._device[point]
+
+    def decide(self, situation: Situation) -> Decision:
+        """The best operating point now, or a drop where none can answer in time."""
+        s = situation
+        if s.oldest > 0 and s.backlog > 0:
+            self.link.bound(s.backlog, s.oldest - self.link.round_trip - self.server_wait, s.now)
+        local = self._insurance(s)
+        scored = sorted((self._score(p, s, local) for p in self.points.values() if p.name not in self.barred), key=lambda x: x[0])
+        if not scored or scored[0][0] >= 1.0:
+            return Decision("drop", self._why_drop(s))
+        best = scored[0]
+        kept = next((x for x in scored if x[2].name == self._last), best)
+        if kept[0] - best[0] <= self.hysteresis and kept[1] >= 0.5:
+            best = kept
+        _, chance, point = best
+        if point.mode == "local" and (probe := self._probe(s)):
+            self._tried = s.now
+            return Decision(probe.name, f"tries the link again with {probe.name}; the local answer stands by")
+        if point.mode != "local":
+            self._tried = s.now
+        self._last = point.name
+        return Decision(point.name, self._why(point, chance, s, scored))
+
+    def _insurance(self, s: Situation) -> float:
+        """Quality of the best local answer that still fits."""
+        fits = (p.worth(s.condition) for p in self.points.values() if p.mode == "local" and self._device[p.name] <= s.left)
+        return max(fits, default=0.0)
+
+    def _score(self, p: OperatingPoint, s: Situation, insurance: float) -> tuple[float, float, OperatingPoint]:
+        """(1 − expected utility + price, chance to be in time, the point)."""
+        price = self.prices.byte * self._sent[p.name]
+        if p.cost is not None and p.cost.energy.device is not None:
+            price += self.prices.joule * p.cost.energy.device
+        if p.mode == "local":
+            in_time = 1.0 if self._device[p.name] <= s.left else 0.0
+            return 1 - in_time * p.worth(s.condition) + price, in_time, p
+        if not s.connected:
+            return 1.0 + price, 0.0, p
+        spare = s.left - self._device[p.name] - self.link.round_trip - self.server_wait - self._edge[p.name]
+        size = self._sent[p.name]
+        chance = self.link.chance(round(size) + s.backlog, spare, s.now)
+        share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
+        utility = share * (chance * p.worth(s.condition) + (1 - chance) * insurance) + (1 - share) * insurance
+        return 1 - utility + price, chance, p
+
+    def _probe(self, s: Situation) -> OperatingPoint | None:
+        """The smallest remote point, when the link has not been tried for a while and nothing is under way."""
+        if not s.connected or s.backlog > 0 or s.now - self._tried < self.probe_every:
+            return None
+        remote = [p for p in self.points.values() if p.mode != "local" and p.name not in self.barred]
+        return min(remote, key=lambda p: self._sent[p.name], default=None)
+
+    def _why(self, p: OperatingPoint, chance: float, s: Situation, scored: list[tuple[float, float, OperatingPoint]]) -> str:
+        if p.mode == "local":
+            if not s.connected:
+                return "no server: answers alone"
+            best = max((x for x in scored if x[2].mode != "local"), key=lambda x: x[1], default=None)
+            other = f"; {best[2].name} would be in time with {best[1]:.0%}" if best else ""
+            return f"link at {self.link.rate / 1e6:.2g} Mbit/s{other}"
+        better = [x for x in scored if x[2].worth(s.condition) > p.worth(s.condition) and x[1] < chance]
+        other = f"; {better[0][2].name} only with {better[0][1]:.0%}" if better else ""
+        return f"link at {self.link.rate / 1e6:.2g} Mbit/s: in time with {chance:.0%}{other}"
+
+    def _why_drop(self, s: Situation) -> str:
+        if self.barred and len(self.barred) == len(self.points):
+            return f"the budget bars every way to answer: {next(iter(self.barred.values()))}"
+        return f"{max(s.left, 0) * 1e3:.0f} ms are left, too few for any way to answer"

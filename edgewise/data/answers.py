@@ -62,7 +62,7 @@ def _boxes(score: NDArray[np.float32], box: NDArray[np.float32], decoding: Decod
     order = np.argsort(-scores, kind="stable")[:CANDIDATES]
     corners = np.clip(box[:, rows[order], columns[order]].T, 0.0, 1.0)  # (candidate, 4)
     kept = suppress(corners, decoding.overlap)
-    rounded = np.column_stack([corners, scores[order]]).round(4).tolist()
+    rounded = np.column_stack([corners, scores[order]]).astype(float).round(4).tolist()
     return tuple(Box(x0, y0, x1, y1, value, label) for x0, y0, x1, y1, value in (rounded[i] for i in kept))
 
 

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: examples are bounded in number, never in time.
+settings.register_profile("edgewise", deadline=None)
+settings.load_profile("edgewise")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,11 +4,13 @@
 time and bytes add, and memory takes the peak (`then`) or the sum (`beside`, both are resident at once). Quality is no
 part of the algebra: it belongs to an operating point and is looked up there.
 
-An unknown figure is None and stays unknown in every sum; a Budget never admits what it cannot see.
+An unknown figure is None and stays unknown in every sum; a Budget never admits what it cannot see. That holds for the
+upper bound of a latency too: a sum has one only where each of its parts has one (or takes no time at all).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Literal, cast
@@ -63,8 +65,10 @@ class Cost(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def latency_bound(self) -> float | None:
-        """The upper bound of the latency, or the latency itself where no bound is known."""
-        return self.latency if self.latency_high is None else self.latency_high
+        """The upper bound (p95) of the latency; None where none is known. What takes no time is its own bound."""
+        if self.latency_high is None:
+            return 0.0 if self.latency == 0 else None
+        return self.latency_high if self.latency is None else max(self.latency, self.latency_high)
 
     def _joined(self, other: Cost, latency: Callable[[float, float], float], memory: Callable[[float, float], float]) -> Cost:
         bounded = self.latency_high is not None or other.latency_high is not None
@@ -90,8 +94,23 @@ class Cost(Struct, frozen=True, forbid_unknown_fields=True):
 
 Metric = Literal["latency", "energy", "device_energy", "bytes_up", "bytes_down", "memory", "quality", "miss_rate"]
 Scope = Literal["item", "second", "day"]
-_SECONDS: dict[Scope, float] = {"item": 0.0, "second": 1.0, "day": 86_400.0}
-_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "j": 1.0, "mj": 1e-3, "kj": 1e3, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "%": 1e-2}
+HIGH = 0.95  # the quantile that `latency_high` stands for; nothing above it can be promised
+_SECONDS: dict[Scope, float] = {"second": 1.0, "day": 86_400.0}
+_FLOWS: tuple[Metric, ...] = ("energy", "device_energy", "bytes_up", "bytes_down")  # what adds up over time
+_TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_ENERGY = {"j": 1.0, "mj": 1e-3, "kj": 1e3}
+_BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
+_SHARE = {"%": 1e-2}
+_UNITS: dict[Metric, dict[str, float]] = {
+    "latency": _TIME,
+    "energy": _ENERGY,
+    "device_energy": _ENERGY,
+    "bytes_up": _BYTES,
+    "bytes_down": _BYTES,
+    "memory": _BYTES,
+    "quality": _SHARE,
+    "miss_rate": _SHARE,
+}
 _BOUND = re.compile(
     r"^\s*(?:(p\d+)\s+)?([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*(?:/\s*(item|s|second|day))?\s*$"
 )
@@ -100,7 +119,8 @@ _BOUND = re.compile(
 class Bound(Struct, frozen=True, forbid_unknown_fields=True):
     """One limit: a metric, its limit in SI units, per item, second or day; a quantile above 0.5 looks at the upper bound.
 
-    `quality` is a floor; every other metric is a ceiling.
+    `quality` is a floor; every other metric is a ceiling. Only energy and bytes add up over a second or a day, and only a
+    latency has an upper bound.
     """
 
     metric: Metric
@@ -108,10 +128,24 @@ class Bound(Struct, frozen=True, forbid_unknown_fields=True):
     scope: Scope = "item"
     quantile: float = 0.5
 
+    def __post_init__(self) -> None:
+        if self.scope != "item" and self.metric not in _FLOWS:
+            raise ConfigError(
+                "a bound has a scope that its metric has not", got=str(self), allowed=f"{', '.join(_FLOWS)} a second or day"
+            )
+        if not 0 <= self.quantile <= 1 or (self.quantile > 0.5 and self.metric != "latency"):
+            raise ConfigError("a bound has an impossible quantile", got=str(self), allowed="p50 to p95 of a latency")
+        if math.isnan(self.limit):
+            raise ConfigError("a bound has no number", got=str(self), allowed="a number with a unit")
+
+    @property
+    def subject(self) -> str:
+        """What is bounded, with its quantile: `p95 latency`."""
+        return f"p{round(self.quantile * 100)} {self.metric}" if self.quantile > 0.5 else self.metric
+
     def __str__(self) -> str:
         sign = ">=" if self.metric == "quality" else "<="
-        prefix = f"p{round(self.quantile * 100)} " if self.quantile > 0.5 else ""
-        return f"{prefix}{self.metric} {sign} {self.limit:g}" + ("" if self.scope == "item" else f"/{self.scope}")
+        return f"{self.subject} {sign} {self.limit:.12g}" + ("" if self.scope == "item" else f"/{self.scope}")
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,14 +163,14 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
         sentences = []
         for bound in self.bounds:
             value = _figure(bound, cost, quality, miss_rate)
-            if value is None:
-                sentences.append(f"{bound.metric} is unknown, so {bound} cannot be promised")
+            if value is None or math.isnan(value):
+                sentences.append(f"{bound.subject} is unknown, so {bound} cannot be promised")
                 continue
             if bound.scope != "item":
                 value *= rate * _SECONDS[bound.scope]
-            broken = value < bound.limit if bound.metric == "quality" else value > bound.limit
-            if broken:
-                sentences.append(f"{bound.metric} {value:.4g} breaks {bound}")
+            held = value >= bound.limit if bound.metric == "quality" else value <= bound.limit
+            if not held:  # also where the figure is no number
+                sentences.append(f"{bound.subject} {value:.4g} breaks {bound}")
         return sentences
 
     @staticmethod
@@ -150,6 +184,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _figure(bound: Bound, cost: Cost, quality: float | None, miss_rate: float | None) -> float | None:
+    if bound.quantile > HIGH:
+        return None
     figures: dict[str, float | None] = {
         "latency": cost.latency_bound if bound.quantile > 0.5 else cost.latency,
         "energy": cost.energy.total,
@@ -172,14 +208,15 @@ def _bound(text: str) -> Bound:
     quantile, metric, sign, number, unit, scope = match.groups()
     if metric not in metrics:
         raise ConfigError("a budget bounds something unknown", got=metric, allowed=", ".join(metrics), hint=hint)
-    if unit.lower() not in _UNITS:
-        raise ConfigError("a bound has an unknown unit", got=unit, allowed="s, ms, J, mJ, kJ, B, KB, MB, GB, %", hint=hint)
+    units = {"": 1.0, **_UNITS[cast(Metric, metric)]}
+    if unit.lower() not in units:
+        raise ConfigError(f"a bound of {metric} has another unit", got=unit, allowed=", ".join(units).lstrip(", "), hint=hint)
     if (metric == "quality") != sign.startswith(">"):
         raise ConfigError(
             "a bound points the wrong way", got=text.strip(), allowed="quality >= x; everything else <= x", hint=hint
         )
     try:
-        limit = float(number) * _UNITS[unit.lower()]
+        limit = float(number) * units[unit.lower()]
     except ValueError:
         raise ConfigError("a bound has no number", got=number, allowed="a number with a unit", hint=hint) from None
     words: dict[str | None, Scope] = {None: "item", "item": "item", "s": "second", "second": "second", "day": "day"}

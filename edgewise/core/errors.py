@@ -10,6 +10,7 @@
     │   └── SourceError     a camera, folder or clip that ends, vanishes or never was
     ├── LinkError           the other side cannot be reached or went away
     │   └── IdentityError   no certificate, a wrong one, a wrong token
+    ├── MeterError          an instrument is not there, or cannot be read
     ├── UnknownFigure       a profile holds no such figure (and unknown stays unknown)
     └── BudgetError         nothing fits the budget
 
@@ -66,6 +67,10 @@ class LinkError(EdgewiseError):
 
 
 class IdentityError(LinkError):
+    pass
+
+
+class MeterError(EdgewiseError):
     pass
 
 

@@ -15,6 +15,8 @@ from msgspec import Struct
 
 from edgewise.core.errors import ConfigError
 
+SLOWEST, FASTEST = 1e-3, 1e15  # bit/s; beyond them sums of bits lose their seconds to rounding
+
 
 class Trace(Struct, frozen=True, dict=True, forbid_unknown_fields=True):
     """Rates (bit/s) from `times` (s, rising, first 0) on; the trace lasts `duration` (s) and then starts again."""
@@ -31,15 +33,18 @@ class Trace(Struct, frozen=True, dict=True, forbid_unknown_fields=True):
             or len(self.times) != len(self.rates)
             or self.times[0] != 0
             or not rising
-            or self.duration <= self.times[-1]
+            or not self.times[-1] < self.duration < math.inf
         ):
             raise ConfigError(
                 "a link trace is not well formed",
                 got=f"{len(self.times)} times, {len(self.rates)} rates, duration {self.duration}",
-                allowed="as many rates as times, times rising from 0, a duration beyond the last of them",
+                allowed="as many rates as times, times rising from 0, a finite duration beyond the last of them",
             )
-        if not all(0 <= r < math.inf for r in self.rates):
-            raise ConfigError("a link trace holds an impossible rate", got=min(self.rates), allowed="0 bit/s or more, finite")
+        impossible = [r for r in self.rates if not (r == 0 or SLOWEST <= r <= FASTEST)]
+        if impossible:
+            raise ConfigError(
+                "a link trace holds an impossible rate", got=impossible[0], allowed=f"0, or {SLOWEST:g} to {FASTEST:g} bit/s"
+            )
 
     @cached_property
     def _bits(self) -> tuple[float, ...]:
@@ -79,7 +84,8 @@ class Trace(Struct, frozen=True, dict=True, forbid_unknown_fields=True):
 class Link(Struct, frozen=True, forbid_unknown_fields=True):
     """Rates in bit/s, one-way `delay` in s, `loss` as a fraction of packets that must be sent again.
 
-    With a trace, `trace_up` (or `trace_down`) replaces the constant rate of that direction.
+    `radio` names what the device sends with: `lte`, `wifi`, `3g` (see `edgewise.core.power`), "" for a cable; the energy of
+    any other is unknown. With a trace, `trace_up` (or `trace_down`) replaces the constant rate of that direction.
     """
 
     name: str
@@ -92,11 +98,11 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
     trace_down: Trace | None = None
 
     def __post_init__(self) -> None:
-        if self.rate_up < 0 or self.rate_down < 0 or self.delay < 0 or not 0 <= self.loss < 1:
+        if not (self.rate_up >= 0 and self.rate_down >= 0 and 0 <= self.delay < math.inf and 0 <= self.loss < 1):
             raise ConfigError(
                 f"link {self.name!r} is impossible",
                 got=f"up {self.rate_up}, down {self.rate_down} bit/s, delay {self.delay} s, loss {self.loss}",
-                allowed="rates and delay of 0 or more, a loss from 0 to below 1",
+                allowed="rates of 0 or more, a finite delay of 0 or more, a loss from 0 to below 1",
             )
 
     def sent(self, size: float, start: float, up: bool = True) -> float:
@@ -106,7 +112,7 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
         if trace is not None:
             return max(start, trace.when(trace.bits(start) + bits)) if bits > 0 else start
         rate = self.rate_up if up else self.rate_down
-        if bits == 0 or rate == math.inf:
+        if bits <= 0 or rate == math.inf:
             return start
         return start + bits / rate if rate > 0 else math.inf
 

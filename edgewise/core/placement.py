@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from msgspec import Struct
 
 from edgewise.core.cost import Cost, Site
+from edgewise.core.errors import ConfigError
 
 Mode = Literal["drop", "local", "split", "image"]
 MODES: tuple[Mode, ...] = ("drop", "local", "split", "image")
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A piece of the work: `time` (s) with its upper bound, and peak `memory` (bytes) at `site`."""
+    """A piece of the work: `time` (s) with its upper bound, and peak `memory` (bytes) at `site`; None is unknown."""
 
     name: str
     site: Site
@@ -21,16 +23,44 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     time_high: float | None = None
     memory: float | None = 0.0
 
+    def __post_init__(self) -> None:
+        figures = [f for f in (self.time, self.time_high, self.memory) if f is not None]
+        if not all(f >= 0 for f in figures):
+            raise ConfigError(
+                f"part {self.name!r} has an impossible figure", got=figures, allowed="0 or more, or None for unknown"
+            )
+        if self.time is not None and self.time_high is not None and self.time_high < self.time:
+            raise ConfigError(
+                f"part {self.name!r} has an upper bound below its time", got=f"{self.time_high} s under {self.time} s"
+            )
+
 
 class Placement(Struct, frozen=True, forbid_unknown_fields=True):
     """Parts in order; where two neighbours are on different sites, `crossing` bytes go over the link between them.
 
-    `parts[i]` is followed by `crossing[i]` bytes (0 where both are on one site); the answer's bytes close the list.
+    A sample begins on the device (a first part that only takes the picture may take no time). `parts[i]` is followed by
+    `crossing[i]` bytes (0 where both are on one site); the answer's bytes, back to the device, close the list.
     """
 
     name: str
     parts: tuple[Part, ...]
     crossing: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts or len(self.parts) != len(self.crossing) or self.parts[0].site != "device":
+            raise ConfigError(
+                f"placement {self.name!r} is not well formed",
+                got=f"parts at {[p.site for p in self.parts]}, {len(self.crossing)} crossings",
+                allowed="a first part on the device, and one crossing after each part",
+            )
+        sites = [*(p.site for p in self.parts), "device"]
+        for here, there, size in zip(sites, sites[1:], self.crossing, strict=False):
+            if not size >= 0 or (here == there and size > 0):
+                raise ConfigError(
+                    f"placement {self.name!r} crosses impossibly",
+                    got=f"{size} bytes from {here} to {there}",
+                    allowed="0 bytes or more; none where both are on one site",
+                )
 
 
 class Quality(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +88,18 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     edge_time: float = 0.0
     quality: dict[str, Quality] = {}
     cost: Cost | None = None
+
+    def latency(self, rate_up: float, rate_down: float, delay: float = 0.0, wait: float = 0.0) -> float:
+        """Seconds from sample to answer over a link of constant rates (bit/s), one-way `delay` and the edge's `wait`.
+
+        The same arithmetic as `edgewise.plan.evaluate.operating_cost`, for a device that has nothing but core.
+        """
+        if self.mode in ("drop", "local"):
+            return self.device_time
+        if (self.bytes_up > 0 and rate_up <= 0) or (self.bytes_down > 0 and rate_down <= 0):
+            return math.inf
+        carried = sum(size * 8 / rate for size, rate in ((self.bytes_up, rate_up), (self.bytes_down, rate_down)) if size > 0)
+        return self.device_time + carried + 2 * delay + wait + self.edge_time
 
     def worth(self, condition: str = "all") -> float:
         """Quality under `condition`, or over all of them where that one was not measured; 0 for a drop."""

@@ -1,0 +1,113 @@
+"""What a session tells the rim around it. A rim drains `events()` after every call into a session.
+
+Every frame that a device offers ends in exactly one of Answered, Dropped and Failed. All the others are news, not ends.
+Times are those that the rim gave (s).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgewise.core.answer import FrameRecord
+from edgewise.net.messages import Hello, Reply, Stream, Welcome
+
+
+class Opened(Struct, frozen=True):
+    """Both sides know each other: frames may flow."""
+
+    hello: Hello
+    welcome: Welcome
+
+
+class Closed(Struct, frozen=True):
+    """The session is over; on a device, `connected` begins the next one."""
+
+    reason: str
+
+
+# On a device ---------------------------------------------------------------------------------------------------------
+
+
+class Answered(Struct, frozen=True):
+    """End: the answer came within the deadline. Bytes are whole frames, with their headers."""
+
+    frame: int
+    reply: Reply
+    sent_at: float
+    bytes_up: int
+    bytes_down: int
+    now: float
+
+
+class Dropped(Struct, frozen=True):
+    """End: it never left the device: `superseded` by a newer frame, or `expired` while it waited."""
+
+    frame: int
+    reason: str
+
+
+class Failed(Struct, frozen=True):
+    """End: `deadline`, `connection lost`, `not connected`, or `refused: …` with the other side's sentence."""
+
+    frame: int
+    reason: str
+    bytes_up: int = 0
+
+
+class Late(Struct, frozen=True):
+    """The server's last word on a frame that had failed already (`reply` is None where it was cancelled in time).
+
+    Not an end: the frame's fate was told. It says how long the link took, which a policy wants to know above all when
+    nothing comes in time.
+    """
+
+    frame: int
+    reply: Reply | None
+    sent_at: float
+    bytes_up: int
+    bytes_down: int
+    now: float
+
+
+class Warned(Struct, frozen=True):
+    """The other side refused something that belongs to no frame, or a stream; its sentence is for a person."""
+
+    sentence: str
+
+
+class Pong(Struct, frozen=True):
+    """A round trip of an empty frame (s)."""
+
+    rtt: float
+
+
+# On an edge server -----------------------------------------------------------------------------------------------------
+
+
+class Arrived(Struct, frozen=True):
+    """A frame to answer: `deadline_by` (absolute, s) leaves time for the way back; infinite where there is no deadline.
+
+    `payload` is a view of the bytes that came in. `stream` is what HELLO said of it. `edge.answer` or `edge.refuse` is owed,
+    unless Cancelled comes first.
+    """
+
+    frame: int
+    stream: Stream
+    payload: memoryview
+    deadline_by: float
+    now: float
+
+
+class Cancelled(Struct, frozen=True):
+    """The device gave this frame up; an answer would come too late."""
+
+    frame: int
+
+
+class Records(Struct, frozen=True):
+    """Rows of the device's ledger."""
+
+    records: tuple[FrameRecord, ...]
+
+
+Event = Opened | Closed | Answered | Dropped | Failed | Late | Warned | Pong | Arrived | Cancelled | Records

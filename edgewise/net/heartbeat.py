@@ -1,0 +1,49 @@
+"""Is the other side still there? A PING a second, at most one of them unanswered, and a limit on silence.
+
+Each side sends its own. A device whose uplink is full of features (20 KB take half a second at 0.3 Mbit/s) still hears the
+server's, so a slow link is not mistaken for a dead one.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Heartbeat:
+    """State of one direction; `rtt` (s) is the smallest round trip of the last ones, infinite before the first."""
+
+    def __init__(self, interval: float, silence: float, now: float) -> None:
+        self.interval, self.silence = interval, silence
+        self._heard = self._next = now
+        self._number = 0
+        self._asked: float | None = None
+        self.rtt = math.inf
+
+    def heard(self, now: float) -> None:
+        self._heard = max(self._heard, now)
+
+    def silent(self, now: float) -> bool:
+        return now >= self._heard + self.silence
+
+    def due(self, now: float) -> int | None:
+        """The number of the PING that must go out now, or None."""
+        if self._asked is not None or now < self._next:
+            return None
+        self._number = (self._number + 1) & 0xFFFF_FFFF
+        self._asked, self._next = now, now + self.interval
+        return self._number
+
+    def pong(self, number: int, now: float) -> float | None:
+        """The round trip (s), or None where this PONG answers no PING of ours."""
+        if self._asked is None or number != self._number:
+            return None
+        rtt = max(0.0, now - self._asked)
+        self._asked = None
+        # The minimum leaves out waiting behind our own frames; it forgets slowly, so that a new route is noticed.
+        self.rtt = min(rtt, self.rtt * 1.1) if self.rtt < math.inf else rtt
+        return rtt
+
+    def wake(self) -> float:
+        """When (s) something is to be done next."""
+        limit = self._heard + self.silence
+        return limit if self._asked is not None else min(limit, self._next)

@@ -1,0 +1,150 @@
+"""What control frames carry: small msgpack arrays of known types, with bounds on everything that has a length.
+
+`pack` and `unpack` are the only way in and out. Bytes that are not the message that they should be end in a FrameError: an
+unknown or missing field, a wrong type, a hostile length, broken UTF-8.
+
+Telemetry travels as rows without field names (a FrameRecord as a map would be about three times a bottleneck).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.errors import FrameError
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Sentence = Annotated[str, Meta(max_length=500)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Count = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
+RECORDS_A_FRAME = 64
+_SENTENCE = 500
+
+
+class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The constants of a stream: `address` of its bundle, operating `point`, codec and its level, shape and dtype.
+
+    `shape` is that of the tensor that the codec takes: (1, channel, height, width) of features, (height, width, 3) of a picture.
+    """
+
+    id: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    address: Annotated[str, Meta(max_length=64)]
+    point: Name
+    codec: Name
+    level: Annotated[int, Meta(ge=0, le=100)]
+    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=0xFFFF)], ...], Meta(min_length=1, max_length=4)]
+    dtype: Name
+
+
+class Hello(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The first word of a device: its name, the package's version, the streams that it may send, and its bundle's address."""
+
+    node: Name
+    version: Name
+    streams: Annotated[tuple[Stream, ...], Meta(max_length=64)]
+    bundle: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Welcome(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The server's answer: session, window of frames in flight, and its limits; `refused` streams, each with a sentence."""
+
+    session: Name
+    credit: Annotated[int, Meta(ge=1, le=1024)]
+    max_payload: Annotated[int, Meta(ge=1, le=1 << 30)]
+    records_per_second: Annotated[float, Meta(ge=0, le=1e6)]
+    refused: Annotated[dict[int, Sentence], Meta(max_length=64)] = {}
+
+
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Why something was not taken; `frame` is None where it belongs to no frame."""
+
+    frame: Count | None
+    sentence: Sentence
+
+
+class Reply(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """An answer and the server's own seconds: `wait` for the batch, `tail` for its run of `batch` items; `queue` left behind.
+
+    What remains of the round trip is the link's share.
+    """
+
+    answer: Answer
+    wait: Seconds = 0.0
+    tail: Seconds = 0.0
+    batch: Annotated[int, Meta(ge=1, le=4096)] = 1
+    queue: Count = 0
+
+
+class Credit(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The window of frames in flight from now on."""
+
+    credit: Annotated[int, Meta(ge=1, le=1024)]
+
+
+Message = TypeVar("Message", bound=Struct)
+_ENCODER = msgspec.msgpack.Encoder()
+_ROW: Any = tuple.__class_getitem__(tuple(field.type for field in msgspec.structs.fields(FrameRecord)))
+_ROWS: msgspec.msgpack.Decoder[list[tuple[Any, ...]]] = msgspec.msgpack.Decoder(
+    Annotated[list[_ROW], Meta(max_length=RECORDS_A_FRAME)]
+)
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
+
+
+@cache
+def _decoder(kind: type[Struct]) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+def pack(message: Struct) -> bytes:
+    return _ENCODER.encode(message)
+
+
+def unpack(kind: type[Message], payload: bytes | memoryview) -> Message:
+    """The message of type `kind` in `payload`, or a FrameError."""
+    try:
+        message: Message = _decoder(kind).decode(payload)
+    except _BROKEN as error:
+        raise FrameError(f"a {kind.__name__} cannot be read", got=error, hint="Do both sides run the same version?") from None
+    if isinstance(message, Reply):
+        _check(message.answer)
+    return message
+
+
+def _check(answer: Answer) -> None:
+    """The cells of a lying grid would crash whoever draws them."""
+    if not 0 <= answer.rows * answer.columns <= 8 * len(answer.cells) or min(answer.rows, answer.columns) < 0:
+        raise FrameError(
+            "an answer lies about its grid",
+            got=f"{answer.rows} × {answer.columns} cells in {len(answer.cells)} bytes",
+            allowed="one bit a cell",
+        )
+    if any(math.isnan(b.x0 + b.y0 + b.x1 + b.y1 + b.score) for b in answer.boxes):
+        raise FrameError("an answer holds a box that is not a number")
+
+
+def refusal(frame: int | None, sentence: str) -> bytes:
+    """A packed Refusal; a sentence that is too long for the wire is cut."""
+    return pack(Refusal(frame, sentence if len(sentence) <= _SENTENCE else sentence[: _SENTENCE - 1] + "…"))
+
+
+def pack_records(records: Iterable[FrameRecord]) -> bytes:
+    return _ENCODER.encode([msgspec.structs.astuple(record) for record in records])
+
+
+def unpack_records(payload: bytes | memoryview) -> Sequence[FrameRecord]:
+    """The rows in `payload`, none of them with a figure that is not a number."""
+    try:
+        records = [FrameRecord(*row) for row in _ROWS.decode(payload)]
+    except _BROKEN as error:
+        raise FrameError("telemetry cannot be read", got=error, hint="Do both sides run the same version?") from None
+    for r in records:
+        if math.isnan(r.captured + r.latency + r.deadline + r.energy + r.link_rate + sum(r.parts.values())):
+            raise FrameError("a record holds a figure that is not a number", got=f"frame {r.frame} of {r.node[:64]}")
+        _check(r.answer)
+    return records

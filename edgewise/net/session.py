@@ -1,0 +1,50 @@
+"""Sessions between a device and an edge server, without I/O: bytes in, bytes and events out, time is an argument.
+
+    device                                    edge
+    connected  ── HELLO (streams) ──────────▶ admits streams, or BYE with a sentence
+    Opened     ◀────────── WELCOME (window) ─ Opened
+    offer ─ slot ─ DATA ─────────────────────▶ Arrived ─ … ─ answer | refuse
+    Answered | Failed ◀───── ANSWER | REFUSE ─
+    Failed("deadline") ─ CANCEL ─────────────▶ Cancelled
+    Late       ◀───────────────────── CANCEL ─
+
+The rules: one waiting slot, newest wins; frames in flight ≤ the server's window; a frame keeps its place in the window until
+the server's last word on it; an answer after the deadline is no answer; each side sends a PING a second; every offered frame
+ends once. A rim (asyncio, or a test in virtual time) does the same after each call: put `outgoing()` on the wire, act on
+`events()`, and call `tick` at `next_wake()`. The same rim fits both sides. Bytes and limits: docs/protocol.md.
+"""
+
+from edgewise.net.device_session import DeviceSession
+from edgewise.net.edge_session import EdgeSession, Limits
+from edgewise.net.events import (
+    Answered,
+    Arrived,
+    Cancelled,
+    Closed,
+    Dropped,
+    Event,
+    Failed,
+    Late,
+    Opened,
+    Pong,
+    Records,
+    Warned,
+)
+
+__all__ = [
+    "Answered",
+    "Arrived",
+    "Cancelled",
+    "Closed",
+    "DeviceSession",
+    "Dropped",
+    "EdgeSession",
+    "Event",
+    "Failed",
+    "Late",
+    "Limits",
+    "Opened",
+    "Pong",
+    "Records",
+    "Warned",
+]

@@ -110,7 +110,10 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
         bits = size * 8 / (1 - self.loss)
         trace = self.trace_up if up else self.trace_down
         if trace is not None:
-            return max(start, trace.when(trace.bits(start) + bits)) if bits > 0 else start
+            if bits <= 0:
+                return start
+            rounds, phase = divmod(start, trace.duration)  # so that a late start loses no digits of a small transfer
+            return max(start, rounds * trace.duration + trace.when(trace.bits(phase) + bits))
         rate = self.rate_up if up else self.rate_down
         if bits <= 0 or rate == math.inf:
             return start

@@ -60,19 +60,22 @@ def test_nothing_takes_the_delay_alone(link: Link, start: float) -> None:
 def test_a_trace_carries_exactly_the_bits_it_was_given(trace: Trace, size: float, start: float) -> None:
     end = Link("traced", trace_up=trace).sent(size, start)
     assert end >= start
-    assert trace.bits(end) - trace.bits(start) == pytest.approx(size * 8, rel=1e-6, abs=1e-3)
+    rounding = 1e-8 * max(trace.rates)  # what passes in ten nanoseconds
+    assert trace.bits(end) - trace.bits(start) == pytest.approx(size * 8, rel=1e-9, abs=rounding + 1e-6)
 
 
 @given(traces(), st.floats(1, 1e9))
 def test_when_is_the_inverse_of_bits(trace: Trace, bits: float) -> None:
     at = trace.when(bits)
-    assert trace.bits(at) == pytest.approx(bits, rel=1e-9, abs=1e-3)
+    assert trace.bits(at) == pytest.approx(bits, rel=1e-9, abs=1e-8 * max(trace.rates) + 1e-6)
     assert trace.bits(max(at - 1e-3, 0.0)) <= bits  # and the first such time
 
 
 @given(traces(alive=False), st.floats(0, 1e4))
 def test_a_trace_starts_again(trace: Trace, at: float) -> None:
-    assert trace.bits(at + trace.duration) == pytest.approx(trace.bits(at) + trace.mean * trace.duration, rel=1e-9, abs=1e-3)
+    assert trace.bits(at + trace.duration) == pytest.approx(
+        trace.bits(at) + trace.mean * trace.duration, rel=1e-9, abs=1e-8 * max(trace.rates) + 1e-6
+    )
 
 
 @given(traces(), st.floats(0, 1e3), st.floats(0, 1e3))

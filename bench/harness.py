@@ -1,0 +1,119 @@
+"""Runs one benchmark: `./dev bench NAME [--quick] [--traces DIR]…` → a table, its targets, a result file, figures.
+
+A benchmark is a file bench/NAME.py with `run(quick: bool) -> Report`; one that replays link traces also takes `traces`, a
+tuple of folders. Full runs are written to bench/results, quick ones to bench/out, which is not committed. The exit status
+is 0 also when a target is missed: a benchmark measures, it does not judge; it is 1 where the benchmark could not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.report import ROOT, Report, Result, Row, commit, machine, readable
+from edgewise.core.errors import ConfigError, EdgewiseError
+
+THREADS = 1
+RESULTS, QUICK_RESULTS = ROOT / "bench" / "results", ROOT / "bench" / "out"
+
+
+def names() -> list[str]:
+    """The benchmarks that there are: the files of bench/ that define `run`."""
+    return sorted(f.stem for f in (ROOT / "bench").glob("*.py") if "\ndef run(" in f.read_text(encoding="utf-8"))
+
+
+def benchmark(name: str) -> Callable[..., Report]:
+    """The `run` of bench/NAME.py."""
+    if name not in names():
+        raise ConfigError("there is no such benchmark", got=name, allowed=", ".join(names()) or "none yet")
+    run: Callable[..., Report] = importlib.import_module(f"bench.{name}").run
+    return run
+
+
+def measure(name: str, run: Callable[..., Report], quick: bool, traces: Sequence[Path] = ()) -> tuple[Result, Report]:
+    """Call the benchmark and put its report beside machine, commit and time."""
+    takes_traces = "traces" in inspect.signature(run).parameters
+    if traces and not takes_traces:
+        raise ConfigError("this benchmark replays no traces", got="--traces", hint="Leave it out.")
+    here, at, start = machine(), commit(), time.monotonic()
+    report = run(quick=quick, traces=tuple(traces)) if takes_traces else run(quick=quick)
+    result = Result(
+        name=name,
+        commit=at,
+        machine=here,
+        threads=THREADS,
+        seconds=round(time.monotonic() - start, 1),
+        link_kind=report.link_kind,
+        engine_kind=report.engine_kind,
+        config={"quick": quick, **report.config},
+        rows=tuple(report.rows),
+        targets=tuple(report.targets),
+    )
+    return result, report
+
+
+def write(result: Result, report: Report, folder: Path) -> Path:
+    """NAME.json and the figures; the file can be read back as a Result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.name}.json"
+    path.write_text(json.dumps(msgspec.to_builtins(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name, png in report.figures.items():
+        (folder / f"{result.name}{f'_{name}' if name else ''}.png").write_bytes(png)
+    return path
+
+
+def read(path: Path) -> Result:
+    """A result file, checked."""
+    return msgspec.json.decode(path.read_bytes(), type=Result)
+
+
+def show(result: Result, console: Console) -> None:
+    """Rows and targets, for a person."""
+    figures = Table("case", "metric", "value", "5 % to 95 %", "n", "provenance", title=f"{result.name}, {result.seconds:g} s")
+    for row in result.rows:
+        figures.add_row(row.case, row.metric, readable(row.value, row.unit), _interval(row), str(row.n), row.provenance)
+    targets = Table("target", "want", "got", "", "reason", title="targets")
+    words = {True: "[green]met[/]", False: "[red]missed[/]", None: "[yellow]left out[/]"}
+    for t in result.targets:
+        targets.add_row(t.name, t.want, t.got, words[t.met], t.reason)
+    console.print(figures, targets)
+    kinds = f"link: {result.link_kind}; engine: {result.engine_kind}; threads: {result.threads}"
+    console.print(f"{kinds}; {result.machine.processor}, {result.machine.cores} cores, load before {result.machine.load:g}")
+
+
+def _interval(row: Row) -> str:
+    return "" if row.low is None or row.high is None else f"{readable(row.low, row.unit)} … {readable(row.high, row.unit)}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Run one benchmark with its baselines.")
+    parser.add_argument("name", help=f"one of: {', '.join(names())}")
+    parser.add_argument("--quick", action="store_true", help="one real case of everything, within a minute; written to bench/out")
+    parser.add_argument("--traces", type=Path, action="append", default=[], help="a folder of link traces of your own")
+    given = parser.parse_args(words)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    try:
+        result, report = measure(given.name, benchmark(given.name), given.quick, given.traces)
+    except EdgewiseError as error:
+        Console(stderr=True).print(f"bench: {error}", style="red", highlight=False, markup=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    path = write(result, report, QUICK_RESULTS if given.quick else RESULTS)
+    show(result, console)
+    console.print(f"written to {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tensors and pictures to bytes and back: what crosses the link."""

@@ -1,0 +1,32 @@
+"""Which codec an operating point means."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, cast
+
+from numpy.typing import NDArray
+
+from edgewise.codec.image import ImageCodec
+from edgewise.codec.tensor import TensorCodec
+from edgewise.core.artifact import Bottleneck
+from edgewise.core.errors import ConfigError
+from edgewise.core.placement import OperatingPoint
+
+
+class Codec(Protocol):
+    """An array to bytes and back; each side raises an InputError for what is not its own."""
+
+    def encode(self, values: NDArray[Any], /) -> bytes: ...
+
+    def decode(self, data: bytes | memoryview, /) -> NDArray[Any]: ...
+
+
+def codec_for(point: OperatingPoint, bottleneck: Bottleneck) -> Codec:
+    """`jpeg` and `webp` at quality `point.level`, `affine` at `point.level` bits."""
+    if point.codec in ("jpeg", "webp"):
+        return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level)
+    if point.codec == "affine":
+        return TensorCodec(bottleneck, point.level)
+    raise ConfigError(
+        f"operating point {point.name!r} names an unknown codec", got=repr(point.codec), allowed="jpeg, webp, affine"
+    )

@@ -1,0 +1,1 @@
+"""ONNX models as graphs: loading, shapes, counts and cuts."""

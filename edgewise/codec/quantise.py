@@ -41,14 +41,16 @@ class Affine:
             )
         self.bits, self.levels, self.low = bits, (1 << bits) - 1, low
         self.step = (span / self.levels).astype(np.float32)
-        flat = self.step < np.finfo(np.float32).tiny
+        # Below float32's own resolution there are no steps; a channel that thin is a point.
+        flat = self.step < np.maximum(1e-30, 1e-7 * np.maximum(abs(low), abs(high)))
         self.inverse = np.where(flat, 0, 1 / np.where(flat, 1, self.step)).astype(np.float32)
         self.offset = (0.5 - low * self.inverse).astype(np.float32)
 
     def quantise(self, values: Floats) -> Codes:
         """Codes of finite values (channel, height, width); what lies outside the range is clipped."""
-        scaled = values * self.inverse
-        scaled += self.offset
+        with np.errstate(over="ignore"):  # what becomes infinite is clipped
+            scaled = values * self.inverse
+            scaled += self.offset
         np.clip(scaled, 0.0, self.levels + 0.5, out=scaled)
         return scaled.astype(np.uint8)  # truncates: the half that rounds is in the offset
 

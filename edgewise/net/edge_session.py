@@ -46,7 +46,7 @@ class EdgeSession:
 
     def __init__(
         self,
-        limits: Limits = Limits(),  # noqa: B008 (a frozen value)
+        limits: Limits = Limits(),
         *,
         session: str = "session",
         node: str = "",

@@ -25,6 +25,7 @@ from msgspec import Struct
 from edgewise.core.cost import Budget, Cost
 from edgewise.core.placement import Decision, OperatingPoint
 
+Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
 
 
@@ -36,7 +37,7 @@ class LinkEstimate:
         self.spread = 1.2
         self.round_trip = round_trip
         self._trips: list[float] = []
-        self._seen = -math.inf
+        self.seen = -math.inf  # when a frame last said something new
 
     @property
     def rate(self) -> float:
@@ -54,7 +55,7 @@ class LinkEstimate:
         if floor and x < self.log_rate:
             return  # a lower bound below what is believed teaches nothing
         error = x - self.log_rate
-        self._seen = now
+        self.seen = now
         if abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
             self.log_rate, self.spread = x, max(0.5, min(abs(error) / 2, 1.0))
             return
@@ -67,7 +68,7 @@ class LinkEstimate:
             return
         most = math.log(size * 8 / seconds)
         if most < self.log_rate:
-            self.log_rate, self.spread, self._seen = most, max(self.spread, 0.35), now
+            self.log_rate, self.spread, self.seen = most, max(self.spread, 0.35), now
 
     def chance(self, size: int, seconds: float, now: float) -> float:
         """The probability that `size` bytes pass within `seconds`."""
@@ -75,7 +76,7 @@ class LinkEstimate:
             return 0.0
         if size <= 0:
             return 1.0
-        age = min(max(now - self._seen, 0.0), 30.0) if self._seen > -math.inf else 0.0
+        age = min(max(now - self.seen, 0.0), 30.0) if self.seen > -math.inf else 0.0
         spread = math.sqrt(self.spread**2 + 0.02 * age)
         z = (self.log_rate - math.log(size * 8 / seconds)) / spread
         return 0.5 * math.erfc(-z / math.sqrt(2))
@@ -121,7 +122,7 @@ class OnlinePolicy:
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
         self._last = ""
-        self._tried = -math.inf
+        self._tried = self._tried_up = -math.inf
 
     def _barred(self, point: OperatingPoint, budget: Budget) -> str:
         cost = point.cost or Cost(latency=point.device_time + point.edge_time, bytes_up=point.bytes_up)
@@ -160,9 +161,10 @@ class OnlinePolicy:
         if kept[0] - best[0] <= self.hysteresis and kept[1] >= 0.5:
             best = kept
         _, chance, point = best
-        if point.mode == "local" and (probe := self._probe(s)):
+        probe = self._probe(s) if point.mode == "local" else self._probe_up(s, point, scored)
+        if probe is not None:
             self._tried = s.now
-            return Decision(probe.name, f"tries the link again with {probe.name}; the local answer stands by")
+            return Decision(probe.name, f"tries the link with {probe.name}; the local answer stands by")
         if point.mode != "local":
             self._tried = s.now
         self._last = point.name
@@ -173,7 +175,7 @@ class OnlinePolicy:
         fits = (p.worth(s.condition) for p in self.points.values() if p.mode == "local" and self._device[p.name] <= s.left)
         return max(fits, default=0.0)
 
-    def _score(self, p: OperatingPoint, s: Situation, insurance: float) -> tuple[float, float, OperatingPoint]:
+    def _score(self, p: OperatingPoint, s: Situation, insurance: float) -> Scored:
         """(1 − expected utility + price, chance to be in time, the point)."""
         price = self.prices.byte * self._sent[p.name]
         if p.cost is not None and p.cost.energy.device is not None:
@@ -197,7 +199,17 @@ class OnlinePolicy:
         remote = [p for p in self.points.values() if p.mode != "local" and p.name not in self.barred]
         return min(remote, key=lambda p: self._sent[p.name], default=None)
 
-    def _why(self, p: OperatingPoint, chance: float, s: Situation, scored: list[tuple[float, float, OperatingPoint]]) -> str:
+    def _probe_up(self, s: Situation, chosen: OperatingPoint, scored: list[Scored]) -> OperatingPoint | None:
+        """A better point that may well fit, where the small frames of the chosen one no longer say how fast the link is."""
+        if s.backlog > 0 or s.now - max(self.link.seen, self._tried_up) < 4 * self.probe_every:
+            return None
+        fits = [p for _, chance, p in scored if p.worth(s.condition) > chosen.worth(s.condition) and chance >= 0.2]
+        if not fits or self._insurance(s) == 0.0:
+            return None
+        self._tried_up = s.now
+        return max(fits, key=lambda p: p.worth(s.condition))
+
+    def _why(self, p: OperatingPoint, chance: float, s: Situation, scored: list[Scored]) -> str:
         if p.mode == "local":
             if not s.connected:
                 return "no server: answers alone"

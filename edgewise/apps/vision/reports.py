@@ -1,0 +1,50 @@
+"""The server's side of `reporter`: statuses and previews of devices, believed only under the name on their certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from edgewise.apps.vision.page import PageState
+from edgewise.apps.vision.status import NodeStatus
+from edgewise.core.errors import ImageError, LinkError
+from edgewise.net.listen import Peer
+
+LARGEST = 1 << 20  # bytes of a preview
+
+
+def report_routes(state: PageState, peer_of: Callable[[web.Request], Peer]) -> list[web.RouteDef]:
+    """POST `/report/status` (JSON of a NodeStatus) and `/report/preview/{frame}` (a JPEG): 204, or a sentence."""
+
+    async def status(request: web.Request) -> web.Response:
+        peer = _peer(request, peer_of)
+        try:
+            given = msgspec.json.decode(await request.read(), type=NodeStatus)
+        except msgspec.MsgspecError as error:
+            raise web.HTTPBadRequest(text=f"this is no status: {error}.") from None
+        if given.node != peer.node:
+            raise web.HTTPForbidden(text=f"a status of {given.node[:64]!r} cannot come from {peer.node!r}.")
+        state.node(given)
+        return web.Response(status=204)
+
+    async def preview(request: web.Request) -> web.Response:
+        peer = _peer(request, peer_of)
+        body = await request.content.read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise web.HTTPRequestEntityTooLarge(LARGEST, len(body), text=f"a preview may have {LARGEST} bytes at most.")
+        try:
+            state.preview(peer.node, body, int(request.match_info["frame"]))
+        except ImageError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return web.Response(status=204)
+
+    return [web.post("/report/status", status), web.post(r"/report/preview/{frame:\d{1,10}}", preview)]
+
+
+def _peer(request: web.Request, peer_of: Callable[[web.Request], Peer]) -> Peer:
+    try:
+        return peer_of(request)
+    except LinkError as error:
+        raise web.HTTPForbidden(text=str(error)) from None

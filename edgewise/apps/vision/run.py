@@ -1,0 +1,265 @@
+"""`edgewise run`: a camera, a bundle, certificates and the agent, wired into one device."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table as Grid
+
+from edgewise.apps.vision import logs
+from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.keys import device_identity
+from edgewise.apps.vision.reporter import Reporter
+from edgewise.apps.vision.status import NodeStatus
+from edgewise.core.answer import FrameRecord
+from edgewise.core.cost import Budget
+from edgewise.core.errors import ConfigError
+from edgewise.core.placement import Mode
+from edgewise.core.power import RADIOS
+from edgewise.data.source import Sample, Source, open_source
+from edgewise.meter.energy import EnergyModel
+from edgewise.meter.memory import resident
+from edgewise.net.connect import connect
+from edgewise.net.identity import Identity, client_context
+from edgewise.net.messages import Hello
+from edgewise.net.session import DeviceSession
+from edgewise.node.agent import Agent, AgentConfig
+from edgewise.node.device import DeviceNode
+from edgewise.node.heads import Heads
+from edgewise.node.ledger import ModeRow
+from edgewise.plan.online import OnlinePolicy
+from edgewise.profiles.load import load_device
+from edgewise.runtime.bundle import Bundle
+
+PORT = 8765
+STILLS = 10.0  # frames a second of pictures that have no rate of their own
+
+
+class RunConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `edgewise run` was asked for; see its help."""
+
+    source: str
+    server: str | None = None
+    bundle: str = "vehicles"
+    keys: str | None = None
+    name: str | None = None
+    rate: float | None = None
+    loop: bool = False
+    deadline: float = 0.2
+    condition: str | None = None
+    budget: str = ""
+    profile: str = "pi4"
+    radio: str = ""
+    preview: float = 0.0
+    seconds: float | None = None
+    frames: int | None = None
+    threads: int = 1
+    records: str | None = None
+    log: str = "text"
+    report: str | None = None
+    link_kind: str = "real"
+
+
+class RunOutcome(Struct, frozen=True):
+    """What a run came to: the ledger, and how the device fared. Times in s, memory in bytes."""
+
+    node: str
+    sent: int
+    answered: int
+    dropped: dict[str, int]
+    failed: dict[str, int]
+    modes: dict[Mode, ModeRow]
+    balanced: bool
+    link_kind: str
+    first_frame: float | None
+    memory: float
+    skipped: dict[str, int]
+    warnings: tuple[str, ...]
+    torch_imported: bool
+
+
+def run_device(config: RunConfig, console: Console) -> RunOutcome:
+    """Run until the source ends, the time is over or SIGINT; the closing table is shown."""
+    logs.begin(config.log)
+    outcome = asyncio.run(_run(config, console))
+    console.print(ledger_table({outcome.node: outcome}))
+    return outcome
+
+
+async def _run(config: RunConfig, console: Console) -> RunOutcome:
+    began = time.monotonic()
+    bundle = Bundle.open(find(config.bundle))
+    identity = device_identity(Path(config.keys), config.name) if config.keys else None
+    if config.server is not None and identity is None:
+        raise ConfigError(
+            "a device needs keys to join a server",
+            got="no --keys",
+            allowed="the folder that `edgewise keys issue NAME` made on the server",
+            hint="Without --server it answers alone.",
+        )
+    source = _source(config)
+    agent, heads = _agent(config, bundle, source, identity.node if identity else config.name or "device")
+    link = partial(connect, _address(config.server), identity) if config.server is not None else None
+    reporter = _reporter(config, identity)
+    with contextlib.ExitStack() as stack:
+        write = _record_writer(config.records, stack)
+        device = DeviceNode(agent, heads, source, link, on_record=write, on_sample=_shower(reporter))
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, device.stop)
+        tasks = [asyncio.create_task(_show(console, agent))] if console.is_terminal and not console.quiet else []
+        if reporter is not None:
+            tasks.append(asyncio.create_task(reporter.run(partial(_status, config, agent, source))))
+        await device.run(config.seconds, config.frames)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    table = agent.ledger.table()
+    said = [device.sentence] if device.sentence else []
+    return RunOutcome(
+        node=agent.config.node,
+        sent=table.sent,
+        answered=table.answered,
+        dropped=table.dropped,
+        failed=table.failed,
+        modes=table.modes,
+        balanced=table.balanced,
+        link_kind=config.link_kind if config.server else "none",
+        first_frame=device.first_record - began if device.first_record else None,
+        memory=resident(),
+        skipped=dict(source.skipped),
+        warnings=tuple(dict.fromkeys([*said, *agent.warnings])),
+        torch_imported="torch" in sys.modules,
+    )
+
+
+def _source(config: RunConfig) -> Source:
+    rate = config.rate
+    if rate is None:
+        probe = open_source(config.source, None, config.loop)
+        rate = probe.rate or STILLS
+        probe.close()
+    return open_source(config.source, rate, config.loop)
+
+
+def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tuple[Agent, Heads]:
+    heads = Heads(bundle, config.threads)
+    streams = heads.streams()
+    policy = OnlinePolicy(bundle.manifest.points, 1 / (source.rate or STILLS), Budget.parse(config.budget))
+    declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
+    settings = AgentConfig(node, config.deadline, config.condition or declared)
+    session = DeviceSession(Hello(node, "0.1.0", streams, bundle.address))
+    if config.radio not in RADIOS:
+        raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
+    profile = load_device(config.profile)
+    if profile.idle is None or profile.active is None:
+        raise ConfigError("a profile has no power figures", got=config.profile, allowed="one with idle and active power")
+    energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy), heads
+
+
+def _address(server: str | None) -> str:
+    assert server is not None
+    return server if ":" in server else f"{server}:{PORT}"
+
+
+def _reporter(config: RunConfig, identity: Identity | None) -> Reporter | None:
+    """Status for the page always, where there is a server; pictures where they are asked for."""
+    if config.server is None or identity is None:
+        return None
+    address = config.report or f"https://{_address(config.server)}"
+    return Reporter(address, client_context(identity), config.preview)
+
+
+def _shower(reporter: Reporter | None) -> Callable[[int, Sample], None] | None:
+    return reporter.sample if reporter is not None else None
+
+
+def _record_writer(path: str | None, stack: contextlib.ExitStack) -> Callable[[FrameRecord], None] | None:
+    if path is None:
+        return None
+    file = stack.enter_context(Path(path).open("wb"))  # noqa: SIM115 (the stack closes it)
+
+    def write(record: FrameRecord) -> None:
+        file.write(msgspec.json.encode(record) + b"\n")
+
+    return write
+
+
+def _status(config: RunConfig, agent: Agent, source: Source) -> NodeStatus:
+    table = agent.ledger.table()
+    ended = table.answered + sum(table.dropped.values()) + sum(table.failed.values())
+    waiting, session = agent.session.records_waiting, agent.session
+    last = agent.last
+    return NodeStatus(
+        node=agent.config.node,
+        connected=session.open,
+        link_kind=config.link_kind,
+        link_rate=agent.policy.link.rate,
+        round_trip=agent.policy.link.round_trip,
+        mode=last.mode if last else None,
+        point=last.point if last else "",
+        why=last.why if last else "",
+        condition=agent.config.condition,
+        fps=source.rate,
+        deadline=agent.config.deadline,
+        sent=table.sent,
+        open=table.sent - ended + waiting,
+        records_lost=session.counts["records dropped"],
+        source=source.name,
+    )
+
+
+async def _show(console: Console, agent: Agent) -> None:
+    """A living line a mode while the device works."""
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while True:
+            table = agent.ledger.table()
+            grid = Grid.grid(padding=(0, 2))
+            state = "connected" if agent.session.open else "alone"
+            grid.add_row(
+                agent.config.node,
+                state,
+                f"{table.answered} of {table.sent} answered",
+                f"{agent.policy.link.rate / 1e6:.2g} Mbit/s",
+            )
+            for mode, row in table.modes.items():
+                grid.add_row("", mode, f"{row.n} frames", f"{row.latency_p50 * 1e3:.0f} ms")
+            live.update(grid)
+            await asyncio.sleep(0.25)
+
+
+def ledger_table(outcomes: dict[str, RunOutcome]) -> Grid:
+    """The closing table by device and mode, with its sum."""
+    grid = Grid(
+        "device", "mode", "frames", "late", "p50", "p95", "bytes a frame", "J a frame", title="sent = answered + dropped + failed"
+    )
+    for name, o in outcomes.items():
+        for mode, row in o.modes.items():
+            grid.add_row(
+                name,
+                mode,
+                str(row.n),
+                str(row.late),
+                f"{row.latency_p50 * 1e3:.0f} ms",
+                f"{row.latency_p95 * 1e3:.0f} ms",
+                f"{row.bytes:,.0f}",
+                f"{row.energy:.3f} {row.provenance}",
+            )
+        for fate, reasons in (("dropped", o.dropped), ("failed", o.failed)):
+            for reason, n in reasons.items():
+                grid.add_row(name, f"{fate}: {reason}", str(n))
+        lost = sum(o.dropped.values()), sum(o.failed.values())
+        verdict = "[green]balanced[/]" if o.balanced else "[red]does not add up[/]"
+        grid.add_row(name, "all", f"{o.sent} = {o.answered} + {lost[0]} + {lost[1]}", "", "", "", "", verdict, end_section=True)
+    return grid

@@ -1,0 +1,143 @@
+"""`edgewise serve`: bundles, certificates, the door for devices, and the page, wired into one edge server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from msgspec import Struct
+from rich.console import Console
+
+from edgewise.apps.vision import logs
+from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.keys import server_identity
+from edgewise.apps.vision.page import PageState, mount, routes
+from edgewise.apps.vision.reports import report_routes
+from edgewise.apps.vision.status import ModelVersion, ServerStatus
+from edgewise.core.errors import LinkError
+from edgewise.net.identity import server_context
+from edgewise.net.listen import Listener
+from edgewise.node.server import EdgeServer
+from edgewise.node.tails import Tails
+from edgewise.runtime.bundle import Bundle
+
+REFUSALS = (
+    "unreadable",
+    "unreadable payload",
+    "oversized",
+    "out of order",
+    "duplicate",
+    "unknown stream",
+    "refused stream",
+    "refused hello",
+    "over credit",
+    "records over rate",
+    "expired",
+    "queue full",
+)
+
+
+class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `edgewise serve` was asked for; see its help."""
+
+    bundles: tuple[str, ...]
+    keys: str
+    host: str
+    port: int
+    page_port: int | None
+    names: tuple[str, ...] = ()
+    threads: int = 1
+    largest_batch: int = 8
+    log: str = "text"
+
+
+def run_server(config: ServeConfig, console: Console, announce: Path | None = None) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    logs.begin(config.log)
+    return asyncio.run(_serve(config, console, announce))
+
+
+async def _serve(config: ServeConfig, console: Console, announce: Path | None) -> int:
+    tails = Tails([Bundle.open(find(b)) for b in config.bundles], config.threads)
+    identity = server_identity(Path(config.keys), config.names)
+    state = PageState(address=f"HOST:{config.port}")
+    server = EdgeServer(tails, largest=config.largest_batch, on_record=state.record)
+    page: list[web.RouteDef] = routes(state)
+    listener = Listener(server.handle, server_context(identity), routes=[*server.routes(), *page])
+    listener.app.add_routes(report_routes(state, listener.peer))
+    await server.start()
+    port = await listener.start(config.host, config.port)
+    shown, page_port = await _show_page(config, state, server)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    console.print(f"edge server on port {port} (TLS, certificates in {config.keys}); models: {', '.join(tails.models.values())}")
+    if page_port:
+        console.print(f"page: http://127.0.0.1:{page_port}/")
+    console.print(
+        f"add a device: edgewise keys issue NAME --keys {config.keys}, then there: edgewise run --source … --server HOST:{port}"
+    )
+    if announce is not None:
+        announce.with_suffix(".tmp").write_text(json.dumps({"port": port, "page": page_port}))
+        announce.with_suffix(".tmp").replace(announce)
+    status = asyncio.create_task(_keep_status(server, listener, state))
+    await stop.wait()
+    status.cancel()
+    await asyncio.gather(status, return_exceptions=True)
+    if shown is not None:
+        await shown.cleanup()
+    await listener.close()
+    await server.stop()
+    return 0
+
+
+async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer) -> tuple[web.AppRunner | None, int]:
+    """The page on loopback without TLS, so that a browser shows it without a warning; the next free port where it is taken."""
+    if config.page_port is None:
+        return None, 0
+    app = web.Application()
+    mount(app, state)
+    app.add_routes(server.routes())
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    tries = [config.page_port] if config.page_port == 0 else [*range(config.page_port, config.page_port + 20), 0]
+    for port in tries:
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", port)
+            await site.start()
+        except OSError:
+            continue
+        sockets: Any = site._server.sockets  # type: ignore[union-attr]
+        return runner, int(sockets[0].getsockname()[1])
+    raise LinkError("no port is free for the page", got=config.page_port, hint="Say another --page-port, or --headless for none.")
+
+
+async def _keep_status(server: EdgeServer, listener: Listener, state: PageState) -> None:
+    """Tell the page how the server is, twice a second."""
+    cpu, at = time.process_time(), time.monotonic()
+    while True:
+        await asyncio.sleep(0.5)
+        now, used = time.monotonic(), time.process_time()
+        health = server.health()
+        refused = {k: health.counts[k] for k in REFUSALS if health.counts.get(k)} | {
+            k: n for k, n in listener.counts.items() if k != "accepted"
+        }
+        state.server(
+            ServerStatus(
+                queue=health.queue,
+                batch_mean=health.batch_mean or None,
+                batch_most=max(server.batches, default=None),
+                wait=health.forecast,
+                cpu=(used - cpu) / (now - at),
+                memory=round(health.memory),
+                models=tuple(ModelVersion(name, address) for address, name in health.models.items()),
+                refused=refused,
+                uptime=health.uptime,
+            )
+        )
+        cpu, at = used, now

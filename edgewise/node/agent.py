@@ -1,0 +1,319 @@
+"""The device agent as a state machine without I/O: clock, transport and inference are given to it.
+
+The rim tells it what happened (`frame`, `prepared`, `answered`, `receive`, `lost`, `tick`) and asks it what to do next
+(`work`, `outgoing`, `records`, `next_wake`). The device has one worker: at most one piece of work runs, and of the frames
+that wait for it only the newest stays. Each frame ends in exactly one record.
+
+The insurance (ours): a frame that went over the link and is not answered shortly before its deadline is answered here, by
+the local model. So a link that fails costs quality, never silence; with no server at all the agent answers alone.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.placement import OperatingPoint
+from edgewise.meter.energy import EnergyModel
+from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, Opened, Pong, Warned
+from edgewise.node.ledger import Ledger
+from edgewise.node.outlook import Outlook
+from edgewise.plan.online import OnlinePolicy, Situation
+
+MARGIN = 0.004  # s kept free before a deadline, for the timer and the hand-over
+
+
+class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`deadline` (s) counts from capture; `condition` is the weather that the operator or the source declares.
+
+    `insured` False leaves out the local answer for frames that the link let down (a baseline, never the default).
+    """
+
+    node: str
+    deadline: float = 0.2
+    condition: str = "all"
+    insured: bool = True
+
+
+class Work(Struct, frozen=True):
+    """What the rim runs next for a frame: `prepare` the payload of a point, or answer it here by the `local` model."""
+
+    frame: int
+    task: str
+    point: OperatingPoint
+
+
+class _Open:
+    """A frame whose fate is not known yet."""
+
+    __slots__ = ("away", "busy", "captured", "deadline", "down", "frame", "insured", "parts", "point", "sent_at", "up", "why")
+
+    def __init__(self, frame: int, captured: float, deadline: float) -> None:
+        self.frame, self.captured, self.deadline = frame, captured, deadline
+        self.point: OperatingPoint | None = None
+        self.why = ""
+        self.away = False  # handed to the session, no answer yet
+        self.insured = False  # the local model is asked, or cannot be
+        self.busy = 0.0
+        self.up = self.down = 0
+        self.sent_at = 0.0
+        self.parts: dict[str, float] = {}
+
+
+class Agent:
+    """See the module. `streams` maps the name of a remote operating point to its stream in the session."""
+
+    def __init__(
+        self, config: AgentConfig, policy: OnlinePolicy, session: DeviceSession, streams: dict[str, int], energy: EnergyModel
+    ) -> None:
+        self.config, self.policy, self.session = config, policy, session
+        self.ledger = Ledger()
+        self.hung_up = False  # the session ended by itself: the rim closes the transport and tries again
+        self.warnings: list[str] = []
+        self.last: FrameRecord | None = None
+        self._streams, self._energy = streams, energy
+        self._outlook = Outlook(policy)
+        self._open: dict[int, _Open] = {}
+        self._waiting: int | None = None
+        self._urgent: list[int] = []
+        self._running: int | None = None
+        self._connected = False
+        self._records: list[FrameRecord] = []
+        local = [p for p in policy.points.values() if p.mode == "local"]
+        self._local = max(local, key=lambda p: p.worth(), default=None)
+        self._insurer = self._local if config.insured else None
+
+    # What happened
+
+    def frame(self, frame: int, captured: float, now: float) -> None:
+        """The source gave a frame; an older one that still waits for the worker makes room for it."""
+        self.ledger.took()
+        self._open[frame] = _Open(frame, captured, captured + self.config.deadline)
+        if self._waiting is not None:
+            self._end(self._open[self._waiting], "dropped", now, reason="superseded", why="a newer frame came first")
+        self._waiting = frame
+
+    def prepared(self, frame: int, payload: bytes, parts: dict[str, float], now: float) -> None:
+        """The head or the image codec is done: the frame goes to the session."""
+        self._running = None
+        it = self._open[frame]
+        assert it.point is not None
+        self._spent(it, parts)
+        self.policy.observe_device(it.point.name, sum(parts.values()))
+        self.policy.observe_payload(it.point.name, len(payload))
+        it.away, it.sent_at, it.up = True, now, len(payload)
+        self.session.offer(frame, self._streams[it.point.name], payload, it.deadline, now)
+        self._outlook.sent(frame, len(payload), now)
+        self._drain(now)
+
+    def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float) -> None:
+        """The local model is done; a frame that the server answered meanwhile keeps that answer."""
+        self._running = None
+        assert self._local is not None
+        self.policy.observe_device(self._local.name, sum(parts.values()))
+        it = self._open.get(frame)
+        if it is None:
+            return
+        self._spent(it, parts)
+        self._end(it, "answered", now, point=self._local, answer=answer)
+
+    def broke(self, frame: int, reason: str, now: float) -> None:
+        """The work on a frame failed; `reason` is a sentence."""
+        self._running = None
+        it = self._open.get(frame)
+        if it is not None:
+            self._end(it, "failed", now, reason=reason)
+
+    def connected(self, now: float) -> None:
+        self.hung_up = False
+        self.session.connected(now)
+        self._drain(now)
+
+    def lost(self, now: float) -> None:
+        """The transport is gone; what was under way is answered here where time allows."""
+        self._connected = False
+        self.session.lost(now)
+        self._drain(now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        self.session.receive(data, now)
+        self._drain(now)
+
+    def tick(self, now: float) -> None:
+        """Time has passed: expire, insure, beat."""
+        self.session.tick(now)
+        self._drain(now)
+        for it in self._open.values():
+            if it.away and not it.insured and now >= self._insure_at(it):
+                self._insure(it, now, "no answer in time")
+
+    # What to do
+
+    def work(self, now: float) -> Work | None:
+        """The next piece of work for the free worker, or None; the rim reports it done before it asks again."""
+        if self._running is not None:
+            return None
+        while self._urgent:
+            it = self._open.get(self._urgent.pop(0))
+            if it is not None and self._local is not None:
+                return self._start(it, "local", self._local)
+        if self._waiting is None:
+            return None
+        it, self._waiting = self._open[self._waiting], None
+        backlog, oldest = self._outlook.backlog(now)
+        left = it.deadline - now - MARGIN
+        decision = self.policy.decide(Situation(now, left, self._connected, backlog, oldest, self.config.condition))
+        it.why = decision.why
+        if decision.route == "drop":
+            self._end(it, "dropped", now, reason="policy")
+            return None
+        point = self.policy.points[decision.route]
+        return self._start(it, "local" if point.mode == "local" else "prepare", point)
+
+    def outgoing(self, now: float) -> list[bytes]:
+        """What goes on the wire; ask when the wire is free."""
+        data = self.session.outgoing(now)
+        self._drain(now)
+        return data
+
+    def records(self) -> list[FrameRecord]:
+        """The records of frames that have ended since the last call; the session carries them to the server as well."""
+        ended, self._records = self._records, []
+        return ended
+
+    def holds(self, frame: int) -> bool:
+        """Whether the picture of a frame may still be needed."""
+        return frame in self._open
+
+    def next_wake(self) -> float | None:
+        """When `tick` is wanted next."""
+        times = [self._insure_at(it) for it in self._open.values() if it.away and not it.insured]
+        beat = self.session.next_wake()
+        if beat is not None:
+            times.append(beat)
+        return min(times, default=None)
+
+    def close(self, now: float, reason: str) -> None:
+        """The run is over: what is still open ends as failed, and is counted."""
+        for it in list(self._open.values()):
+            self._end(it, "failed", now, reason=reason)
+
+    # Inside
+
+    def _start(self, it: _Open, task: str, point: OperatingPoint) -> Work:
+        self._running = it.frame
+        if it.point is None or task == "prepare":
+            it.point = point
+        it.insured = it.insured or task == "local"
+        return Work(it.frame, task, point)
+
+    def _insure_at(self, it: _Open) -> float:
+        """The last moment at which the local model still makes the deadline, with the worker perhaps busy."""
+        if self._insurer is None:
+            return it.deadline
+        other = max((self.policy.device_time(p) for p in self._streams), default=0.0)
+        return it.deadline - 1.5 * self.policy.device_time(self._insurer.name) - other - MARGIN
+
+    def _insure(self, it: _Open, now: float, why: str) -> None:
+        it.insured = True
+        if self._insurer is not None and now + self.policy.device_time(self._insurer.name) <= it.deadline:
+            it.why = f"{it.why}; {why}: answered here" if it.why else why
+            self._urgent.append(it.frame)
+
+    def _drain(self, now: float) -> None:
+        for event in self.session.events():
+            if isinstance(event, Answered):
+                self._arrived(event, now)
+            elif isinstance(event, Dropped | Failed):
+                self._let_down(event, now)
+            elif isinstance(event, Late):
+                self._outlook.answered(event.frame, event.reply.wait + event.reply.tail if event.reply else 0.0, now)
+            elif isinstance(event, Pong):
+                self._outlook.pong(event.rtt, now)
+            elif isinstance(event, Warned):
+                self._warn(event.sentence)
+            elif isinstance(event, Opened):
+                self._connected = True
+            elif isinstance(event, Closed):
+                self._connected, self.hung_up = False, True
+                self._outlook.clear()
+
+    def _arrived(self, event: Answered, now: float) -> None:
+        it = self._open.get(event.frame)
+        reply = event.reply
+        point = it.point.name if it is not None and it.point is not None else ""
+        self.policy.observe_server(point, reply.wait, reply.tail)
+        self._outlook.answered(event.frame, reply.wait + reply.tail, now)
+        if it is None:
+            return
+        it.away = False
+        it.up, it.down = event.bytes_up, event.bytes_down
+        link = now - it.sent_at - reply.wait - reply.tail
+        it.parts |= {"link": max(link, 0.0), "wait": reply.wait, "tail": reply.tail}
+        self._end(it, "answered", now, point=it.point, answer=reply.answer)
+
+    def _let_down(self, event: Dropped | Failed, now: float) -> None:
+        it = self._open.get(event.frame)
+        self._outlook.let_down(event.frame, still_queued=isinstance(event, Failed) and event.reason == "deadline")
+        if it is None:
+            return
+        it.away = False
+        if isinstance(event, Failed) and event.reason.startswith("refused"):
+            self._warn(event.reason)
+        if isinstance(event, Dropped):
+            it.up = 0
+        if not it.insured:
+            self._insure(it, now, event.reason)
+        if it.frame not in self._urgent and it.frame != self._running:
+            outcome = "dropped" if isinstance(event, Dropped) else "failed"
+            self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
+
+    def _warn(self, sentence: str) -> None:
+        self.warnings = [*self.warnings[-19:], sentence]
+
+    def _spent(self, it: _Open, parts: dict[str, float]) -> None:
+        it.busy += sum(parts.values())
+        for name, seconds in parts.items():
+            it.parts[name] = it.parts.get(name, 0.0) + seconds
+
+    def _end(
+        self,
+        it: _Open,
+        outcome: str,
+        now: float,
+        *,
+        reason: str = "",
+        why: str = "",
+        point: OperatingPoint | None = None,
+        answer: Answer = Answer(),
+    ) -> None:
+        del self._open[it.frame]
+        if self._waiting == it.frame:
+            self._waiting = None
+        point = point or it.point
+        latency = now - it.captured
+        rate = self.policy.link.rate
+        energy = self._energy.of(it.busy, it.up, it.down, rate, rate, latency)
+        record = FrameRecord(
+            node=self.config.node,
+            frame=it.frame,
+            captured=it.captured,
+            outcome=outcome,  # type: ignore[arg-type]
+            mode=point.mode if point else "drop",
+            point=point.name if point else "drop",
+            why=why or it.why,
+            reason=reason,
+            latency=latency,
+            deadline=self.config.deadline,
+            late=outcome == "answered" and now > it.deadline,
+            bytes_up=it.up,
+            bytes_down=it.down,
+            energy=energy.value,
+            provenance=energy.provenance,
+            link_rate=rate,
+            answer=answer,
+            parts=it.parts,
+        )
+        self.ledger.add(record)
+        self.last = record
+        self._records.append(record)

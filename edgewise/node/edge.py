@@ -1,0 +1,191 @@
+"""The edge server as a state machine without I/O: sessions of many devices, one queue, one worker.
+
+The rim (`edgewise.node.server`) tells it what came in and runs what `work` gives it; a simulation does the same in virtual
+time. Each frame that arrives gets exactly one last word: an answer or a sentence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from edgewise.core.answer import Answer, FrameRecord
+from edgewise.net.messages import Reply, Stream
+from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Records
+from edgewise.node.batch import Batcher, Item
+
+REMEMBERED = 256  # answers kept for the rows of the ledger that come after them
+
+
+class Job(Struct, frozen=True):
+    """One frame in the queue: of which connection, its number, its stream and its payload."""
+
+    connection: int
+    frame: int
+    stream: Stream
+    payload: memoryview
+
+
+class Run(Struct, frozen=True):
+    """What the worker runs next, all of one key, and when it was handed out."""
+
+    key: Hashable
+    items: tuple[Item[Job], ...]
+    began: float
+
+    @property
+    def frames(self) -> list[tuple[Stream, memoryview]]:
+        return [(i.value.stream, i.value.payload) for i in self.items]
+
+
+class Connection:
+    """One device as the server sees it."""
+
+    def __init__(self, session: EdgeSession, peer: str) -> None:
+        self.session, self.peer = session, peer
+        self.node = peer
+        self.answers: OrderedDict[int, Answer] = OrderedDict()
+
+    def remember(self, frame: int, answer: Answer) -> None:
+        self.answers[frame] = answer
+        if len(self.answers) > REMEMBERED:
+            self.answers.popitem(last=False)
+
+
+class Edge:
+    """`admit` and `key` come from the models (`Tails`); `counts` says what was refused, dropped and answered."""
+
+    def __init__(
+        self,
+        admit: Callable[[Stream], str | None],
+        key: Callable[[Stream], Hashable],
+        limits: Limits = Limits(),
+        largest: int = 8,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.connections: dict[int, Connection] = {}
+        self.batcher: Batcher[Job] = Batcher(largest)
+        self._admit, self._key, self._limits = admit, key, limits
+        self._running = False
+        self._records: list[FrameRecord] = []
+        self._number = 0
+        self._gone: Counter[str] = Counter()
+
+    # Connections
+
+    def connected(self, peer: str, now: float) -> int:
+        """A device stands at the door; the number names its connection from here on."""
+        self._number += 1
+        session = EdgeSession(self._limits, session=f"{self._number}", node=peer, admit=self._admit)
+        self.connections[self._number] = Connection(session, peer)
+        session.connected(now)
+        return self._number
+
+    def receive(self, connection: int, data: bytes | memoryview, now: float) -> None:
+        it = self.connections.get(connection)
+        if it is not None:
+            it.session.receive(data, now)
+            self._drain(connection, it, now)
+
+    def lost(self, connection: int, now: float) -> None:
+        """The transport is gone; what waits for it leaves the queue."""
+        it = self.connections.pop(connection, None)
+        if it is not None:
+            it.session.lost(now)
+            self._gone += it.session.counts
+            self.counts["left with their device"] += len(self.batcher.drop(lambda job: job.connection == connection))
+
+    def tick(self, now: float) -> None:
+        for number, it in list(self.connections.items()):
+            it.session.tick(now)
+            self._drain(number, it, now)
+
+    def outgoing(self, connection: int) -> list[bytes]:
+        it = self.connections.get(connection)
+        return it.session.outgoing() if it is not None else []
+
+    def closed(self, connection: int) -> bool:
+        it = self.connections.get(connection)
+        return it is None or it.session.closed
+
+    def next_wake(self) -> float | None:
+        wakes = (it.session.next_wake() for it in self.connections.values())
+        return min((w for w in wakes if w is not None), default=None)
+
+    # Work
+
+    def work(self, now: float) -> Run | None:
+        """The next run for the free worker, or None; the rim calls `finished` before it asks again."""
+        while not self._running:
+            batch = self.batcher.next(now)
+            if batch is None:
+                return None
+            for item in batch.expired:
+                self._refuse(item.value, "its deadline passed before the server could begin.", now, "expired")
+            if batch.items:
+                self._running = True
+                return Run(batch.items[0].key, batch.items, now)
+        return None
+
+    def finished(self, run: Run, outcome: Sequence[Answer | str], seconds: float, now: float) -> None:
+        """The worker is done with `run`: an answer or a sentence for each of its frames."""
+        self._running = False
+        self.batcher.took(run.key, seconds)
+        for item, result in zip(run.items, outcome, strict=True):
+            job = item.value
+            if isinstance(result, str):
+                self._refuse(job, result, now, "unreadable payload")
+                continue
+            it = self.connections.get(job.connection)
+            if it is None:
+                continue
+            wait = max(0.0, now - item.arrived - seconds)
+            reply = Reply(result, wait=wait, tail=seconds, batch=len(run.items), queue=len(self.batcher))
+            if it.session.answer(job.frame, reply, now):
+                it.remember(job.frame, result)
+
+    def records(self) -> list[FrameRecord]:
+        """Rows that devices sent since the last call, with the answers that this server gave put back in."""
+        taken, self._records = self._records, []
+        return taken
+
+    def totals(self) -> dict[str, int]:
+        """What all sessions counted, those that are gone included, and the queue's own counts."""
+        total = Counter(self._gone) + self.counts
+        for it in self.connections.values():
+            total += it.session.counts
+        return dict(total)
+
+    # Inside
+
+    def _drain(self, number: int, it: Connection, now: float) -> None:
+        for event in it.session.events():
+            if isinstance(event, Arrived):
+                job = Job(number, event.frame, event.stream, event.payload)
+                if not self.batcher.add(Item(self._key(event.stream), event.deadline_by, now, job)):
+                    self._refuse(job, f"the server's queue is full ({len(self.batcher)} frames).", now, "queue full")
+            elif isinstance(event, Cancelled):
+                gone = event.frame
+                self.batcher.drop(lambda job: job.connection == number and job.frame == gone)  # noqa: B023 (used at once)
+            elif isinstance(event, Records):
+                self._records.extend(self._whole(it, r) for r in event.records)
+            elif isinstance(event, Opened):
+                it.node = event.hello.node
+            elif isinstance(event, Closed):
+                self.counts["closed sessions"] += 1
+                self.batcher.drop(lambda job: job.connection == number)
+
+    def _whole(self, it: Connection, record: FrameRecord) -> FrameRecord:
+        answer = it.answers.pop(record.frame, None)
+        if answer is None or record.mode not in ("split", "image"):
+            return record
+        return msgspec.structs.replace(record, answer=answer)
+
+    def _refuse(self, job: Job, sentence: str, now: float, key: str) -> None:
+        self.counts[key] += 1
+        it = self.connections.get(job.connection)
+        if it is not None:
+            it.session.refuse(job.frame, sentence, now)

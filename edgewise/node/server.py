@@ -1,0 +1,191 @@
+"""The rim around the edge: WebSockets in, one worker thread for the tails, health, metrics and structured logs.
+
+Nothing is decided here; see `edgewise.node.edge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from aiohttp import web
+from msgspec import Struct
+
+from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.errors import LinkError
+from edgewise.meter.memory import resident
+from edgewise.net.edge_session import Limits
+from edgewise.net.listen import Peer
+from edgewise.net.messages import Stream
+from edgewise.net.transport import Transport
+from edgewise.node.edge import Edge, Run
+
+log = logging.getLogger("edgewise.server")
+
+
+class Model(Protocol):
+    """What the server runs: `Tails`, or a stand-in where only the wire is measured."""
+
+    @property
+    def models(self) -> dict[str, str]: ...
+    def accept(self, stream: Stream) -> str | None: ...
+    def key(self, stream: Stream) -> tuple[str, str]: ...
+    def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]: ...
+
+
+class Health(Struct, frozen=True):
+    """What `/healthz` says."""
+
+    status: str
+    models: dict[str, str]
+    devices: tuple[str, ...]
+    queue: int
+    forecast: float
+    batch_mean: float
+    counts: dict[str, int]
+    memory: float
+    uptime: float
+
+
+class EdgeServer:
+    """`handle` serves one device's transport; `on_record` is told every row that devices report."""
+
+    def __init__(
+        self,
+        model: Model,
+        limits: Limits = Limits(),
+        largest: int = 8,
+        on_record: Callable[[FrameRecord], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.edge = Edge(model.accept, model.key, limits, largest)
+        self.batches: deque[int] = deque(maxlen=256)
+        self._on_record = on_record
+        self._worker = ThreadPoolExecutor(1, "edgewise-tails")
+        self._wakes: dict[int, asyncio.Event] = {}
+        self._started = time.monotonic()
+        self._timer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer = asyncio.create_task(self._keep_time())
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+        self._worker.shutdown(wait=True)
+
+    async def handle(self, transport: Transport, peer: Peer) -> None:
+        """One device, from its first byte to its last."""
+        connection = self.edge.connected(peer.node, time.monotonic())
+        wake = self._wakes[connection] = asyncio.Event()
+        writer = asyncio.create_task(self._write(transport, connection, wake))
+        log.info("device connected", extra={"node": peer.node, "connection": connection})
+        reason = "closed"
+        try:
+            while not self.edge.closed(connection):
+                data = await transport.receive()
+                self.edge.receive(connection, data, time.monotonic())
+                self._turn(connection)
+        except LinkError as error:
+            reason = str(error)
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            del self._wakes[connection]
+            self.edge.lost(connection, time.monotonic())
+            log.info("device left", extra={"node": peer.node, "connection": connection, "reason": reason})
+            await transport.close()
+
+    async def _write(self, transport: Transport, connection: int, wake: asyncio.Event) -> None:
+        try:
+            while True:
+                wake.clear()
+                for data in self.edge.outgoing(connection):
+                    await transport.send(data)
+                if self.edge.closed(connection):
+                    await transport.close()
+                    return
+                await wake.wait()
+        except LinkError:
+            return  # the reader meets the same end, and says so
+
+    def _turn(self, connection: int | None = None) -> None:
+        """Hand out work if the worker is free, pass records on, wake the writer of this connection (None: of all)."""
+        run = self.edge.work(time.monotonic())
+        if run is not None:
+            self._begin(run)
+        if self._on_record is not None:
+            for record in self.edge.records():
+                self._on_record(record)
+        if connection is None:
+            for wake in self._wakes.values():
+                wake.set()
+        elif connection in self._wakes:
+            self._wakes[connection].set()
+
+    def _begin(self, run: Run) -> None:
+        future = self._loop.run_in_executor(self._worker, self._do, run)
+        future.add_done_callback(lambda f: self._finished(run, f))
+
+    def _do(self, run: Run) -> tuple[list[Answer | str], float]:
+        began = time.perf_counter()
+        outcome = self.model.run(run.frames)
+        return outcome, time.perf_counter() - began
+
+    def _finished(self, run: Run, future: asyncio.Future[tuple[list[Answer | str], float]]) -> None:
+        now = time.monotonic()
+        try:
+            outcome, seconds = future.result()
+        except Exception as error:  # a task's border: the batch is refused, the server goes on
+            log.exception("a batch failed")
+            outcome, seconds = [f"the server could not answer: {type(error).__name__}."] * len(run.items), 0.0
+        self.edge.finished(run, outcome, seconds, now)
+        self.batches.append(len(run.items))
+        for connection in {i.value.connection for i in run.items}:
+            if connection in self._wakes:
+                self._wakes[connection].set()
+        self._turn(-1)
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(0.25)
+            self.edge.tick(time.monotonic())
+            self._turn()
+
+    # What people and machines may ask
+
+    def health(self) -> Health:
+        edge = self.edge
+        return Health(
+            status="ok",
+            models=self.model.models,
+            devices=tuple(sorted(c.node for c in edge.connections.values())),
+            queue=len(edge.batcher),
+            forecast=edge.batcher.forecast(),
+            batch_mean=sum(self.batches) / len(self.batches) if self.batches else 0.0,
+            counts=edge.totals(),
+            memory=resident(),
+            uptime=time.monotonic() - self._started,
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        """`/healthz` and `/metrics`."""
+        from edgewise.node.metrics import exposition
+
+        async def healthz(request: web.Request) -> web.Response:
+            import msgspec
+
+            return web.Response(body=msgspec.json.encode(self.health()), content_type="application/json")
+
+        async def metrics(request: web.Request) -> web.Response:
+            body, kind = exposition(self.health())
+            return web.Response(body=body, headers={"Content-Type": kind})
+
+        return [web.get("/healthz", healthz), web.get("/metrics", metrics)]

@@ -1,0 +1,181 @@
+"""The real agent, sessions and edge server in virtual time: only clock, transport and inference are simulated.
+
+A run of minutes takes a second and is the same each time, so that policies can be compared frame by frame on recorded links.
+Work takes what the operating points say; payloads have the sizes that they say, or those of a recording.
+
+It does not know the jitter of a real machine, nor TCP: a link hands over its bytes in order, at its rate.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+
+from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.link import Link
+from edgewise.net.connect import backoff
+from edgewise.net.links.virtual import VirtualLink
+from edgewise.node.agent import Agent, Work
+from edgewise.node.edge import Edge, Run
+
+
+class World:
+    """Virtual time: callbacks in the order of their time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+
+    def at(self, time: float, call: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (max(time, self.now), self._order, call))
+
+    def run(self, until: float) -> None:
+        while self._heap and self._heap[0][0] <= until:
+            self.now, _, call = heapq.heappop(self._heap)
+            call()
+        self.now = until
+
+
+class SimulatedEdge:
+    """An `Edge` with its worker; `seconds(run)` is what a run of the tail takes."""
+
+    def __init__(self, world: World, edge: Edge, seconds: Callable[[Run], float]) -> None:
+        self.world, self.edge, self.seconds = world, edge, seconds
+        self.devices: dict[int, SimulatedDevice] = {}
+        self._tick()
+
+    def turn(self) -> None:
+        run = self.edge.work(self.world.now)
+        if run is not None:
+            took = self.seconds(run)
+            self.world.at(self.world.now + took, lambda: self._finished(run, took))
+        for connection, device in list(self.devices.items()):
+            for data in self.edge.outgoing(connection):
+                device.deliver(connection, data)
+
+    def _finished(self, run: Run, took: float) -> None:
+        self.edge.finished(run, [Answer()] * len(run.items), took, self.world.now)
+        self.turn()
+
+    def _tick(self) -> None:
+        self.edge.tick(self.world.now)
+        self.turn()
+        self.world.at(self.world.now + 0.5, self._tick)
+
+
+class SimulatedDevice:
+    """An agent that sees `count` frames, one each `interval`, over `link`; `records` is its ledger, row by row.
+
+    `size(frame, point)` is the payload of a frame in bytes, `seconds(work)` what the device needs for a piece of work.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        server: SimulatedEdge,
+        agent: Agent,
+        link: Link,
+        interval: float,
+        count: int,
+        size: Callable[[Work], int],
+        seconds: Callable[[Work], float],
+        seed: int = 0,
+    ) -> None:
+        self.world, self.server, self.agent = world, server, agent
+        self.records: list[FrameRecord] = []
+        self._link, self._size, self._seconds = link, size, seconds
+        self._wire = VirtualLink(link)
+        self._random = random.Random(seed)
+        self._connection: int | None = None
+        self._flushing = False
+        self._woken = -1.0
+        self._attempt = 0
+        self._connect()
+        for frame in range(count):
+            world.at(0.05 + frame * interval, lambda f=frame: self._frame(f))  # type: ignore[misc]
+
+    def deliver(self, connection: int, data: bytes) -> None:
+        """The server sends `data` down the link."""
+        arrival = self._wire.send(len(data), self.world.now, up=False)
+        self.world.at(arrival, lambda: self._receive(connection, data))
+
+    def _connect(self) -> None:
+        now = self.world.now
+        self._wire = VirtualLink(self._link)
+        self._connection = self.server.edge.connected(self.agent.config.node, now)
+        self.server.devices[self._connection] = self
+        self.agent.connected(now)
+        self._turn()
+
+    def _receive(self, connection: int, data: bytes) -> None:
+        if connection == self._connection:
+            self._attempt = 0
+            self.agent.receive(data, self.world.now)
+            self._turn()
+
+    def _frame(self, frame: int) -> None:
+        self.agent.frame(frame, self.world.now, self.world.now)
+        self._turn()
+
+    def _turn(self) -> None:
+        now = self.world.now
+        work = self.agent.work(now)
+        if work is not None:
+            took = self._seconds(work)
+            self.world.at(now + took, lambda: self._worked(work, took))
+        self._flush()
+        self.records.extend(self.agent.records())
+        if self._connection is not None and self.agent.hung_up:
+            self._lose()
+        wake = self.agent.next_wake()
+        if wake is not None and not now <= self._woken <= max(wake, now + 1e-6):
+            self._woken = max(wake, now + 1e-6)
+            self.world.at(self._woken, self._tick)
+
+    def _worked(self, work: Work, took: float) -> None:
+        now = self.world.now
+        if work.task == "local":
+            self.agent.answered(work.frame, Answer(), {"local": took}, now)
+        else:
+            self.agent.prepared(work.frame, bytes(self._size(work)), {"prepare": took}, now)
+        self._turn()
+
+    def _tick(self) -> None:
+        self.agent.tick(self.world.now)
+        self._turn()
+
+    def _flush(self) -> None:
+        """Put what is due on the wire when it is free; look again when it will be."""
+        if self._connection is None or self._flushing:
+            return
+        now, connection = self.world.now, self._connection
+        free = self._wire.free(now)
+        if free > now:
+            self._flushing = True
+            self.world.at(min(free, now + 3.0), self._flush_again)
+            return
+        for data in self.agent.outgoing(now):
+            arrival = self._wire.send(len(data), now, up=True)
+            self.world.at(arrival, lambda d=data: self._arrive(connection, d))  # type: ignore[misc]
+
+    def _flush_again(self) -> None:
+        self._flushing = False
+        self._turn()
+
+    def _arrive(self, connection: int, data: bytes) -> None:
+        if connection == self._connection:
+            self.server.edge.receive(connection, data, self.world.now)
+            self.server.turn()
+
+    def _lose(self) -> None:
+        """The session closed itself (silence): the connection goes, and is tried again."""
+        assert self._connection is not None
+        self.server.edge.lost(self._connection, self.world.now)
+        del self.server.devices[self._connection]
+        self._connection = None
+        self.agent.lost(self.world.now)
+        self._attempt += 1
+        self.world.at(self.world.now + backoff(self._attempt, self._random.uniform), self._connect)

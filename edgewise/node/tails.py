@@ -1,0 +1,97 @@
+"""The models that an edge server holds: frames of many devices in, answers out, in one run of a tail.
+
+Several bundles, and several versions of one, stand side by side, keyed by their content address, so that a device that has
+not been updated yet is answered as before. A frame that cannot be decoded is refused by itself; its batch goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise.codec.select import Codec, codec_for
+from edgewise.core.answer import Answer
+from edgewise.core.errors import EdgewiseError, ModelError
+from edgewise.core.placement import OperatingPoint
+from edgewise.data.answers import answers
+from edgewise.data.preprocess import fit
+from edgewise.net.messages import Stream
+from edgewise.runtime.bundle import Bundle
+
+
+class Tails:
+    """`accept` says which streams can be answered; `run` answers payloads of one key together."""
+
+    def __init__(self, bundles: Sequence[Bundle], threads: int = 1) -> None:
+        if not bundles:
+            raise ModelError("an edge server has nothing to serve", got="no bundle", allowed="one or more")
+        self._bundles = {b.address: b for b in bundles}
+        self._codecs: dict[tuple[str, str, int], Codec] = {}
+        self._threads = threads
+        for bundle in bundles:  # a broken model shows itself now, not at the first frame
+            bundle.session("head", threads)
+            bundle.session("tail", threads)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Address → name of every bundle that is served."""
+        return {address: b.manifest.name for address, b in self._bundles.items()}
+
+    def accept(self, stream: Stream) -> str | None:
+        """None where frames of this stream can be answered, else a sentence that says why not."""
+        bundle = self._bundles.get(stream.address)
+        if bundle is None:
+            held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())
+            return f"this server does not hold the model {stream.address[:12] or 'without address'}; it holds {held}."
+        point = next((p for p in bundle.manifest.points if p.name == stream.point), None)
+        if point is None:
+            return f"model {bundle.manifest.name} has no operating point {stream.point!r}."
+        if (point.codec, point.level) != (stream.codec, stream.level):
+            return f"{stream.point} is {point.codec} at {point.level}; the stream says {stream.codec} at {stream.level}."
+        shape = (1, *bundle.manifest.bottleneck.shape)
+        if point.mode == "split" and (tuple(stream.shape) != shape or stream.dtype != "float32"):
+            return f"{stream.point} carries float32 {shape}; the stream says {stream.dtype} {tuple(stream.shape)}."
+        return None
+
+    def key(self, stream: Stream) -> tuple[str, str]:
+        """What can share a run: the model, and whether features or pictures come in."""
+        return stream.address, self._point(stream).mode
+
+    def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]:
+        """An answer, or the sentence that refuses it, for each frame; all of one key."""
+        bundle = self._bundles[frames[0][0].address]
+        values: list[NDArray[Any]] = []
+        outcome: list[Answer | str] = [""] * len(frames)
+        places: list[int] = []
+        pictures = self._point(frames[0][0]).mode == "image"
+        for i, (stream, payload) in enumerate(frames):
+            try:
+                value = self._codec(stream).decode(bytes(payload))
+                values.append(fit(value, bundle.manifest.pictures["head"]) if pictures else value)
+                places.append(i)
+            except EdgewiseError as error:
+                outcome[i] = str(error)
+        if not values:
+            return outcome
+        batch = np.concatenate(values)
+        head, tail = bundle.session("head", self._threads), bundle.session("tail", self._threads)
+        parts = bundle.manifest.parts
+        if pictures:
+            batch = head.run({parts["head"].inputs[0].name: batch})[parts["head"].outputs[0].name]
+        outputs = tail.run({parts["tail"].inputs[0].name: batch})
+        found = answers(outputs, bundle.manifest.decoding, bundle.manifest.labels)
+        for place, answer in zip(places, found, strict=True):
+            outcome[place] = answer
+        return outcome
+
+    def _point(self, stream: Stream) -> OperatingPoint:
+        return self._bundles[stream.address].manifest.point(stream.point)
+
+    def _codec(self, stream: Stream) -> Codec:
+        key = (stream.address, stream.codec, stream.level)
+        if key not in self._codecs:
+            self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck)
+        return self._codecs[key]

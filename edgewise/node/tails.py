@@ -7,7 +7,7 @@ not been updated yet is answered as before. A frame that cannot be decoded is re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from edgewise.core.placement import OperatingPoint
 from edgewise.data.answers import answers
 from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
-from edgewise.runtime.bundle import Bundle
+from edgewise.runtime.bundle import Bundle, PartName
 
 
 class Tails:
@@ -32,8 +32,9 @@ class Tails:
         self._codecs: dict[tuple[str, str, int], Codec] = {}
         self._threads = threads
         for bundle in bundles:  # a broken model shows itself now, not at the first frame
-            bundle.session("head", threads)
-            bundle.session("tail", threads)
+            for part in bundle.manifest.parts:
+                if part != "local":
+                    bundle.session(cast(PartName, part), threads)
 
     @property
     def models(self) -> dict[str, str]:
@@ -67,21 +68,23 @@ class Tails:
         outcome: list[Answer | str] = [""] * len(frames)
         places: list[int] = []
         pictures = self._point(frames[0][0]).mode == "image"
+        parts = bundle.manifest.parts
+        first: PartName = "full" if "full" in parts else "head"  # a net for whole pictures, where the bundle has one
         for i, (stream, payload) in enumerate(frames):
             try:
                 value = self._codec(stream).decode(bytes(payload))
-                values.append(fit(value, bundle.manifest.pictures["head"]) if pictures else value)
+                values.append(fit(value, bundle.manifest.pictures[first]) if pictures else value)
                 places.append(i)
             except EdgewiseError as error:
                 outcome[i] = str(error)
         if not values:
             return outcome
         batch = np.concatenate(values)
-        head, tail = bundle.session("head", self._threads), bundle.session("tail", self._threads)
-        parts = bundle.manifest.parts
         if pictures:
-            batch = head.run({parts["head"].inputs[0].name: batch})[parts["head"].outputs[0].name]
-        outputs = tail.run({parts["tail"].inputs[0].name: batch})
+            outputs = bundle.session(first, self._threads).run({parts[first].inputs[0].name: batch})
+            batch = outputs.get(parts["head"].outputs[0].name, batch)
+        if not pictures or first == "head":
+            outputs = bundle.session("tail", self._threads).run({parts["tail"].inputs[0].name: batch})
         found = answers(outputs, bundle.manifest.decoding, bundle.manifest.labels)
         for place, answer in zip(places, found, strict=True):
             outcome[place] = answer

@@ -136,7 +136,8 @@ def _streaks(generator: np.random.Generator) -> Picture:
         x, y, length = generator.uniform(0, WIDTH + MARGIN), generator.uniform(-20, HEIGHT + MARGIN), generator.uniform(5, 24)
         end = (int(x + lean * length), int(y + length))
         cv2.line(layer, (int(x), int(y)), end, int(generator.uniform(14, 62)), 1)
-    return cv2.blur(layer, (2, 3))
+    softened: Picture = cv2.blur(layer, (2, 3))
+    return softened
 
 
 def _street_lamps(around: Surroundings, generator: np.random.Generator) -> Picture:

@@ -1,0 +1,1 @@
+"""The torch room: nets, a bounded training loop, export to ONNX. Nothing outside imports torch."""

@@ -1,0 +1,72 @@
+"""torch → ONNX: what onnxruntime says of an exported part is what torch says, for any batch."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'edgewise[train]'")
+
+from edgewise.runtime.session import Session  # noqa: E402
+from edgewise.training import export  # noqa: E402
+from edgewise.training.nets.detector import Head, Local, Tail  # noqa: E402
+
+
+def lived_in(net):
+    """Statistics that are not those of a fresh net, so that folding has something to get wrong."""
+    generator = torch.Generator().manual_seed(5)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def parts():
+    torch.manual_seed(5)
+    return lived_in(Head(4)), lived_in(Tail(4, wide=8)), lived_in(Local(wide=8))
+
+
+def agree(model, feed, net, name):
+    session = Session.load(model)
+    said = session.run({name: feed})
+    with torch.no_grad():
+        told = net(torch.from_numpy(feed))
+    told = told if isinstance(told, tuple) else (told,)
+    assert len(said) == len(told)
+    for out, expected in zip(said.values(), told):
+        assert out.shape == tuple(expected.shape)
+        # A peak that ties with its neighbour to the last bit may fall either way; nothing else may differ.
+        close = np.isclose(out, expected.numpy(), atol=1e-5)
+        assert close.mean() > 0.999 and (close | (out == 0) | (expected.numpy() == 0)).all()
+    return said
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_head_then_tail_say_what_torch_says(parts, batch):
+    head, tail, _ = parts
+    picture = np.random.default_rng(batch).integers(0, 256, (batch, 180, 320, 3), np.uint8)
+    bottleneck = agree(models(parts)["head"], picture, head, "picture")["bottleneck"]
+    said = agree(models(parts)["tail"], bottleneck, tail, "bottleneck")
+    assert list(said) == ["score", "box", "occupied"]
+
+
+def test_local_says_what_torch_says(parts):
+    picture = np.random.default_rng(9).integers(0, 256, (2, 90, 160, 3), np.uint8)
+    agree(models(parts)["local"], picture, parts[2], "picture")
+
+
+_MODELS = {}
+
+
+def models(parts):
+    if not _MODELS:
+        head, tail, local = parts
+        _MODELS.update(head=export.head(head), tail=export.tail(tail, 4), local=export.local(local))
+    return _MODELS
+
+
+def test_equal_weights_give_equal_bytes_without_traces_of_the_machine(parts):
+    again = export.local(parts[2])
+    assert again == models(parts)["local"]
+    assert b".py" not in again and b"site-packages" not in again

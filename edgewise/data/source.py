@@ -24,10 +24,13 @@ __all__ = ["Sample", "Source", "open_source"]
 ALLOWED = "a folder or .tar of pictures, a picture, a video file, /dev/videoN, rtsp://HOST/PATH, junction:SEED[:CONDITION]"
 
 
-def open_source(spec: str, rate: float | None = None, loop: bool = False, clock: Clock = time.monotonic) -> Source:
-    """The source that `spec` names; `rate` in frames a second (None: its own, or as fast as asked), `loop` starts it again.
+def open_source(
+    spec: str, rate: float | None = None, loop: bool = False, clock: Clock = time.monotonic, stills: float | None = None
+) -> Source:
+    """The source that `spec` names; `rate` in frames a second (None: its own), `loop` starts it again at its end.
 
-    `clock` stamps the samples. SourceError says what is wrong with `spec`, here or once the iteration meets it.
+    Pictures have no rate of their own: without one they come at `stills`, or as fast as they are asked for. `clock` stamps the
+    samples. SourceError says what is wrong with `spec`, here or once the iteration meets it.
     """
     if spec.startswith("junction:"):
         return _rendered(spec, rate, clock)
@@ -43,17 +46,17 @@ def open_source(spec: str, rate: float | None = None, loop: bool = False, clock:
         return Camera(spec, v4l2(spec), rate, loop, clock)
     if "://" in spec:
         raise SourceError("this kind of address is not a source", got=spec.split("://")[0] + "://", allowed=ALLOWED)
-    return _file(Path(spec).expanduser(), rate, loop, clock)
+    return _file(Path(spec).expanduser(), rate, loop, clock, stills)
 
 
-def _file(path: Path, rate: float | None, loop: bool, clock: Clock) -> Source:
+def _file(path: Path, rate: float | None, loop: bool, clock: Clock, stills: float | None) -> Source:
     from edgewise.data.sources import video
 
     suffix = path.suffix.lower()
     if not path.is_file() or suffix == ".tar":
-        return Stills(open_pack(path), rate, loop, clock)
+        return Stills(open_pack(path), stills if rate is None else rate, loop, clock)
     if suffix in picture.SUFFIXES:
-        return Stills(FilePack(path), rate, loop, clock)
+        return Stills(FilePack(path), stills if rate is None else rate, loop, clock)
     if suffix in video.SUFFIXES:
         return video.Video(path, rate, loop, clock)
     raise SourceError("this kind of file is not a source", got=path, allowed=ALLOWED)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewise.core.errors import SourceError
+from edgewise.core.errors import InputError, SourceError
 from edgewise.data.source import open_source
 from edgewise.data.sources import camera
 from edgewise.data.sources.camera import LOST, STALE, Camera, rtsp, without_password
@@ -162,3 +162,14 @@ def test_without_opencv_the_sentence_names_the_command(clip: Path, spec: str, mo
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SourceError, match=r"needs OpenCV.*pip install -c constraints.txt '\.\[camera\]'"):
         open_source(str(clip) if spec == "clip" else spec)
+
+
+def test_the_rendered_junction_is_the_same_at_any_pace() -> None:
+    pytest.importorskip("cv2")
+    quick = list(islice(open_source("junction:7", rate=math.inf), 3))
+    paced = list(islice(open_source("junction:7:clear"), 2))
+    assert [s.identity for s in quick] == [f"junction:7:clear@{t:.3f}" for t in (0, 0.1, 0.2)]
+    assert (quick[1].image == paced[1].image).all()
+    assert (quick[0].image != quick[2].image).any()
+    with pytest.raises(InputError, match="no such condition"):
+        open_source("junction:7:sandstorm")

@@ -115,6 +115,12 @@ def test_a_tar_that_is_cut_while_running_gives_what_is_left_and_counts_the_rest(
     assert source.skipped["the tar ends inside a file"] >= 1
 
 
+def test_pictures_have_no_rate_of_their_own(tmp_path: Path) -> None:
+    spec = str(fill(tmp_path / "p", 1))
+    assert [open_source(spec, rate, stills=10).rate for rate in (None, 4)] == [10, 4]
+    assert open_source(spec).rate is None
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan])
 def test_an_impossible_rate_is_a_sentence(tmp_path: Path, rate: float) -> None:
     with pytest.raises(SourceError, match="rate of a source is impossible"):

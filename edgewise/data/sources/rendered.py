@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
-from edgewise.core.errors import SourceError
 from edgewise.data.sources.feed import Clock, Picture, Source
+
+if TYPE_CHECKING:
+    from edgewise.data.junction.weather import Condition
 
 RATE = 10.0  # frames a second of the rendered world where none is asked for
 
@@ -19,16 +22,10 @@ class Rendered(Source):
     """Frames of a junction, without an end; an infinite rate renders as fast as asked at 10 frames a rendered second."""
 
     def __init__(self, seed: int, condition: str = "clear", rate: float | None = None, clock: Clock = time.monotonic) -> None:
-        try:
-            from edgewise.data.junction import Junction
-        except ImportError as error:
-            raise SourceError(
-                "the rendered junction cannot be loaded here",
-                got=error,
-                hint="It needs OpenCV: `pip install -c constraints.txt '.[camera]'`.",
-            ) from None
+        from edgewise.data.junction import Junction  # needs OpenCV, and says so
+
         super().__init__(f"junction:{seed}:{condition}", RATE if rate is None else rate, clock)
-        self._junction = Junction(seed, condition)
+        self._junction = Junction(seed, cast("Condition", condition))
 
     def pictures(self) -> Iterator[Picture]:
         step = 1 / RATE if self.rate in (None, math.inf) else self.pace.interval

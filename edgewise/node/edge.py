@@ -73,6 +73,7 @@ class Edge:
         self._records: list[FrameRecord] = []
         self._number = 0
         self._gone: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()  # by address of the model
 
     # Connections
 
@@ -146,6 +147,7 @@ class Edge:
             reply = Reply(result, wait=wait, tail=seconds, batch=len(run.items), queue=len(self.batcher))
             if it.session.answer(job.frame, reply, now):
                 it.remember(job.frame, result)
+                self.answered[job.stream.address] += 1
 
     def records(self) -> list[FrameRecord]:
         """Rows that devices sent since the last call, with the answers that this server gave put back in."""
@@ -158,6 +160,11 @@ class Edge:
         for it in self.connections.values():
             total += it.session.counts
         return dict(total)
+
+    def streams(self) -> Counter[str]:
+        """Open streams by address of the model."""
+        greeted = (it.session.hello for it in self.connections.values())
+        return Counter(s.address for hello in greeted if hello is not None for s in hello.streams)
 
     # Inside
 

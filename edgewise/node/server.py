@@ -65,6 +65,8 @@ class EdgeServer:
         self.model = model
         self.edge = Edge(model.accept, model.key, limits, largest)
         self.batches: deque[int] = deque(maxlen=256)
+        self.seconds: deque[float] = deque(maxlen=256)  # of each run of the tails
+        self.worked = 0.0  # s that the worker has worked in all
         self._on_record = on_record
         self._worker = ThreadPoolExecutor(1, "edgewise-tails")
         self._wakes: dict[int, asyncio.Event] = {}
@@ -148,6 +150,8 @@ class EdgeServer:
             outcome, seconds = [f"the server could not answer: {type(error).__name__}."] * len(run.items), 0.0
         self.edge.finished(run, outcome, seconds, now)
         self.batches.append(len(run.items))
+        self.seconds.append(seconds)
+        self.worked += seconds
         for connection in {i.value.connection for i in run.items}:
             if connection in self._wakes:
                 self._wakes[connection].set()

@@ -35,6 +35,7 @@ class LinkEstimate:
     def __init__(self, rate: float = 4e6, round_trip: float = 0.02) -> None:
         self.log_rate = math.log(rate)
         self.spread = 1.2
+        self.jitter = 0.0  # s by which a small message is later than the fastest of them, on average
         self.round_trip = round_trip
         self._trips: list[float] = []
         self.seen = -math.inf  # when a frame last said something new
@@ -47,20 +48,24 @@ class LinkEstimate:
         """A small message went there and back; the smallest of the last ones is the round trip."""
         self._trips = [*self._trips[-15:], max(seconds, 0.0)]
         self.round_trip = min(self._trips)
+        self.jitter += 0.2 * (seconds - self.round_trip - self.jitter)
 
     def observe(self, size: int, seconds: float, now: float) -> None:
-        """`size` bytes took `seconds` on the link alone."""
+        """`size` bytes took `seconds` on the link alone; the less of that is jitter, the more it says."""
+        seconds -= self.jitter
         floor = seconds < SHORTEST
-        x = math.log(size * 8 / max(seconds, SHORTEST))
-        if floor and x < self.log_rate:
+        seconds = max(seconds, SHORTEST)
+        error = math.log(size * 8 / seconds) - self.log_rate
+        if floor and error < 0:
             return  # a lower bound below what is believed teaches nothing
-        error = x - self.log_rate
-        self.seen = now
-        if abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
-            self.log_rate, self.spread = x, max(0.5, min(abs(error) / 2, 1.0))
+        weight = seconds / (seconds + self.jitter)
+        if weight >= 0.5:
+            self.seen = now
+        if weight >= 0.5 and abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
+            self.log_rate, self.spread = self.log_rate + error, max(0.5, min(abs(error) / 2, 1.0))
             return
-        self.log_rate += 0.45 * error
-        self.spread = max(0.12, math.sqrt(0.65 * self.spread**2 + 0.35 * error**2))
+        self.log_rate += 0.45 * weight * error
+        self.spread = max(0.12, math.sqrt(self.spread**2 + 0.35 * weight * (error**2 - self.spread**2)))
 
     def bound(self, size: int, seconds: float, now: float) -> None:
         """`size` bytes are not through after `seconds`: the rate is at most that."""

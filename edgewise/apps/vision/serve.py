@@ -119,11 +119,11 @@ async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer) 
 
 async def _keep_status(server: EdgeServer, listener: Listener, state: PageState) -> None:
     """Tell the page how the server is, twice a second."""
-    cpu, at = time.process_time(), time.monotonic()
+    cpu, at, worked = time.process_time(), time.monotonic(), server.worked
     while True:
         await asyncio.sleep(0.5)
         now, used = time.monotonic(), time.process_time()
-        health = server.health()
+        health, streams = server.health(), server.edge.streams()
         refused = {k: health.counts[k] for k in REFUSALS if health.counts.get(k)} | {
             k: n for k, n in listener.counts.items() if k != "accepted"
         }
@@ -133,11 +133,16 @@ async def _keep_status(server: EdgeServer, listener: Listener, state: PageState)
                 batch_mean=health.batch_mean or None,
                 batch_most=max(server.batches, default=None),
                 wait=health.forecast,
+                tail=sorted(server.seconds)[len(server.seconds) // 2] if server.seconds else None,
+                busy=(server.worked - worked) / (now - at),
                 cpu=(used - cpu) / (now - at),
                 memory=round(health.memory),
-                models=tuple(ModelVersion(name, address) for address, name in health.models.items()),
+                models=tuple(
+                    ModelVersion(name, address, streams[address], server.edge.answered[address])
+                    for address, name in health.models.items()
+                ),
                 refused=refused,
                 uptime=health.uptime,
             )
         )
-        cpu, at = used, now
+        cpu, at, worked = used, now, server.worked

@@ -96,6 +96,7 @@ def run(
     deadline: float = 0.2,
     condition: str | None = None,
     budget: str = "",
+    only: list[str] = [],  # noqa: B006
     profile: str = "pi4",
     radio: Literal["", "lte", "wifi", "3g"] = "",
     preview: float = 0.0,
@@ -122,6 +123,7 @@ def run(
         deadline: seconds from capture within which an answer counts.
         condition: the weather, if you know it (clear, haze, fog, rain, low_light, night); picks the right validation figures.
         budget: bounds that the device keeps to, such as "bytes_up<=50KB/s, device_energy<=1J/s".
+        only: operating points to choose from, such as `--only jpeg-75`; without the local one among them nothing stands by.
         profile: device profile that turns busy seconds into (modelled) joules.
         radio: count the (modelled) joules of this radio as well.
         preview: pictures a second that the server's page may show; they share the link.
@@ -148,6 +150,7 @@ def run(
         deadline=deadline,
         condition=condition,
         budget=budget,
+        only=tuple(only),
         profile=profile,
         radio=radio,
         preview=preview,

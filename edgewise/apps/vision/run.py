@@ -25,7 +25,7 @@ from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
 from edgewise.core.errors import ConfigError
-from edgewise.core.placement import Mode
+from edgewise.core.placement import Mode, OperatingPoint
 from edgewise.core.power import RADIOS
 from edgewise.data.source import Sample, Source, open_source
 from edgewise.meter.energy import EnergyModel
@@ -59,6 +59,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     deadline: float = 0.2
     condition: str | None = None
     budget: str = ""
+    only: tuple[str, ...] = ()
     profile: str = "pi4"
     radio: str = ""
     preview: float = 0.0
@@ -155,9 +156,10 @@ def _source(config: RunConfig) -> Source:
 def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tuple[Agent, Heads]:
     heads = Heads(bundle, config.threads)
     streams = heads.streams()
-    policy = OnlinePolicy(bundle.manifest.points, 1 / (source.rate or STILLS), Budget.parse(config.budget))
+    points = _points(bundle, config.only)
+    policy = OnlinePolicy(points, 1 / (source.rate or STILLS), Budget.parse(config.budget))
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
-    settings = AgentConfig(node, config.deadline, config.condition or declared)
+    settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
     session = DeviceSession(Hello(node, "0.1.0", streams, bundle.address))
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
@@ -166,6 +168,14 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
         raise ConfigError("a profile has no power figures", got=config.profile, allowed="one with idle and active power")
     energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])
     return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy), heads
+
+
+def _points(bundle: Bundle, only: tuple[str, ...]) -> tuple[OperatingPoint, ...]:
+    """The bundle's operating points, or those of them that were named."""
+    points = {p.name: p for p in bundle.manifest.points if p.mode != "drop"}
+    if unknown := [name for name in only if name not in points]:
+        raise ConfigError("the bundle has no such operating point", got=", ".join(unknown), allowed=", ".join(points))
+    return tuple(points[name] for name in only or points)
 
 
 def _address(server: str | None) -> str:

@@ -36,7 +36,8 @@ class Radio(Struct, frozen=True, forbid_unknown_fields=True):
 
     def energy(self, bits_up: float, bits_down: float, on_air: float) -> float:
         """Joules of a transfer that keeps the radio on air for `on_air` seconds."""
-        return self.up * bits_up + self.down * bits_down + self.base * on_air
+        awake = self.base * on_air if self.base > 0 else 0.0  # also where a dead link keeps it on air for ever
+        return self.up * bits_up + self.down * bits_down + awake
 
 
 HUANG = "Huang et al., MobiSys 2012 (digits unverified, phones of 2012)"
@@ -50,4 +51,5 @@ RADIOS: dict[str, Radio] = {  # their mW per Mbit/s is 1e-9 J/bit
 
 def computing_energy(idle: float, active: float, latency: float, busy: float) -> float:
     """Joules of a device that is busy for `busy` of `latency` seconds; a figure of active power below idle counts as idle."""
-    return idle * max(latency, busy) + max(active - idle, 0.0) * busy
+    resting = idle * max(latency, busy) if idle > 0 else 0.0
+    return resting + max(active - idle, 0.0) * busy

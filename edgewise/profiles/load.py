@@ -2,8 +2,8 @@
 
 `load_device("pi4")` reads a shipped profile, `load_device("this")` the one that `edgewise calibrate` wrote on this machine, and
 `load_device("board.toml")` a person's own. A source that many figures share is written once, in the table `[sources]`.
-`load_link("lte_synthetic")` reads a shipped link; a file may be a link in TOML, a mahimahi trace (`.up`, `.down`) or a table
-of times and rates (see `edgewise.profiles.traces`).
+`load_link("lte_synthetic")` reads a shipped link, and `load_link("5")` is a constant 5 Mbit/s. A file may be a link in TOML, a
+mahimahi trace (`.up`, `.down`) or a table of times and rates (see `edgewise.profiles.traces`).
 
 What it does not know: whether a quoted figure is right. It checks only that each has the unit and the sign that it must have.
 """
@@ -11,6 +11,7 @@ What it does not know: whether a quoted figure is right. It checks only that eac
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,11 @@ from edgewise.core.device import Device
 from edgewise.core.errors import ConfigError
 from edgewise.core.link import Link
 from edgewise.core.measurement import Measurement
-from edgewise.profiles.traces import load_trace, trace_link
+from edgewise.profiles.traces import DELAY, load_trace, trace_link
 
 HERE = Path(__file__).parent
-CALIBRATED = Path.home() / ".edgewise" / "this.json"
 LARGEST = 4 << 20  # bytes of a profile
+_RATE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _UNITS = {"memory": "bytes", "idle": "W", "active": "W", "latency": "s", "energy": "J", "power": "W"}
 
 Profile = TypeVar("Profile", bound=Struct)
@@ -57,13 +58,27 @@ def link_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (HERE / "links").glob("*.toml")))
 
 
-def load_device(name_or_path: str | Path, calibrated: Path = CALIBRATED) -> Device:
+def this_profile() -> Path:
+    """Where the profile of this machine lies, which the name `this` stands for."""
+    return Path.home() / ".edgewise" / "this.json"
+
+
+def save_device(device: Device, file: Path) -> None:
+    """Write a profile that `load_device` reads back as the same Device; whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(file.name + ".part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(device), indent=1) + b"\n")
+    part.replace(file)
+
+
+def load_device(name_or_path: str | Path, calibrated: Path | None = None) -> Device:
     """A Device by its name, by the word `this`, or by its file (TOML or JSON).
 
     >>> load_device("pi4").run("ResNet-50", "ArmNN").latency.value
     0.332
     """
     if str(name_or_path) == "this":
+        calibrated = calibrated or this_profile()
         if not calibrated.is_file():
             raise ConfigError(
                 "this machine has no profile yet",
@@ -76,11 +91,14 @@ def load_device(name_or_path: str | Path, calibrated: Path = CALIBRATED) -> Devi
 
 
 def load_link(name_or_path: str | Path) -> Link:
-    """A Link by its name or by its file.
+    """A Link by its name, by its file, or from a number: a constant rate in Mbit/s, both ways, over a radio that is not known.
 
     >>> load_link("step").rate(at=30.0)
     300000.0
     """
+    if _RATE.fullmatch(str(name_or_path)):
+        rate = float(str(name_or_path)) * 1e6
+        return Link(f"{name_or_path} Mbit/s", rate, rate, delay=DELAY, radio="unknown")
     file = _file("link", name_or_path, link_names())
     if file.suffix != ".toml":
         return trace_link(file)
@@ -138,8 +156,8 @@ def _file(what: str, name_or_path: str | Path, names: tuple[str, ...]) -> Path:
         return HERE / f"{what}s" / f"{name_or_path}.toml"
     file = Path(name_or_path)
     if not file.is_file():
-        this = "this, " if what == "device" else ""
-        raise ConfigError(f"there is no such {what}", got=name_or_path, allowed=f"{this}{', '.join(names)}, or a file")
+        this, rate = ("this, ", "") if what == "device" else ("", "a rate in Mbit/s, ")
+        raise ConfigError(f"there is no such {what}", got=name_or_path, allowed=f"{this}{', '.join(names)}, {rate}or a file")
     return file
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edgewise.core.errors import ConfigError, UnknownFigure
-from edgewise.profiles.load import device_names, load_device
+from edgewise.profiles.load import device_names, load_device, save_device
 
 BOARD = """
 name = "board"
@@ -74,8 +73,9 @@ def test_this_is_what_a_calibration_wrote(tmp_path: Path) -> None:
     file = tmp_path / "this.json"
     with pytest.raises(ConfigError, match="edgewise calibrate"):
         load_device("this", file)
-    file.write_bytes(msgspec.json.encode(load_device("pi4")))
+    save_device(load_device("pi4"), file)
     assert load_device("this", file) == load_device("pi4")
+    assert [p.name for p in tmp_path.iterdir()] == ["this.json"]
 
 
 @pytest.mark.parametrize(

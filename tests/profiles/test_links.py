@@ -58,6 +58,13 @@ def test_the_shipped_traces_are_those_of_their_script() -> None:
     assert {p.name: p.read_text(encoding="ascii") for p in (HERE / "links").glob("*.csv")} == made
 
 
+def test_a_number_is_a_constant_rate() -> None:
+    link = load_link("2.5")
+    assert (link.rate_up, link.rate_down, link.radio) == (2.5e6, 2.5e6, "unknown")
+    with pytest.raises(ConfigError, match=r"a rate in Mbit/s"):
+        load_link("-5")
+
+
 def test_a_single_recording_serves_both_ways_and_a_pair_its_own(tmp_path: Path) -> None:
     (tmp_path / "City-LTE-walk.up").write_text("100\n")
     link = trace_link(tmp_path / "City-LTE-walk.up")

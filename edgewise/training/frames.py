@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,14 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgewise.core.artifact import Picture
-from edgewise.core.errors import SourceError
+from edgewise.data.clip import by_time, frame, read_clip
 from edgewise.data.junction import Junction
 from edgewise.data.junction.weather import CONDITIONS
+from edgewise.data.pack import open_pack
 from edgewise.data.preprocess import fit
 
 MOST = 64  # boxes kept of a frame
 PICTURE = Picture(320, 180)
-CLIP_PARTS = {"train": (0, 262), "validate": (262, 350), "test": (350, 437)}  # labelled frames in order of time
+CLIP_PARTS = ("train", "validate", "test")  # in order of time; sizes in `edgewise.data.clip`
 
 
 class Frames(Struct, frozen=True):
@@ -100,35 +100,15 @@ def recompressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 def clip(pack: Path, part: str, picture: Picture | None = PICTURE, stretch: int = 15) -> Frames:
     """Labelled frames of the real clip; `part` is train, validate or test. The labels are another network's."""
-    if not pack.exists():
-        raise SourceError(
-            "the real clip is not here", got=pack, hint="Put opendatacam.tar there, or train on rendered frames alone."
-        )
-    first, last = CLIP_PARTS[part]
-    pictures, boxes, block = [], [], []
-    with tarfile.open(pack) as archive:
-
-        def read(name: str) -> bytes:
-            member = archive.extractfile(name)
-            if member is None:
-                raise SourceError("the pack of the clip lacks a file", got=name)
-            return member.read()
-
-        records = json.loads(read("opendatacam/alexeydetections30FPS.json"))
-        for number, record in enumerate(records[first:last]):
-            image = np.asarray(Image.open(io.BytesIO(read(f"opendatacam/frames/{record['frame_id']:03d}.jpg"))).convert("RGB"))
-            pictures.append(image if picture is None else fit(image, picture)[0])
-            boxes.append(padded(_labels(record)))
-            block.append(f"clip {part} {number // stretch}")
-    return Frames(np.stack(pictures), np.stack(boxes), ("clip",) * len(pictures), tuple(block))
-
-
-def _labels(record: dict[str, list[dict[str, dict[str, float]]]]) -> NDArray[np.float64]:
-    found = [o["relative_coordinates"] for o in record["objects"]]
-    centre = np.array([(c["center_x"], c["center_y"]) for c in found], float).reshape(-1, 2)
-    size = np.array([(c["width"], c["height"]) for c in found], float).reshape(-1, 2)
-    corners: NDArray[np.float64] = np.clip(np.concatenate([centre - size / 2, centre + size / 2], axis=1), 0, 1)
-    return corners
+    files = open_pack(pack)
+    found = by_time(read_clip(files).pictures)[CLIP_PARTS.index(part)]
+    images = (frame(files, labelled) for labelled in found)
+    return Frames(
+        np.stack([image if picture is None else fit(image, picture)[0] for image in images]),
+        np.stack([padded(np.array([(b.x0, b.y0, b.x1, b.y1) for b in labelled.boxes])) for labelled in found]),
+        ("clip",) * len(found),
+        tuple(f"clip {part} {number // stretch}" for number in range(len(found))),
+    )
 
 
 def store(folder: Path, name: str, frames: Frames) -> None:

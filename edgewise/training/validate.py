@@ -24,6 +24,7 @@ from edgewise.data import answers as decode
 from edgewise.data.boxes import COLUMNS, ROWS, occupied, overlaps
 from edgewise.data.metrics import cell_quality, counts, f1
 from edgewise.data.preprocess import fit
+from edgewise.runtime.bundle import PARTS, Bundle
 from edgewise.runtime.session import Session
 from edgewise.training.frames import Frames
 
@@ -48,6 +49,13 @@ class Parts(Struct, frozen=True):
     small: Picture
     large: Picture
     bottleneck: Bottleneck
+
+
+def parts(bundle: Bundle) -> Parts:
+    """The parts of an opened bundle."""
+    head, tail, local, full = (bundle.session(name) for name in PARTS)
+    wide, small, large = (bundle.manifest.pictures[name] for name in ("head", "local", "full"))
+    return Parts(head, tail, local, full, wide, small, large, bundle.manifest.bottleneck)
 
 
 class Told(Struct, frozen=True):

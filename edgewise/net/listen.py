@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
@@ -104,7 +104,7 @@ class Listener:
         await ws.prepare(request)
         if request.transport is None:  # gone already
             return ws
-        wire = cast(asyncio.Transport, request.transport)
+        wire = request.transport
         transport = WebSocketTransport(ws, wire, queue=self._queue, slow=self._slow)
         self.counts["accepted"] += 1
         self._live.add(transport)

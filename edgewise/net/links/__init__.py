@@ -1,0 +1,1 @@
+"""Links to try things on: in virtual time, and between real sockets."""

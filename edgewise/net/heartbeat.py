@@ -1,12 +1,14 @@
-"""Is the other side still there? A PING a second, at most one of them unanswered, and a limit on silence.
+"""Is the other side still there? A PING a second, answered or not, and a limit on silence.
 
-Each side sends its own. A device whose uplink is full of features (20 KB take half a second at 0.3 Mbit/s) still hears the
-server's, so a slow link is not mistaken for a dead one.
+Each side sends its own. A device whose uplink is full of features (20 KB take half a second at 0.3 Mbit/s) cannot answer in time,
+but it still hears the server's, so a slow link is not mistaken for a dead one.
 """
 
 from __future__ import annotations
 
 import math
+
+REMEMBERED = 16
 
 
 class Heartbeat:
@@ -14,10 +16,10 @@ class Heartbeat:
 
     def __init__(self, interval: float, silence: float, now: float) -> None:
         self.interval, self.silence = interval, silence
+        self.rtt = math.inf
         self._heard = self._next = now
         self._number = 0
-        self._asked: float | None = None
-        self.rtt = math.inf
+        self._asked: dict[int, float] = {}
 
     def heard(self, now: float) -> None:
         self._heard = max(self._heard, now)
@@ -27,23 +29,24 @@ class Heartbeat:
 
     def due(self, now: float) -> int | None:
         """The number of the PING that must go out now, or None."""
-        if self._asked is not None or now < self._next:
+        if now < self._next:
             return None
         self._number = (self._number + 1) & 0xFFFF_FFFF
-        self._asked, self._next = now, now + self.interval
+        self._asked[self._number], self._next = now, now + self.interval
+        if len(self._asked) > REMEMBERED:
+            del self._asked[next(iter(self._asked))]
         return self._number
 
     def pong(self, number: int, now: float) -> float | None:
         """The round trip (s), or None where this PONG answers no PING of ours."""
-        if self._asked is None or number != self._number:
+        asked = self._asked.pop(number, None)
+        if asked is None:
             return None
-        rtt = max(0.0, now - self._asked)
-        self._asked = None
+        rtt = max(0.0, now - asked)
         # The minimum leaves out waiting behind our own frames; it forgets slowly, so that a new route is noticed.
-        self.rtt = min(rtt, self.rtt * 1.1) if self.rtt < math.inf else rtt
+        self.rtt = min(rtt, self.rtt * 1.1)
         return rtt
 
     def wake(self) -> float:
         """When (s) something is to be done next."""
-        limit = self._heard + self.silence
-        return limit if self._asked is not None else min(limit, self._next)
+        return min(self._heard + self.silence, self._next)

@@ -1,0 +1,1 @@
+"""What people start: each application wires rooms into nodes, with its page."""

@@ -1,0 +1,214 @@
+"""The edge server's page: what every camera sees, how each frame was answered and why, and what it cost.
+
+`PageState` is told of records, previews and statuses by the server; browsers are told of views (`views.py`), at most ten
+times a second, made only while somebody looks. The page has no way to change anything: it is read-only by construction.
+
+Preview pictures come from the devices outside the shaped link and are in no figure; the page says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from edgewise.apps.vision.books import overall
+from edgewise.apps.vision.camera import Camera
+from edgewise.apps.vision.status import NodeStatus, ServerStatus
+from edgewise.apps.vision.views import NodeView, ServerView, plain, server_view, together
+from edgewise.core.answer import FrameRecord
+from edgewise.core.errors import ImageError
+from edgewise.web.events import Event, Hub
+from edgewise.web.quantiles import quantile
+from edgewise.web.shell import HEADERS, Assets, document, page
+from edgewise.web.tally import Row
+
+STATIC = Path(__file__).parent / "static"
+MOST_CAMERAS = 512
+EVERY = 0.1  # s between two views of one camera
+OVERALL = 0.5  # s between two views of the sums, which cost a sort over all cameras
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class PageState:
+    """Everything that the page shows. `address` is where devices find the server, for the sentence that invites them.
+
+    All of it runs in one event loop and nothing here waits. Records of devices beyond `MOST_CAMERAS` are counted, not shown.
+    """
+
+    def __init__(
+        self,
+        title: str = "Vision",
+        address: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.title, self.address = title, address
+        self.hub = Hub(self.snapshot, self.refresh)
+        self.unshown = 0
+        self.previews_refused = 0
+        self._clock = clock
+        self._started = wall()
+        self._epoch = self._started - clock()  # from this process's clock to the time of day
+        self._cameras: dict[str, Camera] = {}
+        self._dirty: set[str] = set()
+        self._viewed: dict[str, float] = {}
+        self._summed = -OVERALL
+        self._status: ServerStatus | None = None
+
+    def record(self, record: FrameRecord) -> None:
+        camera = self._camera(record.node)
+        if camera is None:
+            self.unshown += 1
+            return
+        if camera.record(record, self._clock()):
+            self._publish_picture(camera)
+        self._stir(record.node)
+
+    def preview(self, node: str, jpeg: bytes, frame: int | None = None) -> None:
+        """Take the latest picture of a device, of `frame` where known; ImageError when it is none, and it is counted."""
+        camera = self._camera(node)
+        if camera is None:
+            return
+        try:
+            ready = camera.preview(jpeg, frame, self._clock())
+        except ImageError:
+            self.previews_refused += 1
+            raise
+        if ready:
+            self._publish_picture(camera)
+
+    def node(self, status: NodeStatus) -> None:
+        camera = self._camera(status.node)
+        if camera is not None:
+            camera.said(status, self._clock())
+            self._stir(status.node)
+
+    def server(self, status: ServerStatus) -> None:
+        self._status = status
+        self.hub.stir()
+
+    def table(self) -> tuple[Row, ...]:
+        """The run by device and mode."""
+        return tuple(row for name in sorted(self._cameras) for row in self._cameras[name].books.tally.rows())
+
+    def snapshot(self) -> Iterator[Event]:
+        """What a browser that has just come must know."""
+        now = self._clock()
+        yield "server", self._overall(now)
+        yield "table", self._table()
+        for camera in self._cameras.values():
+            yield "node", camera.view(now)
+            picture = camera.picture()
+            if picture is not None:
+                yield "picture", picture
+
+    def refresh(self) -> None:
+        """Publish the views that are due; called while somebody looks, at most ten times a second a browser."""
+        now = self._clock()
+        for name, camera in self._cameras.items():
+            since = now - self._viewed.get(name, 0.0)
+            if (name in self._dirty and since >= EVERY) or since >= 1.0:
+                self._dirty.discard(name)
+                self._viewed[name] = now
+                self.hub.publish("node", camera.view(now), str(camera.slot))
+            if camera.overdue(now):
+                self._publish_picture(camera)
+        if now - self._summed >= OVERALL:
+            self._summed = now
+            self.hub.publish("server", self._overall(now), "server")
+            self.hub.publish("table", self._table(), "table")
+            for camera in self._cameras.values():
+                for second in camera.history.close(now):
+                    self.hub.publish("second", {"slot": camera.slot, "second": second})
+
+    def history(self) -> dict[str, object]:
+        """Every camera's closed seconds, by column; `epoch` turns `at` into the time of day (s)."""
+        now = self._clock()
+        for camera in self._cameras.values():
+            camera.history.close(now)
+        nodes = [
+            {"slot": c.slot, "node": plain(c.node), "after": c.history.after, **c.history.columns()}
+            for c in self._cameras.values()
+        ]
+        return {"epoch": self._epoch, "now": now, "nodes": nodes}
+
+    def picture(self, node: str, version: int | None = None) -> bytes | None:
+        camera = self._cameras.get(node)
+        return None if camera is None else camera.jpeg(version)
+
+    def _camera(self, node: str) -> Camera | None:
+        found = self._cameras.get(node)
+        if found is None and len(self._cameras) < MOST_CAMERAS:
+            found = self._cameras[node] = Camera(node, len(self._cameras), self._clock())
+        return found
+
+    def _stir(self, node: str) -> None:
+        self._dirty.add(node)
+        self.hub.stir()
+
+    def _publish_picture(self, camera: Camera) -> None:
+        picture = camera.picture()
+        if picture is not None:
+            self.hub.publish("picture", picture, str(camera.slot))
+
+    def _table(self) -> dict[str, object]:
+        slots = {name: camera.slot for name, camera in self._cameras.items()}
+        rows = [{"slot": slots[row.node], **msgspec.structs.asdict(row), "node": plain(row.node)} for row in self.table()]
+        return {"rows": rows}
+
+    def _overall(self, now: float) -> ServerView:
+        views: list[NodeView] = [camera.view(now) for camera in self._cameras.values()]
+        latencies = sorted(f.latency for c in self._cameras.values() for f in c.recent.frames if f.outcome == "answered")
+        figures = msgspec.structs.replace(
+            together(view.figures for view in views),
+            latency_p50=quantile(latencies, 0.5),
+            latency_p95=quantile(latencies, 0.95),
+        )
+        books = overall([view.accounts for view in views])
+        return server_view(self._started, views, figures, books, self.unshown, self.previews_refused, self.address, self._status)
+
+
+def routes(state: PageState) -> list[web.RouteDef]:
+    """The page's addresses: `/`, `/events`, `/history`, `/preview/{node}.jpg` and `/static/…`."""
+    assets = Assets([STATIC])
+    body = (STATIC / "vision.html").read_text(encoding="utf-8")
+    text = document(state.title, body, assets, ["theme.css", "vision.css"], ["vision.js"])
+
+    async def front(request: web.Request) -> web.Response:
+        return page(text)
+
+    async def history(request: web.Request) -> web.Response:
+        response = web.Response(body=msgspec.json.encode(state.history()), content_type="application/json")
+        response.headers.update(HEADERS | {"Cache-Control": "no-store"})
+        response.enable_compression()
+        return response
+
+    async def preview(request: web.Request) -> web.Response:
+        version = request.query.get("v", "")
+        jpeg = state.picture(request.match_info["node"], int(version) if version.isdecimal() else None)
+        if jpeg is None:
+            return web.Response(status=404, text="There is no such picture of that camera, or no longer.", headers=HEADERS)
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=HEADERS | {"Cache-Control": "no-store"})
+
+    return [
+        web.get("/", front),
+        web.get("/events", state.hub.stream),
+        web.get("/history", history),
+        web.get("/preview/{node}.jpg", preview),
+        assets.route(),
+    ]
+
+
+def mount(app: web.Application, state: PageState) -> None:
+    """Put the page into an application, and end its streams when that goes down."""
+    app.add_routes(routes(state))
+
+    async def close(app: web.Application) -> None:
+        state.hub.close()
+
+    app.on_shutdown.append(close)

@@ -1,0 +1,1 @@
+"""The shell of every page: live values, charts, theme. It knows core's words and no application."""

@@ -23,6 +23,7 @@ from edgewise.net.frame import Header, Kind, budget_us, decode, encode
 from edgewise.net.heartbeat import Heartbeat
 from edgewise.net.messages import Hello, Welcome, pack, unpack
 from edgewise.net.telemetry import Telemetry
+from edgewise.net.window import Flight, Window
 
 MAX_DOWN = 1 << 20
 
@@ -32,15 +33,6 @@ class Waiting(Struct):
     stream: int
     payload: bytes | memoryview
     deadline: float
-
-
-class Flight(Struct):
-    """A frame on its way; `told` when its end was reported and only its place in the window is held."""
-
-    deadline: float
-    sent_at: float
-    bytes_up: int
-    told: bool = False
 
 
 class DeviceSession:
@@ -65,9 +57,9 @@ class DeviceSession:
         self._heart = Heartbeat(heartbeat, silence, 0.0)
         self._garbage = Allowance(1.0, 16.0)
         self._now = self._greeted = -math.inf
-        self._credit, self._last = 0, -1
+        self._last = -1
         self._waiting: Waiting | None = None
-        self._flight: dict[int, Flight] = {}
+        self._places = Window()
         self._telemetry = Telemetry(records, self.counts)
         self._out: list[bytes] = []
         self._events: list[events.Event] = []
@@ -82,7 +74,7 @@ class DeviceSession:
     @property
     def in_flight(self) -> int:
         """Places of the window in use, those of frames that failed already among them."""
-        return len(self._flight)
+        return len(self._places)
 
     @property
     def rtt(self) -> float:
@@ -102,7 +94,7 @@ class DeviceSession:
         if now is not None:
             self._advance(now)
         if self._state == "open":
-            if self._waiting is not None and len(self._flight) < min(self._credit, self.window):
+            if self._waiting is not None and len(self._places) < min(self._places.credit, self.window):
                 self._send(self._waiting)
                 self._waiting = None
             if self._telemetry and self._waiting is None and self._now >= self._telemetry.due:
@@ -121,7 +113,7 @@ class DeviceSession:
             times.append(self._waiting.deadline)
         elif self._telemetry and self._state == "open":
             times.append(self._telemetry.due)
-        times.extend(flight.deadline for flight in self._flight.values() if not flight.told)
+        times.extend(self._places.deadlines())
         return min(times)
 
     # What happens to it --------------------------------------------------------------------------------------------
@@ -139,14 +131,14 @@ class DeviceSession:
     def lost(self, now: float) -> None:
         """The connection is gone."""
         self._now = max(self._now, now)
-        self._close("connection lost", "connection lost")
+        self._close("connection lost")
 
     def bye(self, reason: str, now: float) -> None:
         """Say what telemetry is left, then go."""
         self._advance(now)
         while self._state == "open" and self._telemetry:
             self._send_records()
-        self._close(reason, "connection lost", say=True)
+        self._close(reason, say=True)
 
     def offer(self, frame: int, stream: int, payload: bytes | memoryview, deadline: float, now: float) -> None:
         """Hand over one frame, numbered higher than all before it (else FrameError); its end comes as an event."""
@@ -187,7 +179,7 @@ class DeviceSession:
             self.counts["unreadable"] += 1
             self._events.append(events.Warned(str(error)))
             if not self._garbage.take(1.0, self._now):
-                self._close(f"the server sends too much that cannot be read: {error}", "connection lost", say=True)
+                self._close(f"the server sends too much that cannot be read: {error}", say=True)
 
     # Inside --------------------------------------------------------------------------------------------------------
 
@@ -198,16 +190,14 @@ class DeviceSession:
         if self._waiting is not None and self._waiting.deadline <= now:
             self._drop(self._waiting.frame, "expired")
             self._waiting = None
-        for frame, flight in self._flight.items():
-            if flight.deadline <= now and not flight.told:
-                flight.told = True
-                self._fail(frame, "deadline", flight.bytes_up)
-                self._out.append(encode(Header(Kind.CANCEL, frame)))
+        for flight in self._places.overdue(now):
+            self._fail(flight.frame, "deadline", flight.bytes_up)
+            self._out.append(encode(Header(Kind.CANCEL, flight.frame)))
         if self._state == "greeting":
             if now >= self._greeted + self._handshake:
-                self._close(f"no welcome within {self._handshake:g} s", "connection lost")
+                self._close(f"no welcome within {self._handshake:g} s")
         elif self._heart.silent(now):
-            self._close(f"the server was silent for {self._silence:g} s", "connection lost")
+            self._close(f"the server was silent for {self._silence:g} s")
         elif (number := self._heart.due(now)) is not None:
             self._out.append(encode(Header(Kind.PING, number)))
 
@@ -226,7 +216,7 @@ class DeviceSession:
     def _send(self, waiting: Waiting) -> None:
         header = Header(Kind.DATA, waiting.frame, waiting.stream, budget_us(waiting.deadline, self._now))
         data = encode(header, waiting.payload)
-        self._flight[waiting.frame] = Flight(waiting.deadline, self._now, len(data))
+        self._places.add(Flight(waiting.frame, waiting.deadline, self._now, len(data)))
         self.counts["sent"] += 1
         self._out.append(data)
 
@@ -239,7 +229,7 @@ class DeviceSession:
         kind, frame = header.kind, header.frame
         if kind is Kind.BYE:
             sentence = unpack(messages.Refusal, payload).sentence
-            self._close(f"the server closed: {sentence}", "connection lost")
+            self._close(f"the server closed: {sentence}")
         elif self._state == "greeting":
             if kind is not Kind.WELCOME:
                 raise FrameError("the server speaks before its welcome", got=kind.name, allowed="WELCOME or BYE")
@@ -248,7 +238,7 @@ class DeviceSession:
             self._answered(frame, payload, size)
         elif kind is Kind.REFUSE:
             refusal = unpack(messages.Refusal, payload)
-            if refusal.frame is None or refusal.frame not in self._flight:
+            if refusal.frame is None or refusal.frame not in self._places:
                 self.counts["warned"] += 1
                 self._events.append(events.Warned(refusal.sentence))
             else:
@@ -256,7 +246,7 @@ class DeviceSession:
         elif kind is Kind.CANCEL:
             self._last_word(frame, "refused: the server gave it up", size)
         elif kind is Kind.CREDIT:
-            self._credit = unpack(messages.Credit, payload).credit
+            self._places.credit = unpack(messages.Credit, payload).credit
         elif kind is Kind.PING:
             self._out.append(encode(Header(Kind.PONG, frame)))
         elif kind is Kind.PONG:
@@ -266,15 +256,14 @@ class DeviceSession:
             raise FrameError("a frame is of a kind that a server does not send now", got=kind.name)
 
     def _open(self, welcome: Welcome) -> None:
-        self._state, self.welcome, self._credit = "open", welcome, welcome.credit
+        self._state, self.welcome, self._places.credit = "open", welcome, welcome.credit
         self._events.append(events.Opened(self.hello, welcome))
         if self._waiting is not None and (sentence := self._obstacle(self._waiting.stream, len(self._waiting.payload))):
             self._fail(self._waiting.frame, f"refused: {sentence}")
             self._waiting = None
 
     def _answered(self, frame: int, payload: memoryview, size: int) -> None:
-        flight = self._flight.get(frame)
-        if flight is None:
+        if frame not in self._places:
             self.counts["answers to no frame"] += 1
             return
         try:
@@ -282,13 +271,14 @@ class DeviceSession:
         except FrameError as error:
             self._last_word(frame, f"refused: {error}", size)
             raise
-        del self._flight[frame]
+        flight = self._places.pop(frame)
+        assert flight is not None
         word = events.Late if flight.told else events.Answered
         self.counts["late answers" if flight.told else "answered"] += 1
         self._events.append(word(frame, reply, flight.sent_at, flight.bytes_up, size, self._now))
 
     def _last_word(self, frame: int, reason: str, size: int) -> None:
-        flight = self._flight.pop(frame, None)
+        flight = self._places.pop(frame)
         if flight is None:
             return
         if flight.told:
@@ -304,18 +294,16 @@ class DeviceSession:
         self.counts[reason.partition(":")[0]] += 1
         self._events.append(events.Failed(frame, reason, bytes_up))
 
-    def _close(self, reason: str, end: str, *, say: bool = False) -> None:
+    def _close(self, reason: str, *, say: bool = False) -> None:
         if self._state == "away":
             return
         if self._waiting is not None:
-            self._fail(self._waiting.frame, end)
-        for frame, flight in self._flight.items():
-            if not flight.told:
-                self._fail(frame, end, flight.bytes_up)
-        self._waiting = None
-        self._flight.clear()
+            self._fail(self._waiting.frame, "connection lost")
+            self._waiting = None
+        for flight in self._places.close():
+            self._fail(flight.frame, "connection lost", flight.bytes_up)
         kept = [d for d in self._out if d[3] == Kind.RECORD] if say else []
         self._out = [*kept, encode(Header(Kind.BYE), messages.refusal(None, reason))] if say else []
-        self._state, self.welcome, self._credit = "away", None, 0
+        self._state, self.welcome = "away", None
         self.counts["closed"] += 1
         self._events.append(events.Closed(reason))

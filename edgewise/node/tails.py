@@ -64,31 +64,34 @@ class Tails:
     def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]:
         """An answer, or the sentence that refuses it, for each frame; all of one key."""
         bundle = self._bundles[frames[0][0].address]
+        pictures = self._point(frames[0][0]).mode == "image"
         values: list[NDArray[Any]] = []
         outcome: list[Answer | str] = [""] * len(frames)
         places: list[int] = []
-        pictures = self._point(frames[0][0]).mode == "image"
-        parts = bundle.manifest.parts
-        first: PartName = "full" if "full" in parts else "head"  # a net for whole pictures, where the bundle has one
         for i, (stream, payload) in enumerate(frames):
             try:
-                value = self._codec(stream).decode(bytes(payload))
-                values.append(fit(value, bundle.manifest.pictures[first]) if pictures else value)
+                value = self._codec(stream).decode(payload)
+                values.append(fit(value, bundle.manifest.pictures[_eye(bundle)]) if pictures else value)
                 places.append(i)
             except EdgewiseError as error:
                 outcome[i] = str(error)
-        if not values:
-            return outcome
-        batch = np.concatenate(values)
-        if pictures:
-            outputs = bundle.session(first, self._threads).run({parts[first].inputs[0].name: batch})
-            batch = outputs.get(parts["head"].outputs[0].name, batch)
-        if not pictures or first == "head":
-            outputs = bundle.session("tail", self._threads).run({parts["tail"].inputs[0].name: batch})
-        found = answers(outputs, bundle.manifest.decoding, bundle.manifest.labels)
-        for place, answer in zip(places, found, strict=True):
-            outcome[place] = answer
+        if values:
+            outputs = self._look(bundle, np.concatenate(values), pictures)
+            found = answers(outputs, bundle.manifest.decoding, bundle.manifest.labels)
+            for place, answer in zip(places, found, strict=True):
+                outcome[place] = answer
         return outcome
+
+    def _look(self, bundle: Bundle, batch: NDArray[Any], pictures: bool) -> dict[str, NDArray[Any]]:
+        """Pictures go through the bundle's net for whole pictures, or through head and tail; features through the tail."""
+        if not pictures:
+            return self._run(bundle, "tail", batch)
+        seen = self._run(bundle, _eye(bundle), batch)
+        return seen if _eye(bundle) == "full" else self._run(bundle, "tail", next(iter(seen.values())))
+
+    def _run(self, bundle: Bundle, part: PartName, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        name = bundle.manifest.parts[part].inputs[0].name
+        return bundle.session(part, self._threads).run({name: batch})
 
     def _point(self, stream: Stream) -> OperatingPoint:
         return self._bundles[stream.address].manifest.point(stream.point)
@@ -98,3 +101,8 @@ class Tails:
         if key not in self._codecs:
             self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck)
         return self._codecs[key]
+
+
+def _eye(bundle: Bundle) -> PartName:
+    """The part that looks at pictures on the server."""
+    return "full" if "full" in bundle.manifest.parts else "head"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from msgspec.structs import replace
+
 from edgewise.apps.vision.books import Books
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.apps.vision.views import NodeView, PictureView, node_view, picture_view, positive
@@ -21,6 +23,7 @@ KEPT = 4  # pictures that a browser may still ask for, so that it gets the one i
 HELD = 16  # pictures that wait for their record
 REMEMBERED = 64  # records that wait for their picture
 PATIENCE = 2.0  # s
+STALE = 3.0  # s after which what a status says of mode and reason is older than the last record
 RATES = 60  # s of link estimates in the little chart
 
 
@@ -33,8 +36,7 @@ class Camera:
         self.status: NodeStatus | None = None
         self.last: FrameRecord | None = None
         self._jpegs: OrderedDict[int, bytes] = OrderedDict()
-        self._heard = now
-        self._recorded = now
+        self._heard = self._recorded = self._said = now
         self._shown: tuple[int | None, FrameRecord | None] = (None, None)
         self._version = 0
         self._answers: OrderedDict[int, FrameRecord] = OrderedDict()
@@ -79,7 +81,7 @@ class Camera:
         return bool(late)
 
     def said(self, status: NodeStatus, now: float) -> None:
-        self._heard = now
+        self._heard = self._said = now
         self.status = status
         self.books.said(status, now)
 
@@ -90,11 +92,14 @@ class Camera:
         rates = tuple(second.link_rate for second in list(self.history.seconds)[-RATES:])
         if self.last is not None:
             rates = (*rates, positive(self.last.link_rate))
+        status = self.status
+        if status is not None and now - self._said > STALE:
+            status = replace(status, mode=None, point="", why="")  # the records know better by now
         return node_view(
             self.node,
             self.slot,
             self.last,
-            self.status,
+            status,
             now - self._heard,
             self.figures(now),
             self.books.accounts(now),

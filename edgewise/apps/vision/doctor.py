@@ -11,6 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edgewise import __version__
+
 PACKAGES = {
     "device": ("aiohttp", "cryptography", "msgspec", "numpy", "onnxruntime", "pillow", "rich", "safetensors", "tyro"),
     "camera": ("opencv-python-headless",),
@@ -48,7 +50,7 @@ def examine() -> Doctor:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=_processor(),
         cores=os.cpu_count() or 1,
-        versions={"edgewise": _version("edgewise"), **versions},
+        versions={"edgewise": __version__, **versions},
         missing=missing,
         providers=_providers(),
         links={"virtual": "available", "proxy": "available", "tun": _tun(), "netem": _netem()},

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as Grid
 
+from edgewise import __version__
 from edgewise.apps.vision import logs
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.keys import device_identity
@@ -109,7 +110,7 @@ async def _run(config: RunConfig, console: Console) -> RunOutcome:
             allowed="the folder that `edgewise keys issue NAME` made on the server",
             hint="Without --server it answers alone.",
         )
-    source = _source(config)
+    source = open_source(config.source, config.rate, config.loop, stills=STILLS)
     agent, heads = _agent(config, bundle, source, identity.node if identity else config.name or "device")
     link = partial(connect, _address(config.server), identity) if config.server is not None else None
     reporter = _reporter(config, identity)
@@ -144,15 +145,6 @@ async def _run(config: RunConfig, console: Console) -> RunOutcome:
     )
 
 
-def _source(config: RunConfig) -> Source:
-    rate = config.rate
-    if rate is None:
-        probe = open_source(config.source, None, config.loop)
-        rate = probe.rate or STILLS
-        probe.close()
-    return open_source(config.source, rate, config.loop)
-
-
 def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tuple[Agent, Heads]:
     heads = Heads(bundle, config.threads)
     streams = heads.streams()
@@ -160,7 +152,7 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
     policy = OnlinePolicy(points, 1 / (source.rate or STILLS), Budget.parse(config.budget))
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
     settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
-    session = DeviceSession(Hello(node, "0.1.0", streams, bundle.address))
+    session = DeviceSession(Hello(node, __version__, streams, bundle.address))
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
     profile = load_device(config.profile)

@@ -9,6 +9,8 @@ import { Picture, found } from "./picture.js";
 
 const LINKS = { proxy: "proxy link", virtual: "virtual link", tun: "tun link", real: "real link", none: "link not shaped" };
 
+const STEPS = ["head", "encode", "link", "wait", "tail", "local", "fit"]; // each keeps its colour on every card
+
 export class Card {
   constructor(layers, request) {
     this.parts = copy("camera");
@@ -93,10 +95,11 @@ export class Card {
 // Where the time goes: a bar of the steps' shares, and their names and times. Rows stay while the steps are the same.
 function steps(bar, list, times) {
   const names = Object.keys(times);
+  const hue = (name, i) => `b${STEPS.includes(name) ? STEPS.indexOf(name) : (STEPS.length + i) % 8}`;
   if (bar.dataset.names !== names.join("\n")) {
     bar.dataset.names = names.join("\n");
-    bar.replaceChildren(...names.map((_, i) => element("i", { class: `b${i % 8}` })));
-    list.replaceChildren(...names.map((name, i) => element("li", {}, element("i", { class: `b${i % 8}` }), `${name} `, element("b"))));
+    bar.replaceChildren(...names.map((name, i) => element("i", { class: hue(name, i) })));
+    list.replaceChildren(...names.map((name, i) => element("li", {}, element("i", { class: hue(name, i) }), `${name} `, element("b"))));
   }
   names.forEach((name, i) => {
     bar.children[i].style.flexGrow = String(times[name] * 1e3);

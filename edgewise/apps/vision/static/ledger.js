@@ -60,7 +60,7 @@ export function table(body, foot, rows) {
   const named = rows.map((row, i) => {
     const first = rows[i - 1]?.slot !== row.slot;
     const alike = rows.filter(({ slot }) => slot === row.slot).length;
-    return line(row, first && element("th", { scope: "rowgroup", rowspan: alike }, row.node));
+    return line(row, first && element("th", { scope: "rowgroup", rowspan: alike, title: row.node }, row.node));
   });
   body.replaceChildren(...named);
   const total = (name) => rows.reduce((all, row) => all + row[name], 0);

@@ -56,7 +56,7 @@ function over() {
   timeline.now = then.now + (drawnAt - then.at) / 1000;
   if (!chosen) {
     const oldest = Math.min(...timeline.series.map((s) => s.seconds[0]?.at ?? Infinity));
-    const wanted = [60, 300, 600].find((window) => timeline.now - oldest <= window) ?? 600;
+    const wanted = [60, 180, 600].find((window) => timeline.now - oldest <= window) ?? 600;
     timeline.window = wanted;
     document.querySelector(`#window [value="${wanted}"]`).checked = true;
   }
@@ -88,8 +88,8 @@ const timeline = new Timeline(
   [
     { title: "How frames ended", parts: (s) => s.fates, tokens: ["drop", "local", "split", "image", "drop", "failed"] },
     { title: "Latency p50 (p95 faint), and the deadline", unit: seconds, value: (s) => s.latency_p50, upper: (s) => s.latency_p95, limit: (s) => s.deadline },
-    { title: "Link rate, estimated by the device", unit: bits, value: (s) => s.link_rate },
-    { title: "Bytes up, a second", unit: bytes, value: (s) => s.bytes_up },
+    { title: "Link rate, estimated by the device", unit: bits, value: (s) => s.link_rate, log: true },
+    { title: "Bytes up, a second", unit: bytes, value: (s) => s.bytes_up, log: true },
     { title: "Device energy, a second", unit: joules, value: (s) => s.energy },
   ],
   (s) => `p50 ${seconds(s.latency_p50)}, p95 ${seconds(s.latency_p95)} · ${bits(s.link_rate)} · ${bytes(s.bytes_up)} · ${joules(s.energy)}`,

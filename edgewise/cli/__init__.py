@@ -1,0 +1,79 @@
+"""The edgewise command: one verb a job. A verb imports its room when it is called, so that `--help` is quick.
+
+A verb reads its options, calls one function and shows what that returns; nothing is decided here. Errors of ours end as one
+sentence on standard error and exit status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import tyro
+
+from edgewise import __version__
+from edgewise.cli import job, models
+from edgewise.cli.screen import complain, console
+from edgewise.core.errors import EdgewiseError
+
+VERBS: dict[str, Callable[..., int]] = {
+    "demo": job.demo,
+    "serve": job.serve,
+    "run": job.run,
+    "plan": models.plan,
+    "calibrate": models.calibrate,
+    "doctor": models.doctor,
+}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
+    "graph": ("Look into a model and cut it.", {"show": models.graph_show, "cut": models.graph_cut}),
+    "keys": ("Certificates of the server and its devices.", {"init": job.keys_init, "issue": job.keys_issue}),
+    "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
+}
+EXTRAS = {"cv2": "camera", "torch": "train", "onnxscript": "train"}
+
+
+def main(words: list[str] | None = None) -> None:
+    """Read the command line, do it, exit with its status."""
+    try:
+        status = dispatch(list(sys.argv[1:] if words is None else words))
+    except EdgewiseError as error:
+        complain(str(error))
+        status = 1
+    except ModuleNotFoundError as error:
+        complain(_missing(error))
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    raise SystemExit(status)
+
+
+def dispatch(words: list[str]) -> int:
+    """Call the verb that `words` name; its status."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    if words and words[0] in GROUPS:
+        about, verbs = GROUPS[words[0]]
+        prog = f"edgewise {words[0]}"
+        return int(tyro.extras.subcommand_cli_from_dict(verbs, prog=prog, description=about, args=words[1:], config=config))
+    if words == ["--version"]:
+        console().print(f"edgewise {__version__}")
+        return 0
+    about = "Decide what runs where between devices and an edge server; do it; measure it in the same units."
+    verbs = {**VERBS, **{name: _group(name, text) for name, (text, _) in GROUPS.items()}}
+    words = words or ["--help"]
+    return int(tyro.extras.subcommand_cli_from_dict(verbs, prog="edgewise", description=about, args=words, config=config))
+
+
+def _group(name: str, text: str) -> Callable[[], int]:
+    def group() -> int:
+        return dispatch([name, "--help"])
+
+    group.__doc__ = f"{text} (edgewise {name} --help)"
+    return group
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extra = EXTRAS.get((error.name or "").split(".")[0], "server")
+    return (
+        f"this verb needs the package {error.name}, which is not installed; allowed: the [{extra}] extra. "
+        f"Install it: pip install -c constraints.txt 'edgewise[{extra}]'"
+    )

@@ -1,0 +1,85 @@
+"""The two servers of the wire benchmark, each in a process of its own: a bare aiohttp echo, and ours with a model that is free.
+
+The echo is what anybody would write with aiohttp: a WebSocket over the same TLS that sends each message back. With `reply`
+it answers with that many bytes instead, as a server of answers does; that is less work than an echo, so a stricter unit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+from aiohttp import WSMsgType, web
+from msgspec import Struct
+
+from bench import standin
+from bench.processes import job, say
+from edgewise.net.connect import PATH
+from edgewise.net.identity import load_identity, server_context
+from edgewise.net.listen import Listener
+from edgewise.node.server import EdgeServer
+from edgewise.node.tails import Tails
+
+EDGE = "edge"  # the server's name on its certificate
+
+
+class ServerJob(Struct, frozen=True):
+    """`port` 0 is a free one; `reply` is the echo's answer in bytes, None for the whole message."""
+
+    kind: Literal["echo", "edge"]
+    folder: str
+    port: int = 0
+    reply: int | None = None
+    largest: int = 32
+
+
+class Listening(Struct, frozen=True):
+    port: int
+
+
+async def serve(it: ServerJob) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    port, close = await (_echo(it) if it.kind == "echo" else _edge(it))
+    say(Listening(port))
+    await stop.wait()
+    await close()
+
+
+async def _echo(it: ServerJob) -> tuple[int, Callable[[], Awaitable[object]]]:
+    async def handler(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(compress=False, max_msg_size=8 << 20)
+        await ws.prepare(request)
+        async for message in ws:
+            if message.type is WSMsgType.BINARY:
+                await ws.send_bytes(message.data if it.reply is None else message.data[: it.reply])
+        return ws
+
+    app = web.Application()
+    app.add_routes([web.get(PATH, handler)])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    context = server_context(load_identity(Path(it.folder), EDGE))
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", it.port, backlog=1024, ssl=context)
+    return int(server.sockets[0].getsockname()[1]), runner.cleanup
+
+
+async def _edge(it: ServerJob) -> tuple[int, Callable[[], Awaitable[object]]]:
+    server = EdgeServer(Tails([standin.bundle()]), largest=it.largest, on_record=lambda record: None)
+    listener = Listener(server.handle, server_context(load_identity(Path(it.folder), EDGE)))
+    await server.start()
+
+    async def close() -> None:
+        await listener.close()
+        await server.stop()
+
+    return await listener.start("127.0.0.1", it.port), close
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(job(ServerJob)))

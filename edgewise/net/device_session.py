@@ -1,10 +1,7 @@
 """The device's side of a session: a state machine without I/O. See `edgewise.net.session` for the rules.
 
-`offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`. A frame
-that was sent holds its place in the window until the server's last word on it (ANSWER, REFUSE or CANCEL) comes back, even
-when its own deadline is over: its bytes may still fill the link, and more of them would only make the next frame later.
-
-It does not know sockets, clocks or what a payload means.
+`offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`; from then
+on it holds a place in the window. It does not know sockets, clocks or what a payload means.
 """
 
 from __future__ import annotations
@@ -64,8 +61,6 @@ class DeviceSession:
         self._out: list[bytes] = []
         self._events: list[events.Event] = []
 
-    # What the rim may ask ------------------------------------------------------------------------------------------
-
     @property
     def open(self) -> bool:
         """Whether both sides have greeted each other."""
@@ -115,8 +110,6 @@ class DeviceSession:
             times.append(self._telemetry.due)
         times.extend(self._places.deadlines())
         return min(times)
-
-    # What happens to it --------------------------------------------------------------------------------------------
 
     def connected(self, now: float) -> None:
         """A connection stands: greet the server."""
@@ -180,8 +173,6 @@ class DeviceSession:
             self._events.append(events.Warned(str(error)))
             if not self._garbage.take(1.0, self._now):
                 self._close(f"the server sends too much that cannot be read: {error}", say=True)
-
-    # Inside --------------------------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
         self._now = now = max(self._now, now)

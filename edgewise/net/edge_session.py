@@ -151,8 +151,6 @@ class EdgeSession:
             if not self._garbage.take(1.0, self._now):
                 self._close(f"too much that cannot be read: {error}", say=True)
 
-    # Inside --------------------------------------------------------------------------------------------------------
-
     def _advance(self, now: float) -> None:
         self._now = now = max(self._now, now)
         if self._state == "new":

@@ -7,12 +7,16 @@ but it still hears the server's, so a slow link is not mistaken for a dead one.
 from __future__ import annotations
 
 import math
+from collections import deque
 
 REMEMBERED = 16
 
 
 class Heartbeat:
-    """State of one direction; `rtt` (s) is the smallest round trip of the last ones, infinite before the first."""
+    """State of one direction; `rtt` (s) is the smallest of the last 8 round trips, infinite before the first.
+
+    The smallest leaves out those that waited behind our own frames.
+    """
 
     def __init__(self, interval: float, silence: float, now: float) -> None:
         self.interval, self.silence = interval, silence
@@ -20,6 +24,7 @@ class Heartbeat:
         self._heard = self._next = now
         self._number = 0
         self._asked: dict[int, float] = {}
+        self._trips: deque[float] = deque(maxlen=8)
 
     def heard(self, now: float) -> None:
         self._heard = max(self._heard, now)
@@ -43,8 +48,8 @@ class Heartbeat:
         if asked is None:
             return None
         rtt = max(0.0, now - asked)
-        # The minimum leaves out waiting behind our own frames; it forgets slowly, so that a new route is noticed.
-        self.rtt = min(rtt, self.rtt * 1.1)
+        self._trips.append(rtt)
+        self.rtt = min(self._trips)
         return rtt
 
     def wake(self) -> float:

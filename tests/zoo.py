@@ -131,10 +131,7 @@ def transformer(size: int = 32, width: int = 16, depth: int = 1) -> Any:
     x = s.transpose(s.reshape(x, [0, width, -1]), [0, 2, 1], wide=width)
     for _ in range(depth):
         x = s.add(x, s.attention(s.layer_norm(x), heads=4))
-        y = s.project(s.layer_norm(x), width * 4)
-        half = s.node("Erf", s.node("Div", y, s.constant(2.0**0.5, "float32")))
-        y = s.node("Mul", s.node("Mul", y, s.add(half, s.constant(1.0, "float32"))), s.constant(0.5, "float32"))
-        x = s.add(x, s.project(y, width))
+        x = s.add(x, s.project(s.gelu(s.project(s.layer_norm(x), width * 4)), width))
     pooled = s.node("ReduceMean", s.layer_norm(x), axes=[1], keepdims=0)
     return s.model(s.dense(pooled, 10))
 

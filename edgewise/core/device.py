@@ -24,7 +24,11 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OperatorRate(Struct, frozen=True, forbid_unknown_fields=True):
-    """A fitted cost of one kind of operator, written by `edgewise calibrate`: seconds = exp(weights · features)."""
+    """The fitted cost of one kind of kernel, written by `edgewise calibrate`: seconds = Σ weight × feature.
+
+    `operator` is a kind of `edgewise.graph.kernels` (or `session`, what a run costs beside its kernels), `features` are those
+    that it names. `spread` is the relative error of the fit (one standard deviation, of log seconds) over `n` networks.
+    """
 
     operator: str
     features: tuple[str, ...]
@@ -34,7 +38,10 @@ class OperatorRate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True):
-    """`memory` in bytes; `idle` and `active` power in W; `anchor` is the measured run that an estimator scales by."""
+    """`memory` in bytes; `idle` and `active` power in W; `runs` are quoted or measured, `operators` fitted.
+
+    `block` is the number of channels in a block of the CPU's convolution layout, for which `operators` were fitted (1: none).
+    """
 
     name: str
     title: str
@@ -44,6 +51,7 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True):
     active: Measurement | None = None
     runs: tuple[Run, ...] = ()
     operators: tuple[OperatorRate, ...] = ()
+    block: int = 1
     notes: str = ""
 
     def run(self, model: str, runtime: str | None = None, precision: str | None = None) -> Run:

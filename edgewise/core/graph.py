@@ -37,7 +37,8 @@ class Operator(Struct, frozen=True, forbid_unknown_fields=True):
 
     `read` and `written` are bytes of `inputs` and `outputs`. `shape_in` is the first input's shape, `shape_out` that of the
     first output, `filter` that of the first weight of two axes or more; `kernel`, `stride` and `group` are those of
-    convolutions and pools.
+    convolutions and pools, `axis` and `mode` those
+    of what has one.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Operator(Struct, frozen=True, forbid_unknown_fields=True):
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     group: int = 1
+    axis: int | None = None
+    mode: str = ""
     domain: str = ""
 
 

@@ -113,6 +113,11 @@ class Sketch:
             return str(self.node("Mul", x, self.node("Sigmoid", x)))
         return str(self.node(act, x)) if act else x
 
+    def gelu(self, x: str) -> str:
+        """x · (1 + erf(x / √2)) / 2, as exporters write it."""
+        half = self.add(self.node("Erf", self.node("Div", x, self.constant(2**0.5, "float32"))), self.constant(1.0, "float32"))
+        return str(self.node("Mul", self.node("Mul", x, half), self.constant(0.5, "float32")))
+
     def add(self, *xs: str) -> str:
         return str(self.node("Add", *xs))
 

@@ -36,7 +36,23 @@ STEPS = st.one_of(
     st.tuples(st.just("offer"), st.sampled_from([1, 1, 1, 2, 9]), st.integers(0, 80), st.floats(-0.1, 3.0)),
     st.tuples(
         st.sampled_from(
-            ["up", "down", "answer", "refuse", "work", "work", "connect", "lose", "duplicate", "swap", "lose one", "record"]
+            [
+                "up",
+                "down",
+                "all up",
+                "all down",
+                "too slow",
+                "answer",
+                "refuse",
+                "work",
+                "work",
+                "connect",
+                "lose",
+                "duplicate",
+                "swap",
+                "lose one",
+                "record",
+            ]
         )
     ),
     st.tuples(st.just("wait"), SECONDS),
@@ -117,6 +133,14 @@ class World:
             self.edge.receive(self.up.popleft(), self.now)
         elif word == "down" and self.down:
             self.device.receive(self.down.popleft(), self.now)
+        elif word in ("all up", "all down"):
+            while self.up if word == "all up" and self.edge else self.down if word == "all down" else ():
+                self.step((word[4:],))
+                self.settle()
+        elif word == "too slow":  # the server does not answer in time, and hears so
+            for one in (("offer", 1, 8, 0.1), ("all up",), ("wait", 0.2), ("all up",), ("all down",)):
+                self.step(one)
+                self.settle()
         elif word == "work":
             for _ in range(3):
                 for one in ("up", "answer", "down"):

@@ -272,6 +272,10 @@ def test_a_frame_past_its_deadline_is_cancelled_and_holds_its_place_until_the_la
     assert only(edge.events(), Cancelled) == [Cancelled(2)]
     assert not edge.answer(2, Reply(Answer()), 0.2)
     assert edge.counts["words too late"] == 1
+    device.events()
+    for message in edge.outgoing():
+        device.receive(message, 0.25)
+    assert [(e.frame, e.reply) for e in only(device.events(), Late)] == [(2, None)]
 
 
 def test_an_answer_at_the_deadline_is_too_late() -> None:

@@ -19,6 +19,7 @@ class Outlook:
         self._policy = policy
         self._sent: dict[int, tuple[int, float]] = {}  # frame -> size, when; in the order of sending
         self._passed = 0.0  # when the last known frame had left the link
+        self._busy = 0.0  # when the link was last known to carry a frame
 
     def sent(self, frame: int, size: int, now: float) -> None:
         self._sent[frame] = (size, now)
@@ -27,6 +28,7 @@ class Outlook:
         """The server answered after `server` seconds of its own."""
         if frame not in self._sent:
             return
+        self._busy = now
         link = self._policy.link
         size, began = self._sent.pop(frame)
         for other, (more, when) in list(self._sent.items()):
@@ -45,14 +47,15 @@ class Outlook:
             self._sent.pop(frame, None)
 
     def pong(self, rtt: float, now: float) -> None:
-        """A ping went there and back: what was sent before it has passed."""
+        """A ping went there and back: what was sent before it has passed. One that met no frame tells the round trip."""
         before = now - rtt
-        ahead = [(f, size, when) for f, (size, when) in self._sent.items() if when <= before]
-        if ahead:
-            for frame, _, _ in ahead:
-                del self._sent[frame]
-        else:
+        ahead = [frame for frame, (_, when) in self._sent.items() if when <= before]
+        for frame in ahead:
+            del self._sent[frame]
+        if not ahead and before > self._busy:
             self._policy.link.trip(rtt)
+        if ahead:
+            self._busy = now
 
     def backlog(self, now: float) -> tuple[int, float]:
         """Bytes under way, and how long (s) the oldest of them has been."""

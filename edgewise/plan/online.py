@@ -26,6 +26,7 @@ from edgewise.core.cost import Budget, Cost
 from edgewise.core.placement import Decision, OperatingPoint
 
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
+LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
 
 
@@ -48,17 +49,22 @@ class LinkEstimate:
         """A small message went there and back; the smallest of the last ones is the round trip."""
         self._trips = [*self._trips[-15:], max(seconds, 0.0)]
         self.round_trip = min(self._trips)
-        self.jitter += 0.2 * (seconds - self.round_trip - self.jitter)
+        self.jitter += 0.2 * (min(seconds - self.round_trip, LARGEST_JITTER) - self.jitter)
 
     def observe(self, size: int, seconds: float, now: float) -> None:
-        """`size` bytes took `seconds` on the link alone; the less of that is jitter, the more it says."""
+        """`size` bytes took `seconds` on the link alone.
+
+        How much that says depends on what of it can be jitter: nothing new is learned from a small frame that is a little
+        late, and everything from one that is later than jitter explains.
+        """
+        signal = max(size * 8 / self.rate, seconds - 4 * self.jitter)
+        weight = signal / (signal + self.jitter) if self.jitter > 0 else 1.0
         seconds -= self.jitter
         floor = seconds < SHORTEST
         seconds = max(seconds, SHORTEST)
         error = math.log(size * 8 / seconds) - self.log_rate
         if floor and error < 0:
             return  # a lower bound below what is believed teaches nothing
-        weight = seconds / (seconds + self.jitter)
         if weight >= 0.5:
             self.seen = now
         if weight >= 0.5 and abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
@@ -99,10 +105,11 @@ class Situation(Struct, frozen=True):
 
 
 class Prices(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a byte on the link and a joule on the device are worth, in units of quality."""
+    """What a byte on the link, a joule on the device and an attempt in vain are worth, in units of quality."""
 
     byte: float = 2e-8
     joule: float = 2e-3
+    vain: float = 0.02
 
 
 class OnlinePolicy:
@@ -195,13 +202,14 @@ class OnlinePolicy:
         chance = self.link.chance(round(size) + s.backlog, spare, s.now)
         share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
         utility = share * (chance * p.worth(s.condition) + (1 - chance) * insurance) + (1 - share) * insurance
-        return 1 - utility + price, chance, p
+        return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
 
     def _probe(self, s: Situation) -> OperatingPoint | None:
         """The smallest remote point, when the link has not been tried for a while and nothing is under way."""
         if not s.connected or s.backlog > 0 or s.now - self._tried < self.probe_every:
             return None
-        remote = [p for p in self.points.values() if p.mode != "local" and p.name not in self.barred]
+        local = self._insurance(s)
+        remote = [p for p in self.points.values() if p.worth(s.condition) > local and p.name not in self.barred]
         return min(remote, key=lambda p: self._sent[p.name], default=None)
 
     def _probe_up(self, s: Situation, chosen: OperatingPoint, scored: list[Scored]) -> OperatingPoint | None:

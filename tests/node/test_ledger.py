@@ -14,7 +14,9 @@ def record(frame: int, outcome: str, mode: str, latency: float) -> FrameRecord:
     return FrameRecord("n", frame, 0.0, outcome, mode, mode, "", reason=reason, latency=latency, bytes_up=10, energy=0.5)  # type: ignore[arg-type]
 
 
-FATES = st.lists(st.tuples(st.sampled_from(["answered", "dropped", "failed"]), st.sampled_from(["local", "split"]), st.floats(0, 1)))
+FATES = st.lists(
+    st.tuples(st.sampled_from(["answered", "dropped", "failed"]), st.sampled_from(["local", "split"]), st.floats(0, 1))
+)
 
 
 @given(FATES)

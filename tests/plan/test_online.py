@@ -1,0 +1,146 @@
+"""The policy on the device: what it believes of the link, and what it does with that."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewise.core.cost import Budget
+from edgewise.core.placement import OperatingPoint, Quality
+from edgewise.plan.online import LinkEstimate, OnlinePolicy, Situation
+
+
+def quality(value: float, **conditions: float) -> dict[str, Quality]:
+    return {name: Quality(v, v, v, 1) for name, v in {"all": value, **conditions}.items()}
+
+
+LOCAL = OperatingPoint("local", "local", device_time=0.02, quality=quality(0.6))
+SPLIT = OperatingPoint("split-4", "split", "affine", 4, 2_000, 0, 0.01, 0.005, quality(0.8))
+IMAGE = OperatingPoint("jpeg-75", "image", "jpeg", 75, 30_000, 0, 0.004, 0.01, quality(0.9))
+POINTS = (LOCAL, SPLIT, IMAGE, OperatingPoint("drop", "drop"))
+GOOD = Situation(now=10.0, left=0.2, connected=True)
+
+
+def taught(rate: float, points: tuple[OperatingPoint, ...] = POINTS, **options: object) -> OnlinePolicy:
+    """A policy that has seen thirty frames pass at `rate` (bit/s)."""
+    policy = OnlinePolicy(points, interval=0.1, **options)  # type: ignore[arg-type]
+    for i in range(30):
+        policy.link.observe(5_000, 40_000 / rate, now=i / 10)
+    policy.link.trip(0.01)
+    return policy
+
+
+@given(st.floats(1e4, 2e7), st.integers(0, 99))
+def test_the_estimate_finds_the_rate_of_a_steady_link(rate: float, seed: int) -> None:
+    link, noise = LinkEstimate(), random.Random(seed)
+    for i in range(60):
+        size = noise.randint(5_000, 60_000)
+        link.observe(size, size * 8 / rate * math.exp(noise.gauss(0, 0.1)), now=i / 10)
+    assert 0.7 * rate < link.rate < 1.4 * rate
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000), st.floats(0.001, 5), st.floats(0.001, 5))
+def test_more_bytes_or_less_time_never_raise_the_chance(a: int, b: int, s: float, t: float) -> None:
+    link = LinkEstimate()
+    assert link.chance(max(a, b), min(s, t), 0.0) <= link.chance(min(a, b), max(s, t), 0.0)
+
+
+@given(st.integers(1, 10**6), st.floats(0.002, 10))
+def test_waiting_for_an_answer_never_raises_the_rate(size: int, seconds: float) -> None:
+    link = LinkEstimate()
+    before = link.rate
+    link.bound(size, seconds, now=1.0)
+    assert link.rate <= before
+    assert link.rate <= max(size * 8 / seconds, 0) * 1.0001 or link.rate == before
+
+
+def test_a_collapse_is_believed_after_one_frame_and_doubt_remains() -> None:
+    policy = taught(2e7)
+    policy.link.observe(30_000, 0.8, now=4.0)
+    assert policy.link.rate == pytest.approx(3e5)
+    assert policy.link.spread >= 0.5
+
+
+def test_jitter_of_small_frames_is_not_taken_for_a_slow_link() -> None:
+    link, noise = LinkEstimate(rate=2e7), random.Random(1)
+    link.trip(0.01)
+    for i in range(100):
+        link.trip(0.01 + noise.expovariate(1 / 0.005))
+        link.observe(90, 90 * 8 / 2e7 + noise.expovariate(1 / 0.005), now=i / 10)
+    assert link.rate > 3e5, "taken at face value these frames say 0.14 Mbit/s"
+
+
+@pytest.mark.parametrize(("rate", "route"), [(2e7, "jpeg-75"), (5e5, "split-4"), (2e4, "local")])
+def test_the_route_follows_the_link(rate: float, route: str) -> None:
+    policy = taught(rate)
+    policy.decide(GOOD)  # a first look may try the link
+    assert policy.decide(Situation(10.05, 0.2, True)).route == route
+
+
+def test_without_a_server_the_device_answers_alone_and_says_so() -> None:
+    decision = taught(2e7).decide(Situation(10.0, 0.2, connected=False))
+    assert decision.route == "local"
+    assert "no server" in decision.why
+
+
+def test_when_no_way_fits_the_time_left_the_frame_is_dropped() -> None:
+    decision = taught(2e7).decide(Situation(10.0, 0.001, True))
+    assert decision.route == "drop"
+    assert "ms are left" in decision.why
+
+
+def test_bytes_still_under_way_count() -> None:
+    policy = taught(5e6)
+    assert policy.decide(GOOD).route == "jpeg-75"
+    assert policy.decide(Situation(10.1, 0.2, True, backlog=200_000, oldest=0.05)).route == "local"
+
+
+def test_a_busy_server_makes_the_device_answer_alone() -> None:
+    policy = taught(2e7)
+    for _ in range(20):
+        policy.observe_server("jpeg-75", wait=0.5, busy=0.01)
+    assert policy.decide(Situation(10.1, 0.2, True)).route in ("local", "split-4")
+    assert policy.decide(Situation(10.2, 0.2, True)).route == "local"
+
+
+def test_the_budget_bars_points_whatever_the_link() -> None:
+    policy = taught(2e7, budget=Budget.parse("bytes_up<=50KB/s"))
+    assert "jpeg-75" in policy.barred
+    assert policy.decide(GOOD).route == "split-4"
+
+
+def test_a_budget_that_bars_everything_drops_with_its_sentence() -> None:
+    decision = taught(2e7, budget=Budget.parse("quality>=0.99")).decide(GOOD)
+    assert decision.route == "drop"
+    assert "quality" in decision.why
+
+
+def test_the_condition_decides_which_figures_count() -> None:
+    night = OperatingPoint("split-4", "split", "affine", 4, 2_000, 0, 0.01, 0.005, quality(0.8, night=0.3))
+    policy = taught(5e5, points=(LOCAL, night))
+    assert policy.decide(Situation(10.0, 0.2, True)).route == "split-4"
+    assert policy.decide(Situation(11.0, 0.2, True, condition="night")).route == "local", "nor does it try a worse answer"
+
+
+def test_two_points_of_nearly_the_same_worth_do_not_alternate() -> None:
+    a = OperatingPoint("a", "split", "affine", 4, 2_000, 0, 0.01, 0.005, quality(0.800))
+    b = OperatingPoint("b", "split", "affine", 8, 2_100, 0, 0.01, 0.005, quality(0.803))
+    policy, noise = taught(1e6, points=(LOCAL, a, b)), random.Random(0)
+    routes = []
+    for i in range(100):
+        policy.link.observe(2_000, 0.016 * math.exp(noise.gauss(0, 0.2)), now=10 + i / 10)
+        routes.append(policy.decide(Situation(10 + i / 10, 0.2, True)).route)
+    assert sum(x != y for x, y in pairwise(routes)) <= 2
+
+
+def test_answering_alone_it_tries_the_link_now_and_then() -> None:
+    policy = taught(2e4)
+    routes = [policy.decide(Situation(10 + i / 10, 0.2, True)).route for i in range(40)]
+    tries = [i for i, r in enumerate(routes) if r == "split-4"]
+    assert 5 <= len(tries) <= 10
+    assert routes.count("local") == 40 - len(tries)

@@ -18,6 +18,7 @@ from edgewise.web.quantiles import quantile
 from edgewise.web.recent import DROPPED, glance
 
 KEPT = 600
+MOST_OPEN = 32  # seconds that may be open at once while nobody looks and closes them
 SETTLE = 3.0
 DRIFT = 10.0
 FATES = DROPPED + 2
@@ -82,6 +83,8 @@ class History:
             self.after += 1
             return
         self._open.setdefault(at, _Open()).add(record)
+        if len(self._open) > MOST_OPEN:
+            self.close(now)
 
     def close(self, now: float) -> list[Second]:
         """Close the seconds that are over by now and give them, in order."""

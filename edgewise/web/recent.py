@@ -126,6 +126,10 @@ class Recent:
         if math.isfinite(record.captured):
             self.frames.append(glance(record))
 
+    def latencies(self, most: int) -> list[float]:
+        """Latencies (s) of what was answered among the last `most` frames."""
+        return [f.latency for f in _last(self.frames, most) if f.outcome == "answered" and math.isfinite(f.latency)]
+
     def strip(self) -> tuple[tuple[float, int], ...]:
         """Latency (s) and fate of the last SHOWN frames, oldest first."""
         return tuple((round(f.latency, 4), f.fate) for f in _last(self.frames, SHOWN))

@@ -231,7 +231,7 @@ async def test_everything_can_be_done_by_keyboard(feed: Feed, serve: Serve, look
     assert spoken.split() == f"-12 s; {after}".split()
     await page.focus("#window input:checked")
     await page.keyboard.press("ArrowRight")
-    assert await page.is_checked("#window [value='300']")
+    assert await page.is_checked("#window [value='180']")
 
 
 async def test_pause_holds_the_page_and_resume_catches_up(feed: Feed, serve: Serve, look: Look) -> None:
@@ -247,6 +247,14 @@ async def test_pause_holds_the_page_and_resume_catches_up(feed: Feed, serve: Ser
     assert "606 sent" in await page.inner_text("#sum-accounts")
     await page.keyboard.press("Space")
     await has(page, "#sum-accounts", "616 sent")
+
+
+async def test_a_browser_too_slow_is_told_what_it_lost(feed: Feed, serve: Serve, look: Look) -> None:
+    page = await look(await serve(feed.state))
+    for subscriber in feed.state.hub._subscribers:
+        subscriber.lost += 7
+    feed.step(1)
+    await has(page, "#pulse", "7 lost, browser too slow")
 
 
 async def test_boxes_and_cells_lie_where_they_were_found(feed: Feed, serve: Serve, look: Look) -> None:
@@ -279,11 +287,11 @@ async def test_hostile_words_are_only_words(make_feed: Feed, serve: Serve, look:
     feed = make_feed((evil, "../../etc/passwd", "'\"><b>bold</b>"))
     feed.label = evil
     feed.step(40, ahead=True)
-    feed.status(why=evil * 5, point=evil, condition=evil, model=evil, link_kind=evil)
-    feed.refuse(evil)
     feed.reason = evil
     feed.step(150, pictures=False, ahead=True)
     feed.step(2)
+    feed.status(why=evil * 5, point=evil, condition=evil, model=evil, link_kind=evil)
+    feed.refuse(evil)
     page = await look(await serve(feed.state))
     await has(page, ".camera h2", ".")
     await page.wait_for_function("() => document.querySelectorAll('.camera figcaption').length === 3")

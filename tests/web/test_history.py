@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.core.answer import FrameRecord
-from edgewise.web.history import KEPT, SETTLE, History
+from edgewise.web.history import KEPT, MOST_OPEN, SETTLE, History
 
 
 def frame(at: float, latency: float = 0.0) -> FrameRecord:
@@ -57,6 +57,14 @@ def test_a_device_that_starts_again_goes_on_where_the_page_is() -> None:
     history.add(frame(1.0), 40.0)
     history.close(60.0)
     assert [s.at for s in history.seconds] == [10, 40]
+
+
+def test_memory_is_bounded_while_nobody_looks() -> None:
+    history = History()
+    for i in range(5000):
+        history.add(frame(float(i)), float(i))
+    assert len(history._open) <= MOST_OPEN + 1
+    assert len(history.seconds) == KEPT
 
 
 def test_ten_minutes_are_kept() -> None:

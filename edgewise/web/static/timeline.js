@@ -10,12 +10,12 @@ const MARGIN = { left: 58, right: 10, top: 8, bottom: 18 };
 const TOLERANCE = 5; // s: the newest second is closed only a few seconds after it ended
 const BREAK = 1.5; // s without a value that interrupt a line
 
-// panels: [{ title, unit: value => text, value: second => number, upper?: …, limit?: … }] draw lines, `upper` a faint one;
+// panels: [{ title, unit: value => text, value: second => number, upper?, limit?, log? }] draw lines, `upper` a faint one;
 //         [{ title, parts: second => [n, …], tokens: [token, …], names: […] }] draw a strip of shares for each series.
 export class Timeline {
   constructor(host, cursor, output, panels, label) {
     Object.assign(this, { cursor, output, label });
-    this.window = 300;
+    this.window = 180;
     this.series = []; // [{ slot, name, seconds: [{ at, … }] }]
     this.now = 0;
     this.panels = panels.map((panel) => this.#panel(host, panel));
@@ -54,7 +54,7 @@ export class Timeline {
   }
 
   #times(panel, width, height) {
-    const every = (this.window <= 60 ? 15 : this.window <= 300 ? 60 : 120) * (width < 420 && this.window > 60 ? 2 : 1);
+    const every = (this.window <= 60 ? 15 : this.window <= 180 ? 30 : 120) * (width < 420 && this.window > 60 ? 2 : 1);
     const made = [];
     for (let back = 0; back <= this.window; back += every) {
       const x = panel.x(this.range[1] - back);
@@ -67,10 +67,10 @@ export class Timeline {
 
   #lines(panel, seen, height) {
     const values = seen.flatMap((s) => s.seconds.flatMap((t) => [panel.value(t), panel.upper?.(t), panel.limit?.(t)])).filter(Number.isFinite);
-    const top = nice(Math.max(...values, 0) * 1.05);
+    const { ticks, part } = panel.log ? decades(values) : linear(values);
     const floor = height - MARGIN.bottom;
-    const y = (value) => floor - (value / top) * (floor - MARGIN.top);
-    const made = [0, top / 2, top].flatMap((tick) => [
+    const y = (value) => floor - part(value) * (floor - MARGIN.top);
+    const made = ticks.flatMap((tick) => [
       drawn("line", { class: "grid", x1: MARGIN.left, x2: panel.x(this.range[1]), y1: y(tick), y2: y(tick) }),
       drawn("text", { x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, panel.unit(tick)),
     ]);
@@ -146,6 +146,23 @@ export class Timeline {
     say(this.output, text);
     mark(this.cursor, "aria-valuetext", `${Number(this.cursor.value)} s; ${text}`);
   }
+}
+
+// A scale: where its ticks are, and the part of the height (0 to 1) at which a value lies.
+function linear(values) {
+  const top = nice(Math.max(...values, 0) * 1.05);
+  return { ticks: [0, top / 2, top], part: (value) => value / top };
+}
+
+// By powers of ten, for what goes from a trickle to a flood; a tick for each, or each second one where there are many.
+function decades(values) {
+  const known = values.filter((value) => value > 0);
+  if (!known.length) return linear([]);
+  const [low, high] = [Math.floor(Math.log10(Math.min(...known))), Math.ceil(Math.log10(Math.max(...known)) + 1e-9)];
+  const step = Math.ceil(Math.max(1, high - low) / 4);
+  const ticks = [];
+  for (let power = low; power <= high; power += step) ticks.push(10 ** power);
+  return { ticks, part: (value) => Math.max(0, (Math.log10(Math.max(value, 1e-12)) - low) / Math.max(1, high - low)) };
 }
 
 // The next 1, 2 or 5 times a power of ten, so that the middle of an axis is a plain number as well.

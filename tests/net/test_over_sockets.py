@@ -14,10 +14,11 @@ from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.errors import LinkError
 from edgewise.core.link import Link
 from edgewise.net.connect import backoff, connect
+from edgewise.net.frame import Header, Kind, decode, encode
 from edgewise.net.identity import Identity, issue, make_authority, server_context
 from edgewise.net.links.proxy import start
 from edgewise.net.listen import Listener, Peer
-from edgewise.net.messages import Hello, Reply, Stream
+from edgewise.net.messages import Hello, Refusal, Reply, Stream, pack, unpack
 from edgewise.net.session import (
     Answered,
     Arrived,
@@ -228,4 +229,39 @@ async def test_a_slow_link_is_not_mistaken_for_a_dead_one(identities: tuple[Iden
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
     await proxy.close()
+    await edge.stop()
+
+
+async def test_a_hostile_device_is_answered_in_sentences_and_another_is_served(identities: tuple[Identity, Identity]) -> None:
+    edge = Edge(identities[0])
+    port = await edge.start()
+    hostile = await connect(f"127.0.0.1:{port}", identities[1])
+    device = Device(f"127.0.0.1:{port}", identities[1])
+    run = asyncio.create_task(device.run())
+    await until(lambda: device.session.open)
+    rng = random.Random(3)
+    await hostile.send(encode(Header(Kind.HELLO), pack(Hello("cam-1", "0.1", (STREAM,)))))
+    frame = encode(Header(Kind.DATA, 7, 1), bytes(500))
+    sentences: list[str] = []
+    try:
+        for _ in range(40):
+            bad = bytearray(rng.choice([frame, rng.randbytes(rng.randrange(600)), frame[: rng.randrange(len(frame))]]))
+            if bad:
+                bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+            await hostile.send(bytes(bad))
+        while True:
+            header, payload = decode(await hostile.receive(), 1 << 20)
+            if header.kind in (Kind.REFUSE, Kind.BYE):
+                sentences.append(unpack(Refusal, payload).sentence)
+    except LinkError:
+        pass
+    await device.offer(0.3)
+    assert len(sentences) > 10
+    assert all(s.endswith((".", "?")) for s in sentences)
+    assert "too much that cannot be read" in sentences[-1]
+    assert device.count(Closed) == 0
+    assert device.count(Answered) > 5
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    await hostile.close()
     await edge.stop()

@@ -74,16 +74,17 @@ def _watch(serving: Child, seconds: float) -> tuple[tuple[float, float], ...]:
 
 
 class Throughput(Struct, frozen=True):
-    """Rounds of the three servers, and our latencies at half load."""
+    """Rounds of the servers, and our latencies at half load; `unopened` is ours without looking at a payload."""
 
     echo: tuple[Case, ...]
     small: tuple[Case, ...]
     ours: tuple[Case, ...]
+    unopened: tuple[Case, ...]
     half: Case
 
-    def ratio(self, unit: tuple[Case, ...]) -> list[float]:
-        """Our frames a second over the unit's, round by round."""
-        return [a.rate / b.rate for a, b in zip(self.ours, unit, strict=True)]
+    def ratio(self, ours: tuple[Case, ...]) -> list[float]:
+        """Frames a second of `ours` over the bare echo's, round by round."""
+        return [a.rate / b.rate for a, b in zip(ours, self.echo, strict=False)]
 
     def own_cpu(self) -> list[float]:
         """Our server's CPU a frame less that of the bare server that answers as briefly, round by round."""
@@ -91,24 +92,40 @@ class Throughput(Struct, frozen=True):
 
 
 def throughput(folder: Path, devices: int, rounds: int, seconds: float, long: float) -> Throughput:
-    """`rounds` × (echo, brief echo, ours) of `seconds` each, then `long` seconds at half of our median rate."""
-    echo, small, ours = [], [], []
+    """`rounds` × (echo, brief echo, ours) of `seconds` each, then `long` seconds at half of our median rate.
+
+    A single round leaves out the case that no target asks for.
+    """
+    echo, small, ours, unopened = [], [], [], []
     for _ in range(rounds):
         echo.append(load(ServerJob("echo", str(folder)), devices, seconds))
         small.append(load(ServerJob("echo", str(folder), reply=SMALL), devices, seconds))
         ours.append(load(ServerJob("edge", str(folder)), devices, seconds))
+        if rounds > 1:
+            unopened.append(load(ServerJob("edge", str(folder), opened=False), devices, seconds))
     half = load(ServerJob("edge", str(folder)), devices, long, rate=median(c.rate for c in ours) / 2)
-    return Throughput(tuple(echo), tuple(small), tuple(ours), half)
+    return Throughput(tuple(echo), tuple(small), tuple(ours), tuple(unopened), half)
 
 
 def rows(it: Throughput, devices: int) -> list[Row]:
     at = f"{devices} devices"
     out = []
-    for case, several in (("bare echo", it.echo), (f"bare aiohttp, {SMALL} B reply", it.small), ("edgewise", it.ours)):
+    cases = (
+        ("bare echo", it.echo),
+        (f"bare aiohttp, {SMALL} B reply", it.small),
+        ("edgewise", it.ours),
+        ("edgewise, payload not opened", it.unopened),
+    )
+    for case, several in cases:
+        if not several:
+            continue
         rates, cpus = [c.rate for c in several], [c.cpu_per_frame for c in several]
         n = sum(c.fleet.frames for c in several)
         out.append(Row(f"{case}, {at}", "frames a second", median(rates), "1/s", n, min(rates), max(rates)))
         out.append(Row(f"{case}, {at}", "server CPU a frame", median(cpus), "s", n, min(cpus), max(cpus)))
+    for case, several in cases[2:]:
+        if ratios := it.ratio(several):
+            out.append(Row(f"{case} / bare echo", "frames a second", median(ratios), "", len(ratios), min(ratios), max(ratios)))
     half = it.half.fleet
     out.append(Row(f"edgewise, {at}, half load", "latency p50", half.p50, "s", half.frames, half.low, half.high))
     out.append(Row(f"edgewise, {at}, half load", "latency p99", half.p99, "s", half.frames))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,23 +17,28 @@ from msgspec import Struct
 
 from bench import standin
 from bench.processes import job, say
+from edgewise.core.answer import Answer
+from edgewise.data.answers import answers
 from edgewise.net.connect import PATH
 from edgewise.net.identity import load_identity, server_context
 from edgewise.net.listen import Listener
+from edgewise.net.messages import Stream
 from edgewise.node.server import EdgeServer
 from edgewise.node.tails import Tails
 
 EDGE = "edge"  # the server's name on its certificate
+ANSWER = answers(standin.maps(), standin.manifest().decoding, ("vehicle",))[0]
 
 
 class ServerJob(Struct, frozen=True):
-    """`port` 0 is a free one; `reply` is the echo's answer in bytes, None for the whole message."""
+    """`port` 0 is a free one; `reply` is the echo's answer in bytes (None: the whole message); ours decodes `opened` payloads."""
 
     kind: Literal["echo", "edge"]
     folder: str
     port: int = 0
     reply: int | None = None
     largest: int = 32
+    opened: bool = True
 
 
 class Listening(Struct, frozen=True):
@@ -69,8 +74,16 @@ async def _echo(it: ServerJob) -> tuple[int, Callable[[], Awaitable[object]]]:
     return int(server.sockets[0].getsockname()[1]), runner.cleanup
 
 
+class Unopened(Tails):
+    """Answers without looking at the payload, so that sessions, queue and socket alone are left."""
+
+    def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]:
+        return [ANSWER] * len(frames)
+
+
 async def _edge(it: ServerJob) -> tuple[int, Callable[[], Awaitable[object]]]:
-    server = EdgeServer(Tails([standin.bundle()]), largest=it.largest, on_record=lambda record: None)
+    model = (Tails if it.opened else Unopened)([standin.bundle()])
+    server = EdgeServer(model, largest=it.largest, on_record=lambda record: None)
     listener = Listener(server.handle, server_context(load_identity(Path(it.folder), EDGE)))
     await server.start()
 

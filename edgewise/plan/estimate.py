@@ -41,6 +41,8 @@ RATIO = "anchor ratio"
 _QUANTILE = 1.645
 # Relative error of a kernel whose kind was never calibrated: a factor of five at 90 %.
 _GUESS = 1.0
+# Relative error of a kernel that was calibrated in the other layout only.
+_OTHER_LAYOUT = 0.5
 # Relative error of a ratio that stands on one anchor alone: twice what the quoted anchors of one Pi 4 runtime scatter by.
 _ONE_ANCHOR = 0.5
 _FLOAT = ("float32", "not stated")
@@ -140,6 +142,15 @@ def _seconds(kernel: Kernel, rate: OperatorRate, block: int) -> float:
 
 
 def _stand_in(kernel: Kernel, rates: Mapping[str, OperatorRate]) -> OperatorRate:
+    """The same kernel in the other layout where that is known; else a guess by work and bytes."""
+    plain = kernel.kind.endswith(" plain")
+    sibling = rates.get(kernel.kind.removesuffix(" plain") if plain else f"{kernel.kind} plain")
+    if sibling is None:
+        return _guess(kernel, rates)
+    return msgspec.structs.replace(sibling, spread=max(sibling.spread, _OTHER_LAYOUT))
+
+
+def _guess(kernel: Kernel, rates: Mapping[str, OperatorRate]) -> OperatorRate:
     """What an uncalibrated kernel is charged: its work as a product, its bytes as a copy, each at the dearest known rate."""
     by_work = max((_weight(r, "work") for r in rates.values()), default=0.0) if kernel.work else 0.0
     by_bytes = max((_weight(r, "read") for k, r in rates.items() if k in ("copy", "move", "unary")), default=0.0)

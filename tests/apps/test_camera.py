@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgewise.apps.vision.camera import HELD, KEPT, PATIENCE, Camera
+from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.answer import Answer, Box, FrameRecord
 from edgewise.core.errors import ImageError
 
@@ -74,6 +75,19 @@ def test_a_browser_gets_the_version_it_asks_for_and_few_are_kept() -> None:
     for frame in range(100, 400):
         camera.preview(JPEG % frame, frame, 0.0)
     assert len(camera._pictures) == HELD
+
+
+def test_the_mode_is_the_records_while_they_come_and_then_the_status() -> None:
+    camera = Camera("n", 0, 0.0)
+    status = NodeStatus("n", True, mode="local", point="small", why="the link is down", quality=0.7)
+    camera.record(record(1), 0.0)
+    camera.said(status, 0.5)
+    view = camera.view(0.6)
+    assert (view.mode, view.point, view.why, view.quality) == ("split", "p", "w", None)
+    view = camera.view(5.0)
+    assert (view.mode, view.point, view.why, view.quality) == ("local", "small", "the link is down", 0.7)
+    camera.record(record(2), 6.0)
+    assert camera.view(9.0).mode == "split"
 
 
 @pytest.mark.parametrize("body", [b"", b"GIF89a", b"<script>", b"\xff\xd8\xff" + bytes(2 << 20)])

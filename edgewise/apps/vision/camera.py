@@ -23,7 +23,7 @@ KEPT = 4  # pictures that a browser may still ask for, so that it gets the one i
 HELD = 16  # pictures that wait for their record
 REMEMBERED = 64  # records that wait for their picture
 PATIENCE = 2.0  # s
-STALE = 3.0  # s after which what a status says of mode and reason is older than the last record
+FRESH = 1.0  # s for which the last record says better than a status what the device does
 RATES = 60  # s of link estimates in the little chart
 
 
@@ -94,14 +94,16 @@ class Camera:
         rates = tuple(second.link_rate for second in list(self.history.seconds)[-RATES:])
         if self.last is not None:
             rates = (*rates, positive(self.last.link_rate))
-        status = self.status
-        if status is not None and now - self._said > STALE:
-            status = replace(status, mode=None, point="", why="")  # the records know better by now
+        status, last = self.status, self.last
+        if status is not None and last is not None and (now - self._recorded < FRESH or self._said < self._recorded):
+            # The mode goes with the picture and the bars, which are of the last record.
+            quality = status.quality if status.point == last.point else None
+            status = replace(status, mode=None, point="", why="", quality=quality)
         self.viewed = now
         self._view = node_view(
             self.node,
             self.slot,
-            self.last,
+            last,
             status,
             now - self._heard,
             self.figures(now),

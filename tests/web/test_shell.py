@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import aiohttp
@@ -81,3 +82,11 @@ async def test_files_over_http() -> None:
 
 async def _front(request: web.Request) -> web.Response:
     return page("<p>hello</p>")
+
+
+def test_every_static_file_is_packaged() -> None:
+    """A wheel holds only what pyproject.toml names; a page without its mark or its modules is none."""
+    root = Path(__file__).parents[2]
+    kinds = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["edgewise"]
+    found = {path.suffix for path in (root / "edgewise").rglob("static/*")}
+    assert {f"**/*{suffix}" for suffix in found} <= set(kinds)

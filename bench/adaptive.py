@@ -26,7 +26,7 @@ from edgewise.data.metrics import bootstrap
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
-from edgewise.node.agent import Agent, AgentConfig, Work
+from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.edge import Edge
 from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World
 from edgewise.plan.online import OnlinePolicy, Situation

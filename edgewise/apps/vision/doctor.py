@@ -16,7 +16,7 @@ from edgewise import __version__
 PACKAGES = {
     "device": ("aiohttp", "cryptography", "msgspec", "numpy", "onnxruntime", "pillow", "rich", "safetensors", "tyro"),
     "camera": ("opencv-python-headless",),
-    "server": ("matplotlib", "onnx", "plotly", "prometheus-client", "scipy"),
+    "server": ("matplotlib", "onnx", "prometheus-client", "scipy"),
     "train": ("onnxscript", "torch"),
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

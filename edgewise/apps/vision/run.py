@@ -219,6 +219,11 @@ def _status(config: RunConfig, agent: Agent, source: Source) -> NodeStatus:
         open=table.sent - ended + waiting,
         records_lost=session.counts["records dropped"],
         source=source.name,
+        model=agent.session.hello.bundle[:12],
+        version=__version__,
+        quality=agent.policy.points[last.point].worth(agent.config.condition)
+        if last and last.point in agent.policy.points
+        else None,
     )
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec import Struct
 from rich.console import Console
 
+from edgewise import __version__
 from edgewise.apps.vision import logs
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.keys import server_identity
@@ -91,6 +92,7 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     await asyncio.gather(status, return_exceptions=True)
     if shown is not None:
         await shown.cleanup()
+    state.hub.close()
     await listener.close()
     await server.stop()
     return 0
@@ -143,6 +145,7 @@ async def _keep_status(server: EdgeServer, listener: Listener, state: PageState)
                 ),
                 refused=refused,
                 uptime=health.uptime,
+                version=__version__,
             )
         )
         cpu, at, worked = used, now, server.worked

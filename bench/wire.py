@@ -164,8 +164,8 @@ def load_targets(it: Throughput, quick: bool) -> list[Target]:
     cost = median(c.cpu_per_frame for c in it.ours) / median(c.cpu_per_frame for c in it.echo)
     slow = (
         f"our server spends {cost:.1f} times the processor time of the bare echo on a frame: besides the socket it inflates and "
-        "dequantises 21,600 features, forms batches and chooses boxes from a tail's maps. The row of payloads not opened says what "
-        "the wire alone takes."
+        "dequantises 21,600 features, forms batches and chooses boxes from a tail's maps. The row of payloads not opened has "
+        "what the wire alone takes."
     )
     half = it.half.fleet
     p99 = Row("half load", "p99", half.p99, "s", half.frames)

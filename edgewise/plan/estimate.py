@@ -4,10 +4,11 @@
 the graph becomes. Errors of one kind of kernel are taken to go together, those of different kinds to be independent; the
 interval is 90 % of a log-normal.
 
-`scaled operator costs` lends a device without operator costs those of a calibrated host: every cost is multiplied by the
-ratio of the device's quoted runs of well-known networks (anchors) to the host's own estimate of the same graphs. The ratios
-of different anchors disagree; by how much is in the interval. Thread counts and runtimes of the quoted run are thereby
-taken over as they are.
+`scaled operator costs` lends a device without operator costs those of a calibrated host, multiplied by ratios of the device's
+quoted runs of well-known networks (anchors) to the host's own estimates of the same graphs: with three anchors or more, one
+ratio for kernels that multiply matrices and one for the rest; else one for all. How far the anchors then still disagree is
+in the interval. Threads and runtime of the quoted runs are thereby taken over as they are, and so is a processor of another
+kind (a GPU's quoted run says little of its small kernels).
 
 `roofline` divides FLOPs by a rate of FLOPs and bytes by a rate of bytes and takes the larger, operator by operator. It is a
 separate figure, a floor rather than an estimate, and never stands in a table beside the others without its name.
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewise.core.device import Device, OperatorRate, Run
 from edgewise.core.errors import UnknownFigure
@@ -45,7 +47,11 @@ _GUESS = 1.0
 _OTHER_LAYOUT = 0.5
 # Relative error of a ratio that stands on one anchor alone: twice what the quoted anchors of one Pi 4 runtime scatter by.
 _ONE_ANCHOR = 0.5
+# Relative error that ratios of several anchors have at least: what a quoted Pi 4 run is missed by when it is left out.
+_ANCHORS = 0.15
 _FLOAT = ("float32", "not stated")
+# Kernels that multiply matrices; small boards are slower than a server by one factor there, and by another in the rest.
+_DENSE = frozenset(("conv", "pointwise", "stem", "grouped", "product", "vector product", "batched product", "transposed"))
 
 
 def latency(graph: Graph, device: Device) -> Measurement:
@@ -102,13 +108,17 @@ def scale_to(host: Device, target: Device, anchors: Mapping[str, Graph], runtime
             allowed=f"a run in float of {', '.join(sorted(anchors))}" + (f" on {runtime}" if runtime else ""),
         )
     chosen = _anchored(runs)
-    logs = [math.log(r.latency.value / latency(anchors[r.model], host).value) for r in chosen]
-    ratio = math.exp(float(np.mean(logs)))
-    between = float(np.std(logs, ddof=1)) if len(logs) > 1 else _ONE_ANCHOR
-    rates = [msgspec.structs.replace(r, weights=tuple(w * ratio for w in r.weights)) for r in host.operators]
-    rates.append(OperatorRate(RATIO, ("one",), (ratio,), between, len(chosen)))
-    told = ", ".join(f"{r.model} {r.latency.value:g} s (ratio {math.exp(x):.3g})" for r, x in zip(chosen, logs, strict=True))
-    note = f"Operator costs are modelled: those of {host.title} times {ratio:.3g}, by {told} on {chosen[0].runtime}."
+    seconds = np.array([r.latency.value for r in chosen])
+    own = np.array([_dense_and_thin(anchors[r.model], host) for r in chosen])
+    dense, thin, between = _ratios(own, seconds)
+    rates = [
+        msgspec.structs.replace(r, weights=tuple(w * (dense if _is_dense(r.operator) else thin) for w in r.weights))
+        for r in host.operators
+    ]
+    rates.append(OperatorRate(RATIO, ("dense", "thin"), (dense, thin), between, len(chosen)))
+    told = ", ".join(f"{r.model} {r.latency.value:g} s" for r in chosen)
+    times = f"{dense:.3g}" if dense == thin else f"{dense:.3g} for dense work and {thin:.3g} for the rest"
+    note = f"Operator costs are modelled: those of {host.title} times {times}, by {told} on {chosen[0].runtime}."
     return msgspec.structs.replace(
         target, operators=tuple(rates), block=host.block, notes=f"{target.notes.strip()}\n{note}".strip()
     )
@@ -125,6 +135,33 @@ def roofline(graph: Graph, flops_per_second: float, bytes_per_second: float) -> 
     if graph.unknown:
         source += f"; work unknown: {', '.join(graph.unknown)}"
     return Measurement(total, "s", "modelled", source, low=total, n=len(graph.operators))
+
+
+def _is_dense(kind: str) -> bool:
+    return kind.removesuffix(" plain") in _DENSE
+
+
+def _dense_and_thin(graph: Graph, device: Device) -> tuple[float, float]:
+    """Seconds of multiplying matrices, and of everything else."""
+    parts, _, _ = breakdown(graph, device)
+    dense = sum(t for kind, t in parts.items() if _is_dense(kind))
+    return dense, sum(parts.values()) - dense
+
+
+def _ratios(own: NDArray[np.float64], seconds: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Ratios of dense and thin work from `own` [anchor, dense and thin] to `seconds`, and how far the anchors scatter.
+
+    Three anchors or more are fitted with two ratios (least squares of relative errors); fewer, and those that would give a
+    negative one, with one ratio for all: the geometric mean.
+    """
+    logs = np.log(seconds / own.sum(axis=1))
+    one = math.exp(float(logs.mean()))
+    if len(seconds) >= 3:
+        found, _, rank, _ = np.linalg.lstsq(own / seconds[:, None], np.ones(len(seconds)), rcond=1e-6)
+        if rank == 2 and min(found) > 0:
+            left = np.log(own @ found / seconds)
+            return float(found[0]), float(found[1]), max(_ANCHORS, math.sqrt(float(left @ left) / (len(seconds) - 2)))
+    return one, one, max(_ANCHORS, float(logs.std(ddof=1))) if len(logs) > 1 else _ONE_ANCHOR
 
 
 def _anchored(runs: Iterable[Run]) -> list[Run]:

@@ -141,6 +141,20 @@ def test_anchors_that_disagree_widen_the_interval() -> None:
     assert next(r for r in board.operators if r.operator == RATIO).n == 2
 
 
+def test_three_anchors_tell_dense_work_from_the_rest() -> None:
+    """A board that is 10 times slower in dense work and 30 times in the rest is found to be so."""
+    graphs, slow = anchors(), {}
+    for name in ("ResNet-50", "MobileNetV1", "MobileNetV2"):
+        parts, _, _ = breakdown(graphs[name], host())
+        dense = sum(t for kind, t in parts.items() if kind in ("conv", "pointwise", "stem", "vector product"))
+        slow[name.replace("-", "_")] = 10 * dense + 30 * (sum(parts.values()) - dense)
+    board = scale_to(host(), quoted(**slow), graphs)
+    ratio = next(r for r in board.operators if r.operator == RATIO)
+    assert ratio.weights == pytest.approx((10.0, 30.0), rel=1e-6)
+    assert ratio.spread == 0.15  # however well they agree
+    assert latency(graphs["MobileNetV2"], board).value == pytest.approx(slow["MobileNetV2"])
+
+
 def test_only_runs_in_float_of_one_runtime_are_anchors() -> None:
     board = quoted(ResNet_50=0.3)
     quick = Run("MobileNetV2", "ArmNN", "int8", Measurement(0.001, "s", "quoted"))

@@ -4,7 +4,8 @@ The agent, its policy, the sessions and the server are the real ones, in virtual
 inference and transport are simulated. A frame is worth the quality of the mode that answered it (cell F1 from the bundle's
 validation table) if the answer came before the deadline, else nothing.
 
-A fixed mode has no insurance: it does what it says. The oracle knows the link's future (`bench.oracle`).
+A fixed mode does what it says. Its rows "with insurance" give it the agent's local answer for frames that the link let down,
+which tells what the choice is worth apart from that. The oracle knows the link's future (`bench.oracle`).
 """
 
 from __future__ import annotations
@@ -66,12 +67,12 @@ class FixedPolicy(OnlinePolicy):
         return Decision(self.route, "fixed")
 
 
-def simulate(points: tuple[OperatingPoint, ...], case: Case, route: str | None) -> list[FrameRecord]:
+def simulate(points: tuple[OperatingPoint, ...], case: Case, route: str | None, insured: bool) -> list[FrameRecord]:
     """The records of a run; `route` None is adaptive, else that fixed point."""
     remote = [p for p in points if p.mode in ("split", "image")]
     streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
     policy = OnlinePolicy(points, INTERVAL) if route is None else FixedPolicy(points, route)
-    config = AgentConfig("camera", DEADLINE, insured=route is None)
+    config = AgentConfig("camera", DEADLINE, insured=insured)
     session = DeviceSession(Hello("camera", "bench", streams))
     agent = Agent(config, policy, session, {s.point: s.id for s in streams}, EnergyModel(2.65, 5.6, RADIOS["lte"]))
     world = World()
@@ -128,9 +129,9 @@ def compare(manifest: Manifest, cases: Sequence[Case], device: str, slower: floa
     for case in cases:
         label = f"{case.name}, {device}"
         captured = [0.05 + k * INTERVAL for k in range(int(case.seconds / INTERVAL))]
-        runs = {p.name: worth(simulate(points, case, p.name), quality) for p in points}
-        adaptive = simulate(points, case, None)
-        runs["adaptive"] = worth(adaptive, quality)
+        runs = {p.name: worth(simulate(points, case, p.name, False), quality) for p in points}
+        stood_by = {p.name: worth(simulate(points, case, p.name, True), quality) for p in points if p.mode != "local"}
+        runs["adaptive"] = worth(simulate(points, case, None, True), quality)
         chosen, runs["oracle"] = (lambda c, w: (c, np.array(w)))(*oracle.best(captured, points, case.link, DEADLINE, quality))
         changes = oracle.switches(chosen)
         rows.append(Row(label, "oracle switches", changes, "", len(chosen), provenance="modelled"))
@@ -144,6 +145,8 @@ def compare(manifest: Manifest, cases: Sequence[Case], device: str, slower: floa
             least = min(least, ratio)
             name = f"{label}, {phase.name}" if phase.name else label
             rows.extend(_row(name, mode, w[part], first) for mode, w in runs.items())
+            helped = max((float(w[part].mean()), n) for n, w in stood_by.items())
+            rows.append(_row(name, f"best fixed with insurance ({helped[1]})", stood_by[helped[1]][part], first))
             rows.append(
                 Row(name, f"adaptive / best fixed ({fixed[1]})", ratio, "", part.stop - part.start, provenance="modelled")
             )

@@ -78,6 +78,7 @@ class Agent:
         self._urgent: list[int] = []
         self._running: int | None = None
         self._connected = False
+        self._greeted = 0.0  # when HELLO went out
         self._records: list[FrameRecord] = []
         local = [p for p in policy.points.values() if p.mode == "local"]
         self._local = max(local, key=lambda p: p.worth(), default=None)
@@ -125,7 +126,7 @@ class Agent:
             self._end(it, "failed", now, reason=reason)
 
     def connected(self, now: float) -> None:
-        self.hung_up = False
+        self.hung_up, self._greeted = False, now
         self.session.connected(now)
         self._drain(now)
 
@@ -234,6 +235,7 @@ class Agent:
                 self._warn(event.sentence)
             elif isinstance(event, Opened):
                 self._connected = True
+                self._outlook.pong(now - self._greeted, now)  # HELLO and WELCOME are the first round trip
             elif isinstance(event, Closed):
                 self._connected, self.hung_up = False, True
                 self._outlook.clear()

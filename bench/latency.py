@@ -66,7 +66,8 @@ def run(quick: bool) -> Report:
         name: np.array([estimate(c.graph).value / t.busy - 1 for c, t in zip(found, timings, strict=True)])
         for name, estimate in estimators.items()
     }
-    for name, error in errors.items():
+    wall = np.array([latency(c.graph, device).value / t.wall - 1 for c, t in zip(found, timings, strict=True)])
+    for name, error in {**errors, "operator costs, against the wall": wall}.items():
         size = np.abs(error)
         rows.append(Row(name, "median error", 100 * float(np.median(size)), "%", len(error)))
         rows.append(Row(name, "p90 error", 100 * float(np.percentile(size, 90)), "%", len(error)))

@@ -26,6 +26,7 @@ from edgewise.core.cost import Budget, Cost
 from edgewise.core.placement import Decision, OperatingPoint
 
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
+LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
 LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
 
@@ -109,7 +110,7 @@ class Prices(Struct, frozen=True, forbid_unknown_fields=True):
 
     byte: float = 2e-8
     joule: float = 2e-3
-    vain: float = 0.02
+    vain: float = 0.004
 
 
 class OnlinePolicy:
@@ -201,7 +202,8 @@ class OnlinePolicy:
         size = self._sent[p.name]
         chance = self.link.chance(round(size) + s.backlog, spare, s.now)
         share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
-        utility = share * (chance * p.worth(s.condition) + (1 - chance) * insurance) + (1 - share) * insurance
+        hope = share * chance if chance >= LEAST_CHANCE else 0.0
+        utility = hope * p.worth(s.condition) + (1 - hope) * insurance
         return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
 
     def _probe(self, s: Situation) -> OperatingPoint | None:

@@ -79,7 +79,7 @@ def read(path: Path) -> Result:
 
 def show(result: Result, console: Console) -> None:
     """Rows and targets, for a person."""
-    figures = Table("case", "metric", "value", "5 % to 95 %", "n", "provenance", title=f"{result.name}, {result.seconds:g} s")
+    figures = Table("case", "metric", "value", "low to high", "n", "provenance", title=f"{result.name}, {result.seconds:g} s")
     for row in result.rows:
         figures.add_row(row.case, row.metric, readable(row.value, row.unit), _interval(row), str(row.n), row.provenance)
     targets = Table("target", "want", "got", "", "reason", title="targets")

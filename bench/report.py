@@ -27,7 +27,10 @@ _PACKAGES = ("aiohttp", "msgspec", "numpy", "onnxruntime", "pillow", "opencv-pyt
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
-    """One figure: `metric` of `case`, over `n` samples, with the interval `low`..`high` (5th to 95th percentile unless said)."""
+    """One figure: `metric` of `case`, over `n` samples, from `low` to `high`.
+
+    The interval is that from the 5th to the 95th percentile of samples, or from the least to the largest of a few rounds.
+    """
 
     case: str
     metric: str

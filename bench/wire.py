@@ -169,7 +169,9 @@ def load_targets(it: Throughput, quick: bool) -> list[Target]:
     )
     half = it.half.fleet
     p99 = Row("half load", "p99", half.p99, "s", half.frames)
-    wait = f"the whole load is {readable(half.frames / half.seconds, '1/s')} on a machine whose cores the fleet shares."
+    wait = (
+        f"the load is {readable(half.frames / half.seconds, '1/s')}; the fleet that makes it takes its share of the same cores."
+    )
     return [
         at_least("frames a second with 200 connected devices, of the bare echo's", 0.4, ratio, slow),
         at_most("p99 of a frame at half load", 0.010, p99, wait),

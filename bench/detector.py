@@ -181,7 +181,7 @@ def _bytes(case: str, name: str, sent: NDArray[np.int64], frames: Frames) -> lis
         return []
     low, high = np.quantile(sent, (0.05, 0.95))
     rows = [Row(case, f"{name}: bytes up", float(sent.mean()), "bytes", len(sent), float(low), float(high))]
-    if case == "clip":
+    if case == "clip" or name.startswith("jpeg"):
         return rows
     for condition in CONDITIONS:
         here = sent[[c == condition for c in frames.condition]]

@@ -45,6 +45,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole job. Seconds are wall time of each training at `threads`; the rest is described where it is used.
 
     `only` trains one net and writes no bundle: two calls can share two cores, and a third without it finishes the job.
+    With 0 `full_seconds` there is no net for whole pictures; head and tail answer them.
     """
 
     out: Path = Path("edgewise/bundles/vehicles")
@@ -76,11 +77,13 @@ def make(config: Config) -> Manifest | None:
     torch.manual_seed(config.seed)
     begun = time.monotonic()
     split, local, full = Split(config.channels), Local(), Full()
-    nets: dict[Net, nn.Module] = {"split": split, "local": local, "full": full}
+    nets: dict[Net, nn.Module] = {"split": split, "local": local}
+    if config.full_seconds > 0:
+        nets["full"] = full
     trained = {name: learn(config, name, net) for name, net in nets.items() if config.only in (None, name)}
     if config.only:
         return None
-    manifest = bundle(config, split, local, full, trained)
+    manifest = bundle(config, split, local, full if "full" in nets else None, trained)
     log.info("made %s (%s) in %.0f s", config.out, manifest.address[:12], time.monotonic() - begun)
     return manifest
 
@@ -128,16 +131,19 @@ def validation_frames(config: Config) -> Frames:
     return joined([*parts, clip(config.clip, "validate", None)] if config.clip else parts)
 
 
-def bundle(config: Config, split: Split, local: Local, full: Full, trained: dict[Net, str]) -> Manifest:
+def bundle(config: Config, split: Split, local: Local, full: Full | None, trained: dict[Net, str]) -> Manifest:
     """Export, measure and write the bundle."""
     models: dict[PartName, bytes] = {
         "head": export.head(split.head),
         "tail": export.tail(split.tail, config.channels),
         "local": export.local(local),
-        "full": export.full(full),
     }
+    pictures = {"head": PICTURE, "local": SMALL}
+    if full is not None:
+        models["full"], pictures["full"] = export.full(full), LARGE
     bottleneck = Bottleneck((config.channels, ROWS, COLUMNS), (0.0,) * config.channels, (1.0,) * config.channels)
-    head, tail, small, large = (Session.load(model) for model in models.values())
+    head, tail, small = (Session.load(models[name]) for name in ("head", "tail", "local"))
+    large = Session.load(models["full"]) if full is not None else None
     parts = validate.Parts(head, tail, small, large, PICTURE, SMALL, LARGE, bottleneck)
     frames = validation_frames(config)
     decoding, points = validate.table(parts, frames, lambda line: log.info("%s", line))
@@ -146,7 +152,7 @@ def bundle(config: Config, split: Split, local: Local, full: Full, trained: dict
         name="vehicles",
         labels=("vehicle",),
         parts=models,
-        pictures={"head": PICTURE, "local": SMALL, "full": LARGE},
+        pictures=pictures,
         bottleneck=bottleneck,
         decoding=decoding,
         points=points,
@@ -169,7 +175,7 @@ def provenance(config: Config, trained: dict[Net, str], judged: int) -> dict[str
         "quality": f"cell F1 (16 px) on {judged} validation frames (renderer seeds 200 to {199 + config.validation_scenes}"
         + (", the clip's frames 263 to 350" if config.clip else "")
         + "), thresholds chosen on the same; 95 % intervals by bootstrap over scenes",
-        "times": f"measured, median, 1 thread, {platform.machine()}, onnxruntime CPU; without waiting and without the link",
+        "times": f"measured, median CPU time of 1 thread, {platform.machine()}, onnxruntime; neither waiting nor link",
         "bytes": "measured, mean payload of the rendered frames, without frame header; image modes send 640 x 360",
         "versions": ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
     }

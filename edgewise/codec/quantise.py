@@ -54,8 +54,8 @@ class Affine:
         np.clip(scaled, 0.0, self.levels + 0.5, out=scaled)
         return scaled.astype(np.uint8)  # truncates: the half that rounds is in the offset
 
-    def dequantise(self, codes: Codes) -> Floats:
-        values = codes * self.step
+    def dequantise(self, codes: Codes, out: Floats | None = None) -> Floats:
+        values = np.multiply(codes, self.step, out=out)
         values += self.low
         return values
 

@@ -64,8 +64,11 @@ class TensorCodec:
         head = _HEADER.pack(kind, self.bits, *self.bottleneck.shape, zlib.crc32(packed))
         return head + (body if kind == DEFLATED else packed)
 
-    def decode(self, data: bytes | memoryview) -> NDArray[np.float32]:
-        """The features again, each within half a step where it was in range; TensorError for anything else."""
+    def decode(self, data: bytes | memoryview, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The features again, each within half a step where it was in range; TensorError for anything else.
+
+        They are written to `out` (1, channel, height, width; float32) where it is given, so that a server fills one batch.
+        """
         if len(data) < _HEADER.size:
             raise TensorError("a tensor is too short for its header", got=f"{len(data)} bytes", allowed=f"{_HEADER.size} or more")
         kind, bits, *shape, check = _HEADER.unpack_from(data)
@@ -87,7 +90,10 @@ class TensorCodec:
                 allowed=f"{packed_size(self._count, bits)} with CRC-32 {check:08x}",
             )
         codes = unpack(packed, self._count, bits).reshape(self.bottleneck.shape)
-        return self._affine.dequantise(codes)[np.newaxis]
+        if out is None:
+            out = np.empty(self.shape, np.float32)
+        self._affine.dequantise(codes, out[0])
+        return out
 
     def _inflate(self, body: memoryview) -> bytes:
         """Never more than one byte above what is right, whatever the bytes claim."""

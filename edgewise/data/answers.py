@@ -68,9 +68,10 @@ def _boxes(score: NDArray[np.float32], box: NDArray[np.float32], decoding: Decod
 
 def suppress(corners: NDArray[np.float32], overlap: float) -> list[int]:
     """Greedy non-maximum suppression: indices of the boxes kept, strongest first; `corners` come strongest first."""
-    between = overlaps(corners, corners)
+    hides = (overlaps(corners, corners) > overlap).tolist()  # lists: a vehicle count of rows is no work for numpy
+    solid = ((corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])).tolist()
     kept: list[int] = []
-    for i in range(len(corners)):
-        if corners[i, 2] > corners[i, 0] and corners[i, 3] > corners[i, 1] and not (between[i, kept] > overlap).any():
+    for i, row in enumerate(hides):
+        if solid[i] and not any(row[j] for j in kept):
             kept.append(i)
     return kept

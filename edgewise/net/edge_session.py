@@ -87,6 +87,11 @@ class EdgeSession:
         """The smallest recent round trip of an empty frame (s); infinite before the first."""
         return self._heart.rtt
 
+    @property
+    def speaking(self) -> bool:
+        """Whether `outgoing` has anything."""
+        return bool(self._out)
+
     def events(self) -> list[events.Event]:
         drained, self._events = self._events, []
         return drained

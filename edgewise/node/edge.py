@@ -17,7 +17,7 @@ from edgewise.net.messages import Reply, Stream
 from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Records
 from edgewise.node.batch import Batcher, Item
 
-REMEMBERED = 256  # answers kept for the rows of the ledger that come after them
+REMEMBERED = 64  # answers kept for the rows of the ledger that come after them
 
 
 class Job(Struct, frozen=True):
@@ -107,6 +107,11 @@ class Edge:
     def outgoing(self, connection: int) -> list[bytes]:
         it = self.connections.get(connection)
         return it.session.outgoing() if it is not None else []
+
+    def speaking(self, connection: int) -> bool:
+        """Whether the connection has something to send, or is to be closed."""
+        it = self.connections.get(connection)
+        return it is None or it.session.speaking or it.session.closed
 
     def closed(self, connection: int) -> bool:
         it = self.connections.get(connection)

@@ -118,19 +118,17 @@ class EdgeServer:
         except LinkError:
             return  # the reader meets the same end, and says so
 
-    def _turn(self, connection: int | None = None) -> None:
-        """Hand out work if the worker is free, pass records on, wake the writer of this connection (None: of all)."""
+    def _turn(self, *connections: int) -> None:
+        """Hand out work if the worker is free, pass records on, and wake the writers of these connections that speak."""
         run = self.edge.work(time.monotonic())
         if run is not None:
             self._begin(run)
         if self._on_record is not None:
             for record in self.edge.records():
                 self._on_record(record)
-        if connection is None:
-            for wake in self._wakes.values():
-                wake.set()
-        elif connection in self._wakes:
-            self._wakes[connection].set()
+        for connection in connections:
+            if connection in self._wakes and self.edge.speaking(connection):
+                self._wakes[connection].set()
 
     def _begin(self, run: Run) -> None:
         future = self._loop.run_in_executor(self._worker, self._do, run)
@@ -152,16 +150,13 @@ class EdgeServer:
         self.batches.append(len(run.items))
         self.seconds.append(seconds)
         self.worked += seconds
-        for connection in {i.value.connection for i in run.items}:
-            if connection in self._wakes:
-                self._wakes[connection].set()
-        self._turn(-1)
+        self._turn(*{i.value.connection for i in run.items})
 
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(0.25)
             self.edge.tick(time.monotonic())
-            self._turn()
+            self._turn(*self._wakes)
 
     # What people and machines may ask
 

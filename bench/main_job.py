@@ -7,7 +7,6 @@ proxy (`bench.live`), planned against measured latency (`bench.latency`), and th
 from __future__ import annotations
 
 import asyncio
-import os
 import tarfile
 import tempfile
 from pathlib import Path
@@ -43,9 +42,9 @@ def run(quick: bool, traces: tuple[Path, ...] = ()) -> Report:
     rows += more
     targets += goals
     for part in (latency, detector):
-        found, wanted = part.run(quick)
-        rows += [msgspec.convert(r, Row) if isinstance(r, dict) else r for r in found]
-        targets += [msgspec.convert(t, Target) if isinstance(t, dict) else t for t in wanted]
+        found = part.run(quick)
+        rows += found.rows
+        targets += found.targets
     if len(cases) == 1:
         targets.append(left_out("recorded links", "mahimahi uplinks", f"the data pack {PACK} is not here; set EDGEWISE_DATA"))
     config = {
@@ -67,7 +66,7 @@ def _step(seconds: float) -> adaptive.Case:
 
 def _recorded(quick: bool) -> list[adaptive.Case]:
     """The mahimahi uplinks, whole; one minute of one of them where it must be quick."""
-    pack = Path(os.environ.get("EDGEWISE_DATA", "../shared/data")) / PACK
+    pack = detector.packs() / PACK
     if not pack.is_file():
         return []
     with tarfile.open(pack) as archive, tempfile.TemporaryDirectory() as folder:

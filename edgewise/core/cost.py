@@ -40,7 +40,11 @@ class PerSite(Struct, frozen=True, forbid_unknown_fields=True):
     cloud: float | None = 0.0
 
     def join(self, other: PerSite, combine: Callable[[float, float], float] = _add) -> PerSite:
-        return PerSite(*(_both(getattr(self, s), getattr(other, s), combine) for s in SITES))
+        return PerSite(
+            _both(self.device, other.device, combine),
+            _both(self.edge, other.edge, combine),
+            _both(self.cloud, other.cloud, combine),
+        )
 
     @property
     def total(self) -> float | None:
@@ -80,7 +84,7 @@ class Cost(Struct, frozen=True, forbid_unknown_fields=True):
             busy=self.busy.join(other.busy),
             energy=self.energy.join(other.energy),
             memory=self.memory.join(other.memory, memory),
-            provenance=joint(c.provenance for c in (self, other) if c != Cost(provenance=c.provenance)),
+            provenance=_joint(self, other),
         )
 
     def then(self, other: Cost) -> Cost:
@@ -92,15 +96,26 @@ class Cost(Struct, frozen=True, forbid_unknown_fields=True):
         return self._joined(other, max, _add)
 
 
+_NOTHING = Cost()
+
+
+def _joint(a: Cost, b: Cost) -> Provenance:
+    """The provenance of a sum; adding nothing changes none."""
+    if a == _NOTHING or a.provenance == b.provenance:
+        return b.provenance
+    return a.provenance if b == _NOTHING else joint((a.provenance, b.provenance))
+
+
 Metric = Literal["latency", "energy", "device_energy", "bytes_up", "bytes_down", "memory", "quality", "miss_rate"]
 Scope = Literal["item", "second", "day"]
 HIGH = 0.95  # the quantile that `latency_high` stands for; nothing above it can be promised
-_SECONDS: dict[Scope, float] = {"second": 1.0, "day": 86_400.0}
+SECONDS: dict[Scope, float] = {"second": 1.0, "day": 86_400.0}
 _FLOWS: tuple[Metric, ...] = ("energy", "device_energy", "bytes_up", "bytes_down")  # what adds up over time
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _ENERGY = {"j": 1.0, "mj": 1e-3, "kj": 1e3}
 _BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
 _SHARE = {"%": 1e-2}
+_SYMBOLS = {"s": _TIME, "J": _ENERGY, "B": _BYTES}
 _UNITS: dict[Metric, dict[str, float]] = {
     "latency": _TIME,
     "energy": _ENERGY,
@@ -145,7 +160,12 @@ class Bound(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         sign = ">=" if self.metric == "quality" else "<="
-        return f"{self.subject} {sign} {self.limit:.12g}" + ("" if self.scope == "item" else f"/{self.scope}")
+        return f"{self.subject} {sign} {self.limit:.12g}{self.unit}" + ("" if self.scope == "item" else f"/{self.scope}")
+
+    @property
+    def unit(self) -> str:
+        """The SI unit behind a figure of this metric, with a space before it; "" where it has none."""
+        return next((f" {symbol}" for symbol, units in _SYMBOLS.items() if _UNITS[self.metric] is units), "")
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,10 +187,10 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
                 sentences.append(f"{bound.subject} is unknown, so {bound} cannot be promised")
                 continue
             if bound.scope != "item":
-                value *= rate * _SECONDS[bound.scope]
+                value *= rate * SECONDS[bound.scope]
             held = value >= bound.limit if bound.metric == "quality" else value <= bound.limit
             if not held:  # also where the figure is no number
-                sentences.append(f"{bound.subject} {value:.4g} breaks {bound}")
+                sentences.append(f"{bound.subject} {value:.4g}{bound.unit} breaks {bound}")
         return sentences
 
     @staticmethod

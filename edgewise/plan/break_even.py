@@ -39,11 +39,21 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BreakEven(Struct, frozen=True, forbid_unknown_fields=True):
-    """At `rate` (bit/s) both take equally long; `above` names the faster one beyond it, `below` the faster one under it."""
+    """Two ways, `a` and `b`: at `rate` (bit/s) they are equal, `above` names the faster one beyond it, `below` that under it.
 
-    rate: float
+    `rate` is None where one of them is never slower: then it is both `above` and `below`.
+    """
+
+    a: str
+    b: str
+    rate: float | None
     above: str
     below: str
+
+    def __str__(self) -> str:
+        if self.rate is None:
+            return f"{self.above} is never slower than {self.b if self.above == self.a else self.a}"
+        return f"{self.above} is faster than {self.below} above {spoken(self.rate)}"
 
 
 class Stretch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +62,18 @@ class Stretch(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     low: float
     high: float
+
+
+def spoken(rate: float) -> str:
+    """A rate for a person.
+
+    >>> spoken(2_340_000.0)
+    '2.34 Mbit/s'
+    """
+    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+        if rate >= size:
+            return f"{rate / size:.3g} {unit}"
+    return f"{rate:.3g} bit/s"
 
 
 def steady(link: Link, rate_up: float | None = None) -> Link:
@@ -67,16 +89,17 @@ def line(placement: Placement, link: Link, load: Load = Load(), sites: Mapping[S
     return None if cost.latency is None else Line(placement.name, cost.latency, cost.bytes_up * 8 / (1 - link.loss))
 
 
-def break_even(a: Line, b: Line) -> BreakEven | None:
-    """The rate at which `a` and `b` are equal; None where one is never slower than the other.
+def break_even(a: Line, b: Line) -> BreakEven:
+    """The rate at which `a` and `b` are equal, and which is the faster on either side.
 
     >>> break_even(Line("local", 0.5, 0.0), Line("JPEG", 0.1, 80_000.0)).rate
     200000.0
     """
-    more, less = (a, b) if a.bits >= b.bits else (b, a)
+    more, less = (a, b) if (a.bits, a.seconds) >= (b.bits, b.seconds) else (b, a)
     if more.bits == less.bits or more.seconds >= less.seconds:
-        return None
-    return BreakEven((more.bits - less.bits) / (less.seconds - more.seconds), above=more.name, below=less.name)
+        return BreakEven(a.name, b.name, None, less.name, less.name)
+    rate = (more.bits - less.bits) / (less.seconds - more.seconds)
+    return BreakEven(a.name, b.name, rate, above=more.name, below=less.name)
 
 
 def fastest(lines: Sequence[Line]) -> tuple[Stretch, ...]:

@@ -57,7 +57,7 @@ def choose(options: Sequence[Option], budget: Budget, objective: Objective = "la
 
     >>> near, far = Option("near", Cost(latency=0.1)), Option("far", Cost(latency=0.3))
     >>> choose([near, far], Budget.parse("latency<=0.2s")).rejected[0].why
-    'latency 0.3 breaks latency <= 0.2'
+    'latency 0.3 s breaks latency <= 0.2 s'
     """
     names = [o.name for o in options]
     if len(set(names)) < len(names):
@@ -66,13 +66,20 @@ def choose(options: Sequence[Option], budget: Budget, objective: Objective = "la
         )
     broken = {o.name: budget.violations(o.cost, o.quality, rate, o.miss_rate) for o in options}
     fitting = sorted((o for o in options if not broken[o.name]), key=lambda o: order(o, objective))
-    best = next((o for o in fitting if figure(o, objective) is not None), None)
+    taken = next((o for o in fitting if figure(o, objective) is not None), None)
     front = [(o, _figures(o)) for o in fitting]
-    rejected = tuple(Rejection(o.name, _why_not(o, best, front, broken[o.name], objective)) for o in options if o is not best)
-    if best is None:
+    rejected = tuple(Rejection(o.name, _why_not(o, taken, front, broken[o.name], objective)) for o in options if o is not taken)
+    if taken is None:
         return Choice(None, _why_nothing(options, broken, fitting, objective), rejected)
     others = "the only option that fits" if len(fitting) == 1 else f"the best of {len(fitting)} options that fit"
-    return Choice(best.name, f"{others}, by {objective}: {_shown(objective, figure(best, objective))}", rejected)
+    return Choice(taken.name, f"{others}, by {objective}: {_shown(objective, figure(taken, objective))}", rejected)
+
+
+def best(options: Sequence[Option], budget: Budget, objective: Objective = "latency", rate: float = 1.0) -> Option | None:
+    """The option that `choose` takes, without the reasons for the others; None where nothing fits."""
+    known = (o for o in options if figure(o, objective) is not None)
+    fitting = (o for o in known if budget.admits(o.cost, o.quality, rate, o.miss_rate))
+    return min(fitting, key=lambda o: order(o, objective), default=None)
 
 
 def figure(option: Option, metric: str) -> float | None:
@@ -134,20 +141,20 @@ def _beats(a: tuple[float | None, ...], b: tuple[float | None, ...], alike: bool
 Front = Sequence[tuple[Option, tuple[float | None, ...]]]
 
 
-def _why_not(option: Option, best: Option | None, front: Front, broken: list[str], objective: Objective) -> str:
+def _why_not(option: Option, taken: Option | None, front: Front, broken: list[str], objective: Objective) -> str:
     if broken:
         return "; ".join(broken)
     if figure(option, objective) is None:
         return f"its {objective} is unknown, and the choice is by {objective}"
-    assert best is not None  # an option that fits and whose objective is known leaves none but a best one
+    assert taken is not None  # an option that fits and whose objective is known is beaten by one that does, or is that one
     its_figures = _figures(option)
     ruler = next((o for o, f in front if _beats(f, its_figures, bool(o.answer) and o.answer == option.answer)), None)
     if ruler is not None:
         return f"dominated by {ruler.name}: {_against(ruler, option)}"
-    mine, its = figure(option, objective), figure(best, objective)
+    mine, its = figure(option, objective), figure(taken, objective)
     if mine == its:
-        return f"ties with {best.name} by {objective}, which comes first by latency, energy, bytes or name"
-    return f"{best.name} is better by {objective}: {_shown(objective, its)} against {_shown(objective, mine)}"
+        return f"ties with {taken.name} by {objective}, which comes first by latency, energy, bytes or name"
+    return f"{taken.name} is better by {objective}: {_shown(objective, its)} against {_shown(objective, mine)}"
 
 
 def _against(a: Option, b: Option) -> str:

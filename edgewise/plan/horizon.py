@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from edgewise.core.cost import HIGH, Cost
 from edgewise.core.link import Link
 
-SAMPLES = 200
+SAMPLES = 100
 
 
 class Outlook(Struct, frozen=True, forbid_unknown_fields=True):

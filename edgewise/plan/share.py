@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from edgewise.core.cost import Bound, Budget
+from edgewise.core.cost import SECONDS, Bound, Budget
 from edgewise.core.errors import BudgetError, ConfigError
 from edgewise.plan.choose import Objective, Option, figure
 
-_DAY = 86_400.0
 _SCALE = 1e4  # the solver's absolute gap of 1e-6 is then 1e-10 of the largest value
 _ROUNDS = 100
 
@@ -107,7 +106,7 @@ def _unfit(option: Option, each: Budget, limits: Sequence[Bound], objective: Obj
 
 
 def _limit(bound: Bound, fits: Sequence[tuple[str, Option]], rates: Mapping[str, float]) -> _Limit:
-    seconds = _DAY if bound.scope == "day" else 1.0
+    seconds = SECONDS[bound.scope]
     takes = tuple(_times(figure(o, bound.metric), rates[d]) for d, o in fits)
     return _Limit(str(bound), takes, bound.limit / seconds)
 

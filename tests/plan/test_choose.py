@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from edgewise.core.cost import Bound, Budget, Cost, PerSite
 from edgewise.core.errors import ConfigError
-from edgewise.plan.choose import OBJECTIVES, Objective, Option, choose, dominates, figure
+from edgewise.plan.choose import OBJECTIVES, Objective, Option, best, choose, dominates, figure
 
 few = st.integers(0, 4).map(float)  # few values, so that ties and dominance are common
 known = st.none() | few
@@ -42,6 +42,8 @@ objectives = st.sampled_from(OBJECTIVES)
 @given(tables, budgets, objectives)
 def test_the_choice_is_that_of_brute_force(table: list[Option], budget: Budget, objective: Objective) -> None:
     choice = choose(table, budget, objective)
+    shorter = best(table, budget, objective)
+    assert choice.chosen == (None if shorter is None else shorter.name)
     fits = [o for o in table if budget.admits(o.cost, o.quality, 1.0, o.miss_rate) and figure(o, objective) is not None]
     if not fits:
         assert choice.chosen is None
@@ -120,14 +122,14 @@ def test_reasons_are_sentences_with_figures() -> None:
     assert choice.chosen == "near" and "best of 3" in choice.why
     assert why["worse"] == "dominated by near: latency 0.1 s against 0.2 s, quality 0.8 against 0.7"
     assert why["lean"] == "near is better by latency: 0.1 s against 0.15 s"
-    assert why["late"] == "latency 0.9 breaks latency <= 0.5"
-    assert why["dark"] == "latency is unknown, so latency <= 0.5 cannot be promised"
+    assert why["late"] == "latency 0.9 s breaks latency <= 0.5 s"
+    assert why["dark"] == "latency is unknown, so latency <= 0.5 s cannot be promised"
 
 
 def test_where_nothing_fits_the_nearest_is_named() -> None:
     table = [Option("a", Cost(latency=3.0, bytes_up=9.0)), Option("b", Cost(latency=2.0, bytes_up=1.0))]
     choice = choose(table, Budget.parse("latency<=1s, bytes_up<=5"))
-    assert choice.chosen is None and "b breaks the fewest bounds: latency 2 breaks" in choice.why
+    assert choice.chosen is None and "b breaks the fewest bounds: latency 2 s breaks" in choice.why
     assert choose([], Budget()).why == "there is no option"
     unknown = choose([Option("a", Cost())], Budget(), "quality")
     assert unknown.chosen is None and unknown.why == "quality is unknown for every option that fits"

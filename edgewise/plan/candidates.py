@@ -1,0 +1,169 @@
+"""Every way to place a model, or to answer with a bundle: candidates for the choice, each with what is known of its answers.
+
+For a model: all on the device; all on the edge, with the picture raw or as a JPEG; and every valid cut, its tensors raw in
+float32 or as one byte a value. What crosses in float32 gives the very answers of the whole model (`answer` says so), even where
+nobody knows their quality; a JPEG or a code of one byte gives others, whose quality is unknown until it is measured.
+
+For a bundle: its operating points, with the bytes and qualities that its makers measured, and times estimated for these
+machines.
+
+Times come from a Machine: an estimator for one device, with an interval. Weights and the peak of activations are counted as
+memory; what a runtime needs beside them is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from edgewise.core.artifact import Manifest
+from edgewise.core.cost import Site
+from edgewise.core.device import Device
+from edgewise.core.graph import Graph
+from edgewise.core.measurement import Measurement
+from edgewise.core.placement import Mode, OperatingPoint, Part, Placement
+from edgewise.graph.cut import Cut
+from edgewise.plan import coding
+
+Kind = Literal["local", "raw", "image", "split", "drop"]
+WHOLE = "the whole model's answer"
+_KINDS: dict[Mode, Kind] = {"local": "local", "split": "split", "image": "image", "drop": "drop"}
+_REAL = ("float32", "float16", "float64", "bfloat16")
+CAMERA = (640, 360)  # what the shipped sources give; a bundle does not say what camera it will see
+ANSWER = 2000.0  # bytes of a decoded answer at most; raw outputs of a detector can be a thousand times that
+
+
+class Timed(Struct, frozen=True):
+    """A graph on one machine: seconds with their upper bound, and bytes of memory."""
+
+    time: float | None
+    high: float | None
+    memory: float
+
+
+class Machine(Struct, frozen=True):
+    """A device and its estimator: seconds of a graph with their interval, or None; `slowness` scales the coders' seconds."""
+
+    device: Device
+    time: Callable[[Graph], Measurement | None]
+    slowness: float | None = 1.0
+
+    def timed(self, graph: Graph) -> Timed:
+        """The graph on this machine; its memory is that of weights and of the activations at their peak."""
+        found = self.time(graph)
+        memory = float(graph.weight_bytes + graph.peak())
+        if found is None:
+            return Timed(None, None, memory)
+        return Timed(found.value, None if found.high is None else max(found.high, found.value), memory)
+
+    def part(self, name: str, site: Site, work: Timed, coding_seconds: float = 0.0) -> Part:
+        """The work as a Part at `site`, together with a coder that takes so long on the reference machine."""
+        if work.time is None or (self.slowness is None and coding_seconds > 0):
+            return Part(name, site, None, None, work.memory)
+        coder = coding_seconds * (self.slowness or 1.0)
+        return Part(name, site, work.time + coder, None if work.high is None else work.high + coder * coding.UNSURE, work.memory)
+
+
+class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A placement with its kind, what its answers are alike to, their quality where it is known, and a note."""
+
+    placement: Placement
+    kind: Kind
+    answer: str = ""
+    quality: float | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.placement.name
+
+
+def of_model(
+    graph: Graph, cuts: Sequence[Cut], here: Machine, there: Machine, answer_bytes: float = ANSWER
+) -> tuple[Candidate, ...]:
+    """All placements of a model between the device (`here`) and the edge (`there`)."""
+    local = here.part("model", "device", here.timed(graph))
+    found = [Candidate(Placement("all local", (local,), (0.0,)), "local", WHOLE)]
+    back = min(float(graph.bytes(graph.outputs)), answer_bytes)
+    found += _whole_on_the_edge(graph, here, there, back)
+    for cut in cuts:
+        behind = [o for o in graph.outputs if o not in cut.early]
+        found += _cut(graph, cut, here, there, min(float(graph.bytes(behind)), answer_bytes))
+    return tuple(found)
+
+
+def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, there: Machine) -> tuple[Candidate, ...]:
+    """The operating points of a bundle; `graphs` holds its parts by name. The camera is taken to give 640 × 360 pixels."""
+    on_device = {name: here.timed(graph) for name, graph in graphs.items()}
+    on_edge = {name: there.timed(graph) for name, graph in graphs.items()}
+    pixels = float(CAMERA[0] * CAMERA[1])
+    values = float(math.prod(manifest.bottleneck.shape))
+
+    def parts(point: OperatingPoint) -> tuple[Part, ...]:
+        if point.mode == "drop":
+            return (Part("drop", "device", point.device_time, point.device_time),)
+        if point.mode == "local":
+            return (here.part("local", "device", on_device["local"], coding.FIT * pixels),)
+        if point.mode == "split":
+            head = here.part("head and code", "device", on_device["head"], coding.FIT * pixels + coding.QUANTISE * values)
+            return (head, there.part("code and tail", "edge", on_edge["tail"], coding.RESTORE * values))
+        encode = here.part(point.codec, "device", _nothing(3 * pixels), coding.ENCODE * pixels)
+        seen, eyes = (coding.DECODE + coding.FIT) * pixels, ("full",) if "full" in graphs else ("head", "tail")
+        return (encode, *(there.part(eye, "edge", on_edge[eye], seen if eye == eyes[0] else 0.0) for eye in eyes))
+
+    found = []
+    for point in manifest.points:
+        made, quality = parts(point), point.quality.get("all")
+        crossing = (0.0,) if len(made) == 1 else (point.bytes_up, *[0.0] * (len(made) - 2), point.bytes_down)
+        placement = Placement(point.name, made, crossing)
+        found.append(Candidate(placement, _KINDS[point.mode], point.name, None if quality is None else quality.value))
+    return tuple(found)
+
+
+def picture_of(graph: Graph) -> tuple[int, int] | None:
+    """Width and height of the colour picture that the model takes; None where its first input is none."""
+    if not graph.inputs:
+        return None
+    shape = graph.tensors[graph.inputs[0]].shape
+    if len(shape) == 4 and shape[1] == 3:
+        return shape[3], shape[2]
+    return (shape[2], shape[1]) if len(shape) == 4 and shape[3] == 3 else None
+
+
+def _whole_on_the_edge(graph: Graph, here: Machine, there: Machine, back: float) -> list[Candidate]:
+    model, size = there.timed(graph), picture_of(graph)
+    pixels = 0.0 if size is None else float(size[0] * size[1])
+    raw, what = (float(graph.bytes(graph.inputs)), "input") if size is None else (3 * pixels, "picture")
+    parts = (here.part(what, "device", _nothing(raw)), there.part("model", "edge", model))
+    found = [Candidate(Placement(f"all edge, raw {what}", parts, (raw, back)), "raw", WHOLE)]
+    for quality in coding.JPEG_LEVELS if size is not None else ():
+        name = f"all edge, JPEG {quality}"
+        encode = here.part("JPEG", "device", _nothing(raw), coding.ENCODE * pixels)
+        parts = (encode, there.part("JPEG and model", "edge", model, coding.DECODE * pixels))
+        placement = Placement(name, parts, (coding.jpeg_bytes(*size, quality) if size else raw, back))
+        found.append(Candidate(placement, "image", name, note="bytes of a median photograph, modelled"))
+    return found
+
+
+def _cut(graph: Graph, cut: Cut, here: Machine, there: Machine, back: float) -> list[Candidate]:
+    head, tail = here.timed(graph.part(cut.head, "head")), there.timed(graph.part(cut.tail, "tail"))
+    note = f"answers of the head: {', '.join(cut.early)}" if cut.early else ""
+    parts = (here.part("head", "device", head), there.part("tail", "edge", tail))
+    found = [Candidate(Placement(f"cut at {cut.name}, float32", parts, (float(cut.bytes), back)), "split", WHOLE, note=note)]
+    sent = [graph.tensors[t] for t in cut.tensors]
+    if all(t.dtype in _REAL for t in sent):
+        values = float(sum(t.count for t in sent))
+        name = f"cut at {cut.name}, uint8"
+        parts = (
+            here.part("head and code", "device", head, coding.QUANTISE * values),
+            there.part("code and tail", "edge", tail, coding.RESTORE * values),
+        )
+        found.append(Candidate(Placement(name, parts, (values, back)), "split", name, note=note))
+    return found
+
+
+def _nothing(memory: float) -> Timed:
+    return Timed(0.0, 0.0, memory)

@@ -84,9 +84,9 @@ def steady(link: Link, rate_up: float | None = None) -> Link:
 
 
 def line(placement: Placement, link: Link, load: Load = Load(), sites: Mapping[Site, Device] | None = None) -> Line | None:
-    """A placement as a Line; None where its latency is unknown."""
+    """A placement as a Line, to the nanosecond (below that it is rounding); None where its latency is unknown."""
     cost = evaluate(placement, sites or {}, steady(link, math.inf), load)
-    return None if cost.latency is None else Line(placement.name, cost.latency, cost.bytes_up * 8 / (1 - link.loss))
+    return None if cost.latency is None else Line(placement.name, round(cost.latency, 9), cost.bytes_up * 8 / (1 - link.loss))
 
 
 def break_even(a: Line, b: Line) -> BreakEven:

@@ -19,7 +19,7 @@ from edgewise.core.device import Device
 from edgewise.core.link import Link, Load
 from edgewise.core.power import HUANG, RADIOS
 from edgewise.plan.break_even import BreakEven, Line, Stretch, break_even, fastest, line, spoken, steady
-from edgewise.plan.candidates import ANSWER, Candidate, Machine, of_bundle, of_model
+from edgewise.plan.candidates import ANSWER, WHOLE, Candidate, Machine, of_bundle, of_model
 from edgewise.plan.choose import Objective, Option, Rejection, choose
 from edgewise.plan.evaluate import evaluate
 from edgewise.plan.horizon import over, starts
@@ -33,7 +33,8 @@ from edgewise.profiles.load import load_link
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
     """One way to answer, in seconds, bytes and joules; None is unknown.
 
-    `latency` is the median over the link's trace, `latency_p95` the bound that can be promised.
+    `latency` is the median over the link's trace, `latency_p95` the bound that can be promised. `exact` says that it gives the
+    very answers of the whole model, whatever their quality.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
     edge_energy: float | None
     memory: float | None
     quality: float | None
+    exact: bool
     provenance: str
     note: str = ""
 
@@ -178,6 +180,7 @@ def _row(candidate: Candidate, option: Option, fits: bool) -> Row:
         edge_energy=cost.energy.edge,
         memory=cost.memory.device,
         quality=candidate.quality,
+        exact=candidate.answer == WHOLE,
         provenance=cost.provenance,
         note=candidate.note,
     )

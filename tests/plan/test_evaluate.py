@@ -15,6 +15,8 @@ from edgewise.core.errors import ConfigError
 from edgewise.core.link import Link, Load, Trace
 from edgewise.core.measurement import Measurement
 from edgewise.core.placement import OperatingPoint, Part, Placement
+from edgewise.core.power import RADIOS
+from edgewise.meter.energy import EnergyModel
 from edgewise.plan.evaluate import evaluate, operating_cost
 
 
@@ -188,3 +190,12 @@ def test_a_device_with_core_alone_finds_the_same_latency(
     assert cost.latency == pytest.approx(p.latency(up, down, delay, wait))
     assert cost.memory.device is None  # no one measured it
     assert (cost.energy.edge == 0) == (p.mode in ("drop", "local") or p.edge_time == 0)
+
+
+@given(points, st.floats(1e4, 1e9), seconds, st.sampled_from(["", "lte", "wifi", "3g"]))
+def test_a_frame_takes_the_joules_that_were_planned(p: OperatingPoint, rate: float, wait: float, radio: str) -> None:
+    cost = operating_cost(p, PI, Link("steady", rate, rate, 0.01, radio=radio), Load(wait))
+    assert cost.latency is not None
+    up, down = cost.bytes_up, cost.bytes_down
+    spent = EnergyModel(2.0, 5.0, RADIOS[radio]).of(p.device_time, up, down, rate, rate, cost.latency)
+    assert cost.energy.device == pytest.approx(spent.value)

@@ -97,6 +97,15 @@ def test_the_table_is_short_and_begins_with_the_choice(report: PlanReport) -> No
     assert "pi4 → this over lte_synthetic" in sink.getvalue() and "mean uplink" in sink.getvalue()
 
 
+def test_a_choice_of_unknown_quality_says_so(report: PlanReport) -> None:
+    taken = next(p for p in report.placements if p.name == report.chosen)
+    said = " ".join(sentences(report))
+    assert ("is unknown: measure it" in said) == (not taken.exact)
+    assert {p.name for p in report.placements if p.exact} >= {"all local", "all edge, raw picture"}
+    lossy = msgspec.structs.replace(report, chosen="all edge, JPEG 30")
+    assert "quality of all edge, JPEG 30 is unknown" in " ".join(sentences(lossy))
+
+
 def test_the_picture_shows_every_area_in_its_colour(report: PlanReport, tmp_path: Path) -> None:
     draw_map(report, tmp_path / "map.png")
     with Image.open(tmp_path / "map.png") as picture:

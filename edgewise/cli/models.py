@@ -30,7 +30,9 @@ def plan(
         json: write the report there.
         map: draw the best choice over link rate × device speed there (PNG).
     """
-    from edgewise.plan.report import draw_map, plan_model, show_plan
+    from edgewise.plan.map import draw_map
+    from edgewise.plan.report import plan_model
+    from edgewise.plan.show import show_plan
 
     report = plan_model(_bundle_or_file(model), device, edge, link, budget)
     show_plan(report, console())
@@ -182,6 +184,7 @@ def train_vehicles(
         each = minutes * 60
         config = msgspec.structs.replace(config, split_seconds=each, local_seconds=each, full_seconds=each)
     manifest = make(config)
+    assert manifest is not None  # None only where one net alone was asked for
     console().print(f"{out} holds bundle {manifest.address[:12]}; its operating points:")
     for point in manifest.points:
         console().print(f"  {point.name}: quality {point.worth():.3f}, {point.bytes_up:,.0f} bytes")

@@ -82,7 +82,6 @@ class Agent:
         self._records: list[FrameRecord] = []
         local = [p for p in policy.points.values() if p.mode == "local"]
         self._local = max(local, key=lambda p: p.worth(), default=None)
-        self._insurer = self._local if config.insured else None
 
     # What happened
 
@@ -208,16 +207,21 @@ class Agent:
         it.insured = it.insured or task == "local"
         return Work(it.frame, task, point)
 
+    def _insurer(self) -> OperatingPoint | None:
+        return self.policy.insurer() if self.config.insured else None
+
     def _insure_at(self, it: _Open) -> float:
         """The last moment at which the local model still makes the deadline, with the worker perhaps busy."""
-        if self._insurer is None:
+        insurer = self._insurer()
+        if insurer is None:
             return it.deadline
         other = max((self.policy.device_time(p) for p in self._streams), default=0.0)
-        return it.deadline - 1.5 * self.policy.device_time(self._insurer.name) - other - MARGIN
+        return it.deadline - 1.5 * self.policy.device_time(insurer.name) - other - MARGIN
 
     def _insure(self, it: _Open, now: float, why: str) -> None:
         it.insured = True
-        if self._insurer is not None and now + self.policy.device_time(self._insurer.name) <= it.deadline:
+        insurer = self._insurer()
+        if insurer is not None and now + self.policy.device_time(insurer.name) <= it.deadline:
             it.why = f"{it.why}; {why}: answered here" if it.why else why
             self._urgent.append(it.frame)
 

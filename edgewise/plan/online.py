@@ -19,13 +19,16 @@ What it does not know: the future of the link, and the picture (two frames with 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from msgspec import Struct
 
-from edgewise.core.cost import Budget, Cost
+from edgewise.core.cost import Budget, Cost, PerSite
 from edgewise.core.placement import Decision, OperatingPoint
 
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
+Joules = Callable[[float, float, float, float, float, float], float]
+"""Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
 LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
@@ -122,24 +125,23 @@ class OnlinePolicy:
         interval: float,
         budget: Budget = Budget(),
         prices: Prices = Prices(),
+        joules: Joules | None = None,
         hysteresis: float = 0.01,
         probe_every: float = 0.5,
     ) -> None:
         self.points = {p.name: p for p in points if p.mode != "drop"}
-        self.interval, self.prices = interval, prices
+        self.interval, self.budget, self.prices = interval, budget, prices
         self.hysteresis, self.probe_every = hysteresis, probe_every
         self.link = LinkEstimate()
         self.server_wait = 0.0
-        self.barred = {p.name: s for p in self.points.values() if (s := self._barred(p, budget))}
+        self.barred: dict[str, str] = {}
+        self._joules = joules
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
         self._last = ""
         self._tried = self._tried_up = -math.inf
-
-    def _barred(self, point: OperatingPoint, budget: Budget) -> str:
-        cost = point.cost or Cost(latency=point.device_time + point.edge_time, bytes_up=point.bytes_up)
-        return "; ".join(budget.violations(cost, point.worth(), rate=1 / self.interval))
+        self._bar("all")
 
     def observe_device(self, point: str, seconds: float) -> None:
         """The device was busy for `seconds` with its share of `point`."""
@@ -165,6 +167,7 @@ class OnlinePolicy:
         s = situation
         if s.oldest > 0 and s.backlog > 0:
             self.link.bound(s.backlog, s.oldest - self.link.round_trip - self.server_wait, s.now)
+        self._bar(s.condition)
         local = self._insurance(s)
         scored = sorted((self._score(p, s, local) for p in self.points.values() if p.name not in self.barred), key=lambda x: x[0])
         if not scored or scored[0][0] >= 1.0:
@@ -183,16 +186,41 @@ class OnlinePolicy:
         self._last = point.name
         return Decision(point.name, self._why(point, chance, s, scored))
 
+    def cost(self, name: str) -> Cost:
+        """What a frame at a point costs, as far as has been learned: p95 from the slow end of the rate's estimate."""
+        p, size, busy = self.points[name], self._sent[name], self._device[name]
+        latency = high = busy
+        if p.mode != "local":
+            fixed = busy + self.link.round_trip + self.server_wait + self._edge[name]
+            slow = math.exp(self.link.log_rate - 1.645 * self.link.spread)
+            latency, high = fixed + size * 8 / self.link.rate, fixed + size * 8 / slow
+        joules = self._joules(busy, size, 0.0, self.link.rate, self.link.rate, latency) if self._joules else None
+        energy = PerSite(joules, 0.0 if p.mode == "local" else None)
+        return Cost(latency, high, bytes_up=size, energy=energy, memory=PerSite(None, None))
+
+    def insurer(self) -> OperatingPoint | None:
+        """The local point that stands by: the best that the budget admits."""
+        local = [p for p in self.points.values() if p.mode == "local" and p.name not in self.barred]
+        return max(local, key=lambda p: p.worth(), default=None)
+
+    def _bar(self, condition: str) -> None:
+        """Which points the budget bars now, with the reason of each."""
+        if self.budget.bounds:
+            broken = {
+                p.name: self.budget.violations(self.cost(p.name), p.worth(condition), 1 / self.interval)
+                for p in self.points.values()
+            }
+            self.barred = {name: "; ".join(sentences) for name, sentences in broken.items() if sentences}
+
     def _insurance(self, s: Situation) -> float:
-        """Quality of the best local answer that still fits."""
-        fits = (p.worth(s.condition) for p in self.points.values() if p.mode == "local" and self._device[p.name] <= s.left)
-        return max(fits, default=0.0)
+        """Quality of the local answer that stands by, if it still fits."""
+        p = self.insurer()
+        return p.worth(s.condition) if p is not None and self._device[p.name] <= s.left else 0.0
 
     def _score(self, p: OperatingPoint, s: Situation, insurance: float) -> Scored:
         """(1 − expected utility + price, chance to be in time, the point)."""
-        price = self.prices.byte * self._sent[p.name]
-        if p.cost is not None and p.cost.energy.device is not None:
-            price += self.prices.joule * p.cost.energy.device
+        cost = self.cost(p.name)
+        price = self.prices.byte * cost.bytes_up + self.prices.joule * (cost.energy.device or 0.0)
         if p.mode == "local":
             in_time = 1.0 if self._device[p.name] <= s.left else 0.0
             return 1 - in_time * p.worth(s.condition) + price, in_time, p
@@ -238,4 +266,6 @@ class OnlinePolicy:
     def _why_drop(self, s: Situation) -> str:
         if self.barred and len(self.barred) == len(self.points):
             return f"the budget bars every way to answer: {next(iter(self.barred.values()))}"
+        if not s.connected and self.insurer() is None:
+            return "no server, and nothing here that could answer"
         return f"{max(s.left, 0) * 1e3:.0f} ms are left, too few for any way to answer"

@@ -144,3 +144,26 @@ def test_answering_alone_it_tries_the_link_now_and_then() -> None:
     tries = [i for i, r in enumerate(routes) if r == "split-4"]
     assert 5 <= len(tries) <= 10
     assert routes.count("local") == 40 - len(tries)
+
+
+def test_a_budget_of_energy_needs_a_figure_of_energy() -> None:
+    budget = Budget.parse("device_energy<=0.05J")
+    blind = taught(2e7, budget=budget)
+    assert "unknown" in blind.barred["split-4"]
+
+    def joules(busy: float, up: float, down: float, rate_up: float, rate_down: float, latency: float) -> float:
+        return 2 * busy + 1e-6 * up
+
+    seeing = taught(2e7, budget=budget, joules=joules)
+    assert set(seeing.barred) == set()
+    dear = taught(2e7, budget=Budget.parse("device_energy<=0.03J"), joules=joules)
+    assert set(dear.barred) == {"local", "jpeg-75"}
+    assert dear.decide(GOOD).route == "split-4"
+    assert dear.insurer() is None, "what the budget bars does not stand by either"
+
+
+def test_a_latency_bound_bars_what_the_link_is_too_slow_for() -> None:
+    policy = taught(5e5, budget=Budget.parse("p95 latency<=100ms"))
+    policy.decide(GOOD)
+    assert "jpeg-75" in policy.barred
+    assert "split-4" not in policy.barred

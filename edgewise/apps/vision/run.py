@@ -149,7 +149,6 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
     heads = Heads(bundle, config.threads)
     streams = heads.streams()
     points = _points(bundle, config.only)
-    policy = OnlinePolicy(points, 1 / (source.rate or STILLS), Budget.parse(config.budget))
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
     settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
     session = DeviceSession(Hello(node, __version__, streams, bundle.address))
@@ -159,6 +158,8 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
     if profile.idle is None or profile.active is None:
         raise ConfigError("a profile has no power figures", got=config.profile, allowed="one with idle and active power")
     energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])
+    interval = 1 / (source.rate or STILLS)
+    policy = OnlinePolicy(points, interval, Budget.parse(config.budget), joules=lambda *spent: energy.of(*spent).value)
     return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy), heads
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -16,6 +17,9 @@ def plan(
     edge: str = "this",
     link: str = "lte_synthetic",
     budget: str = "",
+    objective: Literal["best", "latency", "energy", "device_energy", "bytes_up", "quality"] = "best",
+    rate: float = 1.0,
+    deadline: float | None = None,
     json: Path | None = None,
     map: Path | None = None,
 ) -> int:
@@ -27,6 +31,9 @@ def plan(
         edge: the edge server's profile, likewise.
         link: a link by name (lte_synthetic, wifi_synthetic, …), a trace file (mahimahi .up, time–rate), or `RATE` in Mbit/s.
         budget: bounds such as "p95 latency<=150ms, device_energy<=0.5J, bytes_up<=20KB, quality>=0.8".
+        objective: what to make best within the budget; `best` is quality where it is known for all, else latency.
+        rate: items a second, for bounds over a second or a day.
+        deadline: seconds after which an answer is a miss (default: the budget's latency).
         json: write the report there.
         map: draw the best choice over link rate × device speed there (PNG).
     """
@@ -34,8 +41,14 @@ def plan(
     from edgewise.plan.report import plan_model
     from edgewise.plan.show import show_plan
 
-    report = plan_model(_bundle_or_file(model), device, edge, link, budget)
-    show_plan(report, console())
+    screen, chosen = console(), None if objective == "best" else objective
+    with screen.status("planning") as status:
+
+        def progress(done: float, text: str) -> None:
+            status.update(f"{text} {done:.0%}")
+
+        report = plan_model(_bundle_or_file(model), device, edge, link, budget, chosen, rate, deadline, progress=progress)
+    show_plan(report, screen)
     if map is not None:
         draw_map(report, map)
     write_json(json, report)

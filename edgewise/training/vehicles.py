@@ -58,9 +58,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     compressed: float = 0.35
     whole_scenes: int = 500
     whole_compressed: float = 0.8
-    split_seconds: float = 2400.0
-    local_seconds: float = 900.0
-    full_seconds: float = 2100.0
+    split_seconds: float = 2580.0
+    local_seconds: float = 1500.0
+    full_seconds: float = 0.0
     batch: int = 32
     whole_batch: int = 12
     rate: float = 3e-3
@@ -165,7 +165,7 @@ def provenance(config: Config, trained: dict[Net, str], judged: int) -> dict[str
     shown = msgspec.structs.replace(config, out=Path(), work=Path(), clip=None)
     real = f", {config.real_share:.0%} of each batch from the first 262 labelled frames of the opendatacam clip (MIT)"
     return {
-        "command": "python -m edgewise.training.vehicles",
+        "command": "python -m edgewise.training.vehicles" + (f" --clip {config.clip.name}" if config.clip else ""),
         "config": msgspec.json.encode(shown, enc_hook=str).decode(),
         "data": f"our renderer, seeds 1000 to {999 + config.scenes}, {config.times} frames of each of 6 conditions"
         + (real if config.clip else ""),

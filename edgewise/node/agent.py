@@ -10,6 +10,8 @@ the local model. So a link that fails costs quality, never silence; with no serv
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 from edgewise.core.answer import Answer, FrameRecord
@@ -77,7 +79,9 @@ class Agent:
         self._waiting: int | None = None
         self._urgent: list[int] = []
         self._running: int | None = None
-        self._connected = False
+        self.closed = False
+        self._captured = math.inf  # when the frame before this one was
+        self._connected = self._was_open = False
         self._greeted = 0.0  # when HELLO went out
         self._records: list[FrameRecord] = []
         local = [p for p in policy.points.values() if p.mode == "local"]
@@ -88,6 +92,8 @@ class Agent:
     def frame(self, frame: int, captured: float, now: float) -> None:
         """The source gave a frame; an older one that still waits for the worker makes room for it."""
         self.ledger.took()
+        self.policy.observe_interval(captured - self._captured)
+        self._captured = captured
         self._open[frame] = _Open(frame, captured, captured + self.config.deadline)
         if self._waiting is not None:
             self._end(self._open[self._waiting], "dropped", now, reason="superseded", why="a newer frame came first")
@@ -96,8 +102,10 @@ class Agent:
     def prepared(self, frame: int, payload: bytes, parts: dict[str, float], now: float) -> None:
         """The head or the image codec is done: the frame goes to the session."""
         self._running = None
-        it = self._open[frame]
-        assert it.point is not None
+        it = self._open.get(frame)
+        if it is None or it.point is None:  # the run was closed meanwhile
+            self._in_vain(parts)
+            return
         self._spent(it, parts)
         self.policy.observe_device(it.point.name, sum(parts.values()))
         self.policy.observe_payload(it.point.name, len(payload))
@@ -112,7 +120,8 @@ class Agent:
         assert self._local is not None
         self.policy.observe_device(self._local.name, sum(parts.values()))
         it = self._open.get(frame)
-        if it is None:
+        if it is None:  # the server was quicker
+            self._in_vain(parts)
             return
         self._spent(it, parts)
         self._end(it, "answered", now, point=self._local, answer=answer)
@@ -125,7 +134,7 @@ class Agent:
             self._end(it, "failed", now, reason=reason)
 
     def connected(self, now: float) -> None:
-        self.hung_up, self._greeted = False, now
+        self.hung_up, self._was_open, self._greeted = False, False, now
         self.session.connected(now)
         self._drain(now)
 
@@ -181,6 +190,16 @@ class Agent:
         ended, self._records = self._records, []
         return ended
 
+    @property
+    def busy(self) -> bool:
+        """Whether a frame's fate is still open."""
+        return bool(self._open)
+
+    @property
+    def greeted(self) -> bool:
+        """Whether this connection got as far as a welcome."""
+        return self._connected or self._was_open
+
     def holds(self, frame: int) -> bool:
         """Whether the picture of a frame may still be needed."""
         return frame in self._open
@@ -195,6 +214,7 @@ class Agent:
 
     def close(self, now: float, reason: str) -> None:
         """The run is over: what is still open ends as failed, and is counted."""
+        self.closed = True
         for it in list(self._open.values()):
             self._end(it, "failed", now, reason=reason)
 
@@ -238,7 +258,8 @@ class Agent:
             elif isinstance(event, Warned):
                 self._warn(event.sentence)
             elif isinstance(event, Opened):
-                self._connected = True
+                self._connected = self._was_open = True
+                self._refused(event.welcome.refused)
                 self._outlook.pong(now - self._greeted, now)  # HELLO and WELCOME are the first round trip
             elif isinstance(event, Closed):
                 self._connected, self.hung_up = False, True
@@ -273,6 +294,18 @@ class Agent:
         if it.frame not in self._urgent and it.frame != self._running:
             outcome = "dropped" if isinstance(event, Dropped) else "failed"
             self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
+
+    def _refused(self, streams: dict[int, str]) -> None:
+        """What the server will not take in this session is not tried."""
+        names = {stream: name for name, stream in self._streams.items()}
+        self.policy.refused = {names[s]: sentence for s, sentence in streams.items() if s in names}
+        for sentence in self.policy.refused.values():
+            self._warn(sentence)
+
+    def _in_vain(self, parts: dict[str, float]) -> None:
+        """Work whose frame had ended already: its joules are no frame's, but they were spent."""
+        seconds = sum(parts.values())
+        self.ledger.spent(self._energy.of(seconds, latency=seconds).value)
 
     def _warn(self, sentence: str) -> None:
         self.warnings = [*self.warnings[-19:], sentence]

@@ -6,6 +6,7 @@ Nothing is decided here. Whatever happens is told to the `Agent`, and whatever t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -23,11 +24,13 @@ from edgewise.data.source import Sample, Source
 from edgewise.net.connect import backoff
 from edgewise.net.transport import Transport
 from edgewise.node.agent import Agent, Work
+from edgewise.node.background import background, cancel
 from edgewise.node.heads import Heads
 
 log = logging.getLogger("edgewise.device")
 Connect = Callable[[], Awaitable[Transport]]
 Done = Callable[[float], None]
+FAREWELL = 1.0  # s that the last rows of the ledger may take to the server
 
 
 class DeviceNode:
@@ -47,76 +50,96 @@ class DeviceNode:
     ) -> None:
         self.agent, self.heads, self.source = agent, heads, source
         self.first_record: float | None = None
-        self.sentence = ""  # why the source or the link is not well, for a person
+        self.sentences: dict[str, None] = {}  # why source, link or work are not well, for a person; in order, each once
+        self.broken = False  # the source or a part of this node failed
+        self.bytes_up = self.bytes_down = 0  # everything over the transport: frames, telemetry, heartbeats
         self._connect = connect
         self._on_record, self._on_sample = on_record, on_sample
         self._images: dict[int, NDArray[np.uint8]] = {}
         self._worker = ThreadPoolExecutor(1, "edgewise-worker")
-        self._wake = asyncio.Event()
-        self._done = asyncio.Event()
+        self._write_wake, self._time_wake = asyncio.Event(), asyncio.Event()
+        self._hung_up = asyncio.Event()
+        self._done, self._flushed = asyncio.Event(), asyncio.Event()
         self._frames = 0
 
     def stop(self) -> None:
         self._done.set()
 
     async def run(self, seconds: float | None = None, frames: int | None = None) -> None:
-        """Everything at once; returns when every frame's fate is known."""
+        """Everything at once; returns when every frame's fate is known, and told to the server if it is there."""
         self._loop = asyncio.get_running_loop()
         await self._loop.run_in_executor(self._worker, self.heads.warm)
         feeder = threading.Thread(target=self._feed, args=(frames,), name="edgewise-source", daemon=True)
-        tasks = [asyncio.create_task(self._keep_time())]
+        tasks = [background(self._keep_time(), "the timer", self._died)]
         if self._connect is not None:
-            tasks.append(asyncio.create_task(self._keep_connected(self._connect)))
+            tasks.append(background(self._keep_connected(self._connect), "the connection", self._died))
         feeder.start()
         try:
-            await asyncio.wait_for(self._done.wait(), seconds)
-        except TimeoutError:
-            pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), seconds)
         finally:
+            self._done.set()
             self.source.close()
             await self._settle()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._loop.run_in_executor(None, feeder.join, 2.0)
-            self._worker.shutdown(wait=True)
             self.agent.close(time.monotonic(), "stopped")
+            await self._say_farewell()
+            await cancel(*tasks)
+            await self._loop.run_in_executor(None, feeder.join, 2.0)
+            await self._loop.run_in_executor(None, self._worker.shutdown)
             self._publish()
+
+    def _died(self, sentence: str) -> None:
+        """A part of this node failed: say so, and end."""
+        self.broken = True
+        self.say(sentence)
+        self.stop()
+
+    def say(self, sentence: str) -> None:
+        self.sentences[sentence] = None
 
     async def _settle(self) -> None:
         """Frames under way get their deadline to be answered in."""
         until = time.monotonic() + self.agent.config.deadline + 0.5
-        while self.agent.ledger.sent != self._ended() and time.monotonic() < until:
+        while self.agent.busy and time.monotonic() < until:
             await asyncio.sleep(0.01)
 
-    def _ended(self) -> int:
-        table = self.agent.ledger.table()
-        return table.answered + sum(table.dropped.values()) + sum(table.failed.values())
+    async def _say_farewell(self) -> None:
+        """The last rows of the ledger, then BYE."""
+        self._publish()
+        if self.agent.session.open:
+            self.agent.session.bye("stopped", time.monotonic())
+            self._write_wake.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._flushed.wait(), FAREWELL)
 
     # The source, in its thread
 
     def _feed(self, frames: int | None) -> None:
+        sentence, broken = "", False
         try:
             for sample in self.source:
+                if self._done.is_set():
+                    break
                 self._loop.call_soon_threadsafe(self._sampled, sample)
                 if frames is not None and sample.frame + 1 >= frames:
                     break
         except EdgewiseError as error:
-            self.sentence = str(error)
-            log.error("source ended: %s", error)
-        except RuntimeError:
-            return  # the loop is closed: the run is over
-        self._loop.call_soon_threadsafe(self._ended_source)
+            sentence, broken = str(error), True
+        except Exception as error:  # the border of the source's thread
+            log.exception("the source failed")
+            sentence, broken = f"the source failed: {type(error).__name__}: {error}", True
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the run is over
+            self._loop.call_soon_threadsafe(self._source_ended, sentence, broken)
 
-    def _ended_source(self) -> None:
-        self._loop.create_task(self._finish())
-
-    async def _finish(self) -> None:
-        await self._settle()
+    def _source_ended(self, sentence: str, broken: bool) -> None:
+        if sentence:
+            self.say(sentence)
+            log.error("the source ended: %s", sentence)
+        self.broken = self.broken or broken
         self._done.set()
 
     def _sampled(self, sample: Sample) -> None:
-        if self._done.is_set():
+        if self.agent.closed:
             return
         number, self._frames = self._frames, self._frames + 1
         self._images[number] = sample.image
@@ -131,11 +154,13 @@ class DeviceNode:
         """Give the worker its next piece, publish what ended, wake the writer and the timer."""
         work = self.agent.work(time.monotonic())
         if work is not None:
-            image = self._images[work.frame]
-            future = self._loop.run_in_executor(self._worker, self._do, work, image)
+            future = self._loop.run_in_executor(self._worker, self._do, work, self._images[work.frame])
             future.add_done_callback(lambda f: self._worked(work, f))
         self._publish()
-        self._wake.set()
+        self._write_wake.set()
+        self._time_wake.set()
+        if self.agent.hung_up:
+            self._hung_up.set()
 
     def _do(self, work: Work, image: NDArray[np.uint8]) -> Done:
         """In the worker's thread: run it, and say how the agent is to be told."""
@@ -147,14 +172,15 @@ class DeviceNode:
 
     def _worked(self, work: Work, future: asyncio.Future[Done]) -> None:
         now = time.monotonic()
-        error = future.exception()
-        if isinstance(error, EdgewiseError):
-            self.agent.broke(work.frame, "bad picture", now)
-            self.sentence = str(error)
-        elif error is not None:
-            raise error
-        else:
+        try:
             future.result()(now)
+        except EdgewiseError as error:
+            self.say(str(error))
+            self.agent.broke(work.frame, "bad picture", now)
+        except Exception as error:  # the border of the worker: this frame fails, the next one is tried
+            log.exception("work on frame %d failed", work.frame)
+            self.say(f"work on a frame failed: {type(error).__name__}: {error}")
+            self.agent.broke(work.frame, "error", now)
         self._turn()
 
     def _publish(self) -> None:
@@ -173,11 +199,14 @@ class DeviceNode:
 
     async def _keep_time(self) -> None:
         while True:
+            self._time_wake.clear()
             wake = self.agent.next_wake()
             delay = 0.5 if wake is None else min(max(wake - time.monotonic(), 0.0), 0.5)
-            await asyncio.sleep(max(delay, 0.001))
-            self.agent.tick(time.monotonic())
-            self._turn()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._time_wake.wait(), delay)
+            if wake is not None and time.monotonic() >= wake:
+                self.agent.tick(time.monotonic())
+                self._turn()
 
     async def _keep_connected(self, connect: Connect) -> None:
         attempt, random = 0, Random()
@@ -187,35 +216,56 @@ class DeviceNode:
             try:
                 transport = await connect()
             except LinkError as error:
-                if self.sentence != str(error):
-                    self.sentence = str(error)
+                if str(error) not in self.sentences:
+                    self.say(str(error))
                     log.warning("no server: %s", error)
                 continue
-            try:
-                self.agent.connected(time.monotonic())
-                writer = asyncio.create_task(self._write(transport))
-                try:
-                    while True:
-                        data = await transport.receive()
-                        attempt = 0
-                        self.agent.receive(data, time.monotonic())
-                        self._turn()
-                finally:
-                    writer.cancel()
-                    await asyncio.gather(writer, return_exceptions=True)
-            except LinkError as error:
+            if await self._serve(transport):
+                attempt = 1  # it was well once: soon again, but never at once
+
+    async def _serve(self, transport: Transport) -> bool:
+        """One connection, until either side ends it; whether the two sides had greeted each other."""
+        self._hung_up.clear()
+        self.agent.connected(time.monotonic())
+        reader = asyncio.create_task(self._read(transport))
+        writer = asyncio.create_task(self._write(transport))
+        hung_up = asyncio.create_task(self._hang_up())
+        tasks = {reader, writer, hung_up}
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            greeted = self.agent.greeted
+            await cancel(*tasks)
+            self.agent.lost(time.monotonic())
+            self._turn()
+            await transport.close()
+        for task in ended:
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, LinkError):
                 log.warning("connection lost: %s", error)
-            finally:
-                self.agent.lost(time.monotonic())
-                self._turn()
-                await transport.close()
+            elif error is not None:
+                raise error
+        return greeted
+
+    async def _hang_up(self) -> None:
+        """The session ended by itself; its last words get a moment to leave, if the wire takes them at all."""
+        await self._hung_up.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._flushed.wait(), 0.2)
+
+    async def _read(self, transport: Transport) -> None:
+        while True:
+            data = await transport.receive()
+            self.bytes_down += len(data)
+            self.agent.receive(data, time.monotonic())
+            self._turn()
 
     async def _write(self, transport: Transport) -> None:
         while True:
-            self._wake.clear()
+            self._write_wake.clear()
+            self._flushed.clear()
             for data in self.agent.outgoing(time.monotonic()):
                 await transport.send(data)
-            if self.agent.hung_up:
-                await transport.close()
-                return
-            await self._wake.wait()
+                self.bytes_up += len(data)
+            self._flushed.set()
+            await self._write_wake.wait()

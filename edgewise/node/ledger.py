@@ -34,6 +34,10 @@ class Table(Struct, frozen=True):
     dropped: dict[str, int]
     failed: dict[str, int]
     modes: dict[Mode, ModeRow]
+    bytes_up: float = 0.0
+    """Bytes of all frames, those that failed included."""
+    energy: float = 0.0
+    """Joules of all frames, and of work that came too late to be one's."""
 
     @property
     def balanced(self) -> bool:
@@ -57,6 +61,7 @@ class Ledger:
         self.sent = 0
         self.dropped: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.bytes_up = self.energy = 0.0
         self._modes: dict[Mode, _Sums] = {}
 
     def took(self) -> None:
@@ -65,6 +70,8 @@ class Ledger:
 
     def add(self, record: FrameRecord) -> None:
         """A frame's fate is known."""
+        self.bytes_up += record.bytes_up
+        self.energy += record.energy
         if record.outcome == "dropped":
             self.dropped[record.reason] += 1
         elif record.outcome == "failed":
@@ -78,10 +85,14 @@ class Ledger:
             sums.latencies.append(record.latency)
             sums.provenances.add(record.provenance)
 
+    def spent(self, joules: float) -> None:
+        """Energy that belongs to no frame."""
+        self.energy += joules
+
     def table(self) -> Table:
         modes = {mode: _row(sums) for mode, sums in sorted(self._modes.items())}
         answered = sum(s.n for s in self._modes.values())
-        return Table(self.sent, answered, dict(self.dropped), dict(self.failed), modes)
+        return Table(self.sent, answered, dict(self.dropped), dict(self.failed), modes, self.bytes_up, self.energy)
 
 
 def _row(sums: _Sums) -> ModeRow:

@@ -29,6 +29,7 @@ from edgewise.core.placement import Decision, OperatingPoint
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
 Joules = Callable[[float, float, float, float, float, float], float]
 """Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
+FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
 LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
@@ -135,6 +136,8 @@ class OnlinePolicy:
         self.link = LinkEstimate()
         self.server_wait = 0.0
         self.barred: dict[str, str] = {}
+        self.refused: dict[str, str] = {}  # points that the server does not take in this session
+        self._slow: set[str] = set()  # barred points that a better link would allow
         self._joules = joules
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
@@ -147,6 +150,11 @@ class OnlinePolicy:
         """The device was busy for `seconds` with its share of `point`."""
         if point in self._device:
             self._device[point] += 0.3 * (seconds - self._device[point])
+
+    def observe_interval(self, seconds: float) -> None:
+        """Two frames came so long after each other; a camera's true rate is learned from that."""
+        if 0 < seconds < 5:
+            self.interval += 0.1 * (seconds - self.interval)
 
     def observe_payload(self, point: str, size: int) -> None:
         """A frame at `point` came to `size` bytes on the wire."""
@@ -171,6 +179,9 @@ class OnlinePolicy:
         local = self._insurance(s)
         scored = sorted((self._score(p, s, local) for p in self.points.values() if p.name not in self.barred), key=lambda x: x[0])
         if not scored or scored[0][0] >= 1.0:
+            if (probe := self._probe(s)) is not None:
+                self._tried = s.now
+                return Decision(probe.name, f"tries the link with {probe.name}; nothing stands by")
             return Decision("drop", self._why_drop(s))
         best = scored[0]
         kept = next((x for x in scored if x[2].name == self._last), best)
@@ -186,15 +197,18 @@ class OnlinePolicy:
         self._last = point.name
         return Decision(point.name, self._why(point, chance, s, scored))
 
-    def cost(self, name: str) -> Cost:
-        """What a frame at a point costs, as far as has been learned: p95 from the slow end of the rate's estimate."""
+    def cost(self, name: str, rate: float | None = None) -> Cost:
+        """What a frame at a point costs, as far as has been learned: p95 from the slow end of the rate's estimate.
+
+        With a `rate` (bit/s): over a link of that rate.
+        """
+        fast, slow = (rate, rate) if rate else (self.link.rate, math.exp(self.link.log_rate - 1.645 * self.link.spread))
         p, size, busy = self.points[name], self._sent[name], self._device[name]
         latency = high = busy
         if p.mode != "local":
             fixed = busy + self.link.round_trip + self.server_wait + self._edge[name]
-            slow = math.exp(self.link.log_rate - 1.645 * self.link.spread)
-            latency, high = fixed + size * 8 / self.link.rate, fixed + size * 8 / slow
-        joules = self._joules(busy, size, 0.0, self.link.rate, self.link.rate, latency) if self._joules else None
+            latency, high = fixed + size * 8 / fast, fixed + size * 8 / slow
+        joules = self._joules(busy, size, 0.0, fast, fast, latency) if self._joules else None
         energy = PerSite(joules, 0.0 if p.mode == "local" else None)
         return Cost(latency, high, bytes_up=size, energy=energy, memory=PerSite(None, None))
 
@@ -205,12 +219,15 @@ class OnlinePolicy:
 
     def _bar(self, condition: str) -> None:
         """Which points the budget bars now, with the reason of each."""
-        if self.budget.bounds:
-            broken = {
-                p.name: self.budget.violations(self.cost(p.name), p.worth(condition), 1 / self.interval)
-                for p in self.points.values()
-            }
-            self.barred = {name: "; ".join(sentences) for name, sentences in broken.items() if sentences}
+        self.barred, self._slow = dict(self.refused), set()
+        if not self.budget.bounds:
+            return
+        for name, p in self.points.items():
+            worth, rate = p.worth(condition), 1 / self.interval
+            if sentences := self.budget.violations(self.cost(name), worth, rate):
+                self.barred.setdefault(name, "; ".join(sentences))
+                if name not in self.refused and self.budget.admits(self.cost(name, FAST), worth, rate):
+                    self._slow.add(name)
 
     def _insurance(self, s: Situation) -> float:
         """Quality of the local answer that stands by, if it still fits."""
@@ -239,7 +256,15 @@ class OnlinePolicy:
         if not s.connected or s.backlog > 0 or s.now - self._tried < self.probe_every:
             return None
         local = self._insurance(s)
-        remote = [p for p in self.points.values() if p.worth(s.condition) > local and p.name not in self.barred]
+        ready = self.link.round_trip + self.server_wait
+        remote = [
+            p
+            for p in self.points.values()
+            if p.mode != "local"
+            and p.worth(s.condition) > local
+            and (p.name not in self.barred or p.name in self._slow)
+            and self._device[p.name] + ready + self._edge[p.name] < s.left
+        ]
         return min(remote, key=lambda p: self._sent[p.name], default=None)
 
     def _probe_up(self, s: Situation, chosen: OperatingPoint, scored: list[Scored]) -> OperatingPoint | None:

@@ -167,3 +167,19 @@ def test_a_latency_bound_bars_what_the_link_is_too_slow_for() -> None:
     policy.decide(GOOD)
     assert "jpeg-75" in policy.barred
     assert "split-4" not in policy.barred
+
+
+def test_what_a_bad_link_barred_is_tried_again() -> None:
+    policy = taught(2e4, budget=Budget.parse("p95 latency<=150ms"))
+    routes = [policy.decide(Situation(10 + i / 10, 0.2, True)).route for i in range(20)]
+    assert "split-4" in policy.barred
+    assert "split-4" in routes, "else the estimate would never change again"
+    floor = taught(2e4, budget=Budget.parse("p95 latency<=150ms, quality>=0.7"))
+    routes = [floor.decide(Situation(10 + i / 10, 0.2, True)).route for i in range(20)]
+    assert set(routes) == {"drop", "split-4"}, "also where nothing stands by"
+
+
+def test_what_the_server_refuses_is_not_tried() -> None:
+    policy = taught(2e7)
+    policy.refused = {"jpeg-75": "no such model", "split-4": "no such model"}
+    assert {policy.decide(Situation(10 + i / 10, 0.2, True)).route for i in range(20)} == {"local"}

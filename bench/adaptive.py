@@ -25,11 +25,8 @@ from edgewise.core.placement import Decision, OperatingPoint
 from edgewise.core.power import RADIOS
 from edgewise.data.metrics import bootstrap
 from edgewise.meter.energy import EnergyModel
-from edgewise.net.messages import Hello, Stream
-from edgewise.net.session import DeviceSession
-from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.edge import Edge
-from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World
+from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
 from edgewise.plan.online import OnlinePolicy, Situation
 
 DEADLINE = 0.2  # s from capture
@@ -69,12 +66,10 @@ class FixedPolicy(OnlinePolicy):
 
 def simulate(points: tuple[OperatingPoint, ...], case: Case, route: str | None, insured: bool) -> list[FrameRecord]:
     """The records of a run; `route` None is adaptive, else that fixed point."""
-    remote = [p for p in points if p.mode in ("split", "image")]
-    streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
-    policy = OnlinePolicy(points, INTERVAL) if route is None else FixedPolicy(points, route)
-    config = AgentConfig("camera", DEADLINE, insured=insured)
-    session = DeviceSession(Hello("camera", "bench", streams))
-    agent = Agent(config, policy, session, {s.point: s.id for s in streams}, EnergyModel(2.65, 5.6, RADIOS["lte"]))
+    energy = EnergyModel(2.65, 5.6, RADIOS["lte"])
+    joules = lambda *spent: energy.of(*spent).value  # noqa: E731 (as `edgewise run` does)
+    policy = OnlinePolicy(points, INTERVAL, joules=joules) if route is None else FixedPolicy(points, route)
+    agent = camera("camera", points, policy, energy, DEADLINE, insured)
     world = World()
     by_name = {p.name: p for p in points}
     server = SimulatedEdge(

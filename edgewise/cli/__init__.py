@@ -42,6 +42,9 @@ def main(words: list[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         complain(_missing(error))
         status = 1
+    except OSError as error:
+        complain(f"a file cannot be used; got {error}.")
+        status = 1
     except KeyboardInterrupt:
         status = 130
     raise SystemExit(status)

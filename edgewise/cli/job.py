@@ -49,6 +49,7 @@ def serve(
     largest_batch: int = 8,
     log: Literal["text", "json"] = "text",
     announce: Path | None = None,
+    json: Path | None = None,
 ) -> int:
     """The edge server: completes what devices send, in batches over all of them, and shows it on a page.
 
@@ -62,18 +63,20 @@ def serve(
         port: port for devices (TLS, client certificates required).
         page_port: port of the page on 127.0.0.1 without TLS; the next free one is taken where it is in use.
         headless: no page.
-        names: further host names or addresses under which devices reach this server, for its certificate.
+        names: host names to write into the server's certificate, for other clients than ours (devices do not need them).
         threads: threads of the inference worker.
         largest_batch: frames that share one run of the tail, at most.
         log: how log lines look.
         announce: write the ports there (JSON) once the server listens, for scripts.
+        json: write the server's closing health and table there.
     """
     from edgewise.apps.vision.serve import ServeConfig, run_server
 
     config = ServeConfig(
         tuple(bundles), str(keys), host, port, None if headless else page_port, tuple(names), threads, largest_batch, log
     )
-    return run_server(config, console(), announce)
+    write_json(json, run_server(config, console(), announce))
+    return 0
 
 
 def run(
@@ -99,6 +102,7 @@ def run(
     log: Literal["text", "json"] = "text",
     report: str | None = None,
     link_kind: str = "real",
+    announce: Path | None = None,
     quiet: bool = False,
 ) -> int:
     """The device agent: answers a camera's frames by itself, by features or by pictures, whichever is best now.
@@ -115,7 +119,7 @@ def run(
         condition: the weather, if you know it (clear, haze, fog, rain, low_light, night); picks the right validation figures.
         budget: bounds that the device keeps to, such as "bytes_up<=50KB/s, device_energy<=1J/s".
         only: operating points to choose from, such as `--only jpeg-75`; without the local one among them nothing stands by.
-        profile: device profile that turns busy seconds into (modelled) joules.
+        profile: device profile whose watts turn this machine's busy seconds into (modelled) joules.
         radio: count the (modelled) joules of this radio as well.
         preview: pictures a second that the server's page may show; they share the link.
         seconds: stop after so long.
@@ -126,6 +130,7 @@ def run(
         log: how log lines look.
         report: https://HOST:PORT that status and previews go to, where that is another way than the frames'.
         link_kind: what the page and the table call this link.
+        announce: write a word there once the device runs, for scripts.
         quiet: no table.
     """
     from edgewise.apps.vision.run import RunConfig, run_device
@@ -153,9 +158,9 @@ def run(
         report=report,
         link_kind=link_kind,
     )
-    outcome = run_device(config, console(quiet))
+    outcome = run_device(config, console(quiet), announce)
     write_json(json, outcome)
-    return 0 if outcome.balanced else 1
+    return 0 if outcome.well else 1
 
 
 def keys_init(keys: Path = KEYS, names: list[str] = []) -> int:  # noqa: B006

@@ -33,21 +33,21 @@ _BROKEN = (
 
 
 class ImageCodec:
-    """uint8 RGB (height, width, 3) both ways, lossy at `quality` (1 to 95 for JPEG, 1 to 100 for WebP)."""
+    """uint8 RGB (height, width, 3) both ways, `most` pixels at most, at `quality` (1 to 95 for JPEG, 1 to 100 for WebP)."""
 
-    def __init__(self, kind: Literal["jpeg", "webp"], quality: int) -> None:
+    def __init__(self, kind: Literal["jpeg", "webp"], quality: int, most: int = MAX_PIXELS) -> None:
         limit = 95 if kind == "jpeg" else 100
         if kind not in ("jpeg", "webp") or not 1 <= quality <= limit:
             raise ConfigError("an image codec is unknown", got=f"{kind} {quality}", allowed="jpeg 1 to 95, webp 1 to 100")
         if not features.check("jpg" if kind == "jpeg" else "webp"):
             raise ConfigError(f"this Pillow has no {kind}", got=features.version("pil"), hint="Install Pillow from its wheels.")
-        self.kind, self.quality = kind, quality
+        self.kind, self.quality, self.most = kind, quality, most
 
     def encode(self, image: Picture) -> bytes:
         """The picture's bytes; ImageError where it is no uint8 RGB picture."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ImageError("not an RGB picture", got=f"{image.dtype} {image.shape}", allowed="uint8 (height, width, 3)")
-        _check_size(image.shape[1], image.shape[0])
+        self._check_size(image.shape[1], image.shape[0])
         sink = io.BytesIO()
         try:
             if self.kind == "jpeg":
@@ -59,11 +59,11 @@ class ImageCodec:
         return sink.getvalue()
 
     def decode(self, data: bytes | memoryview) -> Picture:
-        """The picture again; ImageError for what is no such picture, is truncated or has more than 40 million pixels."""
+        """The picture again; ImageError for what is no such picture, is truncated or has more than `most` pixels."""
         plugin = JpegImagePlugin.JpegImageFile if self.kind == "jpeg" else WebPImagePlugin.WebPImageFile
         try:
             with plugin(io.BytesIO(data)) as picture:
-                _check_size(*picture.size)
+                self._check_size(*picture.size)  # before a pixel is decoded
                 picture.load()
                 return np.asarray(cast(Image.Image, picture).convert("RGB"))
         except ImageError:
@@ -73,7 +73,6 @@ class ImageCodec:
                 f"bytes are no {self.kind} picture that can be read", got=f"{len(data)} bytes: {error}", allowed="a whole picture"
             ) from None
 
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError("a picture is too large", got=f"{width} × {height}", allowed=f"{MAX_PIXELS} pixels")
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self.most:
+            raise ImageError("a picture is too large", got=f"{width} × {height}", allowed=f"{self.most} pixels")

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
 
-from edgewise.codec.image import ImageCodec
+from edgewise.codec.image import MAX_PIXELS, ImageCodec
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.errors import ConfigError
@@ -21,10 +21,10 @@ class Codec(Protocol):
     def decode(self, data: bytes | memoryview, /) -> NDArray[Any]: ...
 
 
-def codec_for(point: OperatingPoint, bottleneck: Bottleneck) -> Codec:
-    """`jpeg` and `webp` at quality `point.level`, `affine` at `point.level` bits."""
+def codec_for(point: OperatingPoint, bottleneck: Bottleneck, most: int = MAX_PIXELS) -> Codec:
+    """`jpeg` and `webp` at quality `point.level` and `most` pixels, `affine` at `point.level` bits."""
     if point.codec in ("jpeg", "webp"):
-        return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level)
+        return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level, most)
     if point.codec == "affine":
         return TensorCodec(bottleneck, point.level)
     raise ConfigError(

@@ -124,7 +124,7 @@ def _check(answer: Answer) -> None:
             got=f"{answer.rows} × {answer.columns} cells in {len(answer.cells)} bytes",
             allowed="one bit a cell",
         )
-    if any(math.isnan(b.x0 + b.y0 + b.x1 + b.y1 + b.score) for b in answer.boxes):
+    if not all(math.isfinite(b.x0 + b.y0 + b.x1 + b.y1 + b.score) for b in answer.boxes):
         raise FrameError("an answer holds a box that is not a number")
 
 
@@ -144,7 +144,10 @@ def unpack_records(payload: bytes | memoryview) -> Sequence[FrameRecord]:
     except _BROKEN as error:
         raise FrameError("telemetry cannot be read", got=error, hint="Do both sides run the same version?") from None
     for r in records:
-        if math.isnan(r.captured + r.latency + r.deadline + r.energy + r.link_rate + sum(r.parts.values())):
-            raise FrameError("a record holds a figure that is not a number", got=f"frame {r.frame} of {r.node[:64]}")
+        figures = (r.captured, r.latency, r.deadline, r.energy, r.link_rate, r.bytes_up, r.bytes_down, *r.parts.values())
+        if not all(0 <= f < math.inf for f in figures):
+            raise FrameError(
+                "a record holds an impossible figure", got=f"frame {r.frame} of {r.node[:64]}", allowed="finite, 0 or more"
+            )
         _check(r.answer)
     return records

@@ -74,6 +74,7 @@ class Edge:
         self._number = 0
         self._gone: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()  # by address of the model
+        self.stirred: set[int] = set()  # connections that have something to send; the rim empties it
 
     # Connections
 
@@ -90,6 +91,7 @@ class Edge:
         if it is not None:
             it.session.receive(data, now)
             self._drain(connection, it, now)
+            self.stirred.add(connection)
 
     def lost(self, connection: int, now: float) -> None:
         """The transport is gone; what waits for it leaves the queue."""
@@ -103,6 +105,7 @@ class Edge:
         for number, it in list(self.connections.items()):
             it.session.tick(now)
             self._drain(number, it, now)
+            self.stirred.add(number)
 
     def outgoing(self, connection: int) -> list[bytes]:
         it = self.connections.get(connection)
@@ -150,6 +153,7 @@ class Edge:
                 continue
             wait = max(0.0, now - item.arrived - seconds)
             reply = Reply(result, wait=wait, tail=seconds, batch=len(run.items), queue=len(self.batcher))
+            self.stirred.add(job.connection)
             if it.session.answer(job.frame, reply, now):
                 it.remember(job.frame, result)
                 self.answered[job.stream.address] += 1
@@ -201,3 +205,4 @@ class Edge:
         it = self.connections.get(job.connection)
         if it is not None:
             it.session.refuse(job.frame, sentence, now)
+            self.stirred.add(job.connection)

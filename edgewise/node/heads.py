@@ -19,7 +19,7 @@ from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
 from edgewise.runtime.bundle import Bundle
 
-WIDEST = 640  # pixels; a larger picture is scaled down before it is sent as one
+WIDEST = 640  # pixels of the longer side; a larger picture is scaled down before it is sent as one
 
 
 class Heads:
@@ -51,7 +51,7 @@ class Heads:
                 point=p.name,
                 codec=p.codec,
                 level=p.level,
-                shape=(1, *self.manifest.bottleneck.shape) if p.mode == "split" else (360, WIDEST, 3),
+                shape=(1, *self.manifest.bottleneck.shape) if p.mode == "split" else (WIDEST, WIDEST, 3),
                 dtype="float32" if p.mode == "split" else "uint8",
             )
             for i, p in enumerate(remote, start=1)
@@ -61,7 +61,7 @@ class Heads:
         """The payload of `image` (height, width, 3) at `point`, and seconds by step."""
         start = perf_counter()
         if point.mode == "image":
-            small = _narrow(image)
+            small = narrow(image)
             fitted = perf_counter()
             payload = self._codec(point).encode(small)
             return payload, {"fit": fitted - start, "encode": perf_counter() - fitted}
@@ -88,9 +88,12 @@ class Heads:
         return self._codecs[point.name]
 
 
-def _narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture, scaled down to `WIDEST` where it is larger."""
     height, width = image.shape[:2]
-    if width <= WIDEST:
+    longer = max(height, width)
+    if longer <= WIDEST:
         return image
-    narrow: NDArray[np.uint8] = fit(image, Picture(WIDEST, max(1, round(height * WIDEST / width))))[0]
-    return narrow
+    small = Picture(max(1, round(width * WIDEST / longer)), max(1, round(height * WIDEST / longer)))
+    scaled: NDArray[np.uint8] = fit(image, small)[0]
+    return scaled

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+import msgspec
 from aiohttp import web
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from edgewise.net.edge_session import Limits
 from edgewise.net.listen import Peer
 from edgewise.net.messages import Stream
 from edgewise.net.transport import Transport
+from edgewise.node.background import background, cancel
 from edgewise.node.edge import Edge, Run
 
 log = logging.getLogger("edgewise.server")
@@ -67,6 +69,8 @@ class EdgeServer:
         self.batches: deque[int] = deque(maxlen=256)
         self.seconds: deque[float] = deque(maxlen=256)  # of each run of the tails
         self.worked = 0.0  # s that the worker has worked in all
+        self.border: Counter[str] = Counter()  # what the door counts, told by whoever opens it
+        self.failing = ""  # why the last batch failed; "" where it did not
         self._on_record = on_record
         self._worker = ThreadPoolExecutor(1, "edgewise-tails")
         self._wakes: dict[int, asyncio.Event] = {}
@@ -75,12 +79,14 @@ class EdgeServer:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timer = asyncio.create_task(self._keep_time())
+        self._timer = background(self._keep_time(), "the server's timer", self._fail)
+
+    def _fail(self, sentence: str) -> None:
+        self.failing = sentence
 
     async def stop(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
+            await cancel(self._timer)
         self._worker.shutdown(wait=True)
 
     async def handle(self, transport: Transport, peer: Peer) -> None:
@@ -94,7 +100,7 @@ class EdgeServer:
             while not self.edge.closed(connection):
                 data = await transport.receive()
                 self.edge.receive(connection, data, time.monotonic())
-                self._turn(connection)
+                self._turn()
         except LinkError as error:
             reason = str(error)
         finally:
@@ -118,15 +124,16 @@ class EdgeServer:
         except LinkError:
             return  # the reader meets the same end, and says so
 
-    def _turn(self, *connections: int) -> None:
-        """Hand out work if the worker is free, pass records on, and wake the writers of these connections that speak."""
+    def _turn(self) -> None:
+        """Hand out work if the worker is free, pass records on, and wake the writers that have something to send."""
         run = self.edge.work(time.monotonic())
         if run is not None:
             self._begin(run)
-        if self._on_record is not None:
-            for record in self.edge.records():
+        for record in self.edge.records():
+            if self._on_record is not None:
                 self._on_record(record)
-        for connection in connections:
+        while self.edge.stirred:
+            connection = self.edge.stirred.pop()
             if connection in self._wakes and self.edge.speaking(connection):
                 self._wakes[connection].set()
 
@@ -143,33 +150,35 @@ class EdgeServer:
         now = time.monotonic()
         try:
             outcome, seconds = future.result()
+            self.failing = ""
         except Exception as error:  # a task's border: the batch is refused, the server goes on
             log.exception("a batch failed")
+            self.failing = f"a batch failed: {type(error).__name__}: {error}"
             outcome, seconds = [f"the server could not answer: {type(error).__name__}."] * len(run.items), 0.0
         self.edge.finished(run, outcome, seconds, now)
         self.batches.append(len(run.items))
         self.seconds.append(seconds)
         self.worked += seconds
-        self._turn(*{i.value.connection for i in run.items})
+        self._turn()
 
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(0.25)
             self.edge.tick(time.monotonic())
-            self._turn(*self._wakes)
+            self._turn()
 
     # What people and machines may ask
 
     def health(self) -> Health:
         edge = self.edge
         return Health(
-            status="ok",
+            status=self.failing or "ok",
             models=self.model.models,
             devices=tuple(sorted(c.node for c in edge.connections.values())),
             queue=len(edge.batcher),
             forecast=edge.batcher.forecast(),
             batch_mean=sum(self.batches) / len(self.batches) if self.batches else 0.0,
-            counts=edge.totals(),
+            counts=dict(Counter(edge.totals()) + self.border),
             memory=resident(),
             uptime=time.monotonic() - self._started,
         )
@@ -179,9 +188,9 @@ class EdgeServer:
         from edgewise.node.metrics import exposition
 
         async def healthz(request: web.Request) -> web.Response:
-            import msgspec
-
-            return web.Response(body=msgspec.json.encode(self.health()), content_type="application/json")
+            health = self.health()
+            status = 200 if health.status == "ok" else 503
+            return web.Response(body=msgspec.json.encode(health), content_type="application/json", status=status)
 
         async def metrics(request: web.Request) -> web.Response:
             body, kind = exposition(self.health())

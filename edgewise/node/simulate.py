@@ -14,10 +14,15 @@ from collections.abc import Callable
 
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.link import Link
+from edgewise.core.placement import OperatingPoint
+from edgewise.meter.energy import EnergyModel
 from edgewise.net.connect import backoff
 from edgewise.net.links.virtual import VirtualLink
-from edgewise.node.agent import Agent, Work
+from edgewise.net.messages import Hello, Stream
+from edgewise.net.session import DeviceSession
+from edgewise.node.agent import Agent, AgentConfig, Work
 from edgewise.node.edge import Edge, Run
+from edgewise.plan.online import OnlinePolicy
 
 
 class World:
@@ -64,6 +69,21 @@ class SimulatedEdge:
         self.edge.tick(self.world.now)
         self.turn()
         self.world.at(self.world.now + 0.5, self._tick)
+
+
+def camera(
+    name: str,
+    points: tuple[OperatingPoint, ...],
+    policy: OnlinePolicy,
+    energy: EnergyModel,
+    deadline: float,
+    insured: bool = True,
+) -> Agent:
+    """An agent with a session of its own, one stream for each point that goes over the link."""
+    remote = [p for p in points if p.mode in ("split", "image")]
+    streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
+    session = DeviceSession(Hello(name, "simulated", streams))
+    return Agent(AgentConfig(name, deadline, insured=insured), policy, session, {s.point: s.id for s in streams}, energy)
 
 
 class SimulatedDevice:
@@ -127,7 +147,9 @@ class SimulatedDevice:
             took = self._seconds(work)
             self.world.at(now + took, lambda: self._worked(work, took))
         self._flush()
-        self.records.extend(self.agent.records())
+        for record in self.agent.records():
+            self.records.append(record)
+            self.agent.session.record(record)
         if self._connection is not None and self.agent.hung_up:
             self._lose()
         wake = self.agent.next_wake()
@@ -178,4 +200,5 @@ class SimulatedDevice:
         self._connection = None
         self.agent.lost(self.world.now)
         self._attempt += 1
-        self.world.at(self.world.now + backoff(self._attempt, self._random.uniform), self._connect)
+        handshake = 3 * 2 * self._link.delay  # TCP, TLS and the WebSocket's upgrade, a round trip each
+        self.world.at(self.world.now + backoff(self._attempt, self._random.uniform) + handshake, self._connect)

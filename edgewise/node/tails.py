@@ -20,6 +20,7 @@ from edgewise.core.placement import OperatingPoint
 from edgewise.data.answers import answers
 from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
+from edgewise.node.heads import WIDEST
 from edgewise.runtime.bundle import Bundle, PartName
 
 
@@ -57,6 +58,9 @@ class Tails:
         shape = (1, *bundle.manifest.bottleneck.shape)
         if point.mode == "split" and (tuple(stream.shape) != shape or stream.dtype != "float32"):
             return f"{stream.point} carries float32 {shape}; the stream says {stream.dtype} {tuple(stream.shape)}."
+        if point.mode == "image" and not (len(stream.shape) == 3 and max(stream.shape) <= WIDEST and stream.dtype == "uint8"):
+            said = f"{stream.dtype} {tuple(stream.shape)}"
+            return f"{stream.point} carries uint8 pictures of {WIDEST} pixels a side at most; the stream says {said}."
         return None
 
     def key(self, stream: Stream) -> tuple[str, str]:
@@ -114,7 +118,7 @@ class Tails:
     def _codec(self, stream: Stream) -> Codec:
         key = (stream.address, stream.codec, stream.level)
         if key not in self._codecs:
-            self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck)
+            self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck, WIDEST**2)
         return self._codecs[key]
 
 

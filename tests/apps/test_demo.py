@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +32,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 def test_every_frame_has_one_fate_and_answers_arrive(outcome: dict) -> None:
-    ends = outcome["answered"] + sum(outcome["dropped"].values()) + sum(outcome["failed"].values())
+    ends = outcome["answered"] + sum(outcome["dropped"].values()) + outcome["failed"]
     assert outcome["sent"] == ends
     assert outcome["answered"] > 50
     assert {d["node"] for d in outcome["devices"].values()} == {"camera-1", "camera-2"}
@@ -40,6 +43,12 @@ def test_the_server_answered_and_no_torch_was_needed(outcome: dict) -> None:
     assert remote
     assert outcome["link_kind"] == "proxy"
     assert outcome["torch_imported"] is False
+    assert outcome["server"]["health"]["counts"]["answered"] >= sum(outcome["modes"][m]["n"] for m in remote)
+
+
+def test_the_servers_books_are_those_of_the_devices(outcome: dict) -> None:
+    told = sum(row["answered"] + row["dropped"] + row["failed"] for row in outcome["server"]["table"])
+    assert told == outcome["sent"], "the last rows of a run reach the server too"
 
 
 def test_every_joule_says_where_it_comes_from(outcome: dict) -> None:
@@ -48,6 +57,67 @@ def test_every_joule_says_where_it_comes_from(outcome: dict) -> None:
         assert row["latency_p50"] > 0
         assert row["energy"] > 0
         assert row["provenance"] in ("measured", "modelled", "mixed")
+
+
+def started(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    """A demo in a process group of its own, as a terminal would start it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "edgewise", "demo", "--headless", *words]
+    demo = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 40
+    while len(list(tmp_path.glob("edgewise-demo-*/*.ready"))) < 3:
+        assert demo.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    return demo
+
+
+def family(demo: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(demo.pid).children(recursive=True)
+
+
+def test_ctrl_c_ends_it_with_its_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    demo = started(tmp_path)
+    children = family(demo)
+    time.sleep(3)
+    os.killpg(demo.pid, signal.SIGINT)
+    said, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 0, said
+    assert "the sum holds" in said
+    assert list(tmp_path.glob("edgewise-demo-*")) == [], "keys of the run"
+    psutil.wait_procs(children, timeout=5)
+    assert not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_server_that_dies_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    demo = started(tmp_path)
+    server = next(c for c in family(demo) if "serve" in c.cmdline())
+    time.sleep(1)
+    server.kill()
+    said, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 1
+    assert "the edge server ended by itself" in said
+
+
+def test_dev_lets_a_command_end_by_itself_at_ctrl_c(tmp_path: Path) -> None:
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *a: (time.sleep(1), print('its own end', flush=True), sys.exit(0)))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(30)\n"
+    )
+    code = (
+        "import importlib.machinery, importlib.util, sys\n"
+        f"loader = importlib.machinery.SourceFileLoader('dev', {str(ROOT / 'dev')!r})\n"
+        "dev = importlib.util.module_from_spec(importlib.util.spec_from_loader('dev', loader))\n"
+        "loader.exec_module(dev)\n"
+        f"sys.exit(dev.call(sys.executable, {str(child)!r}))"
+    )
+    dev = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert dev.stdout is not None and dev.stdout.readline() == "ready\n"
+    os.killpg(dev.pid, signal.SIGINT)
+    said, _ = dev.communicate(timeout=20)
+    assert (dev.returncode, said) == (0, "its own end\n")
 
 
 def test_a_demo_that_cannot_start_says_why_in_a_sentence() -> None:

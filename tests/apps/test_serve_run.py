@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +30,10 @@ def edgewise(*words: str) -> subprocess.CompletedProcess[str]:
 class Server:
     """A running `edgewise serve` with keys of its own."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, host: str = "127.0.0.1") -> None:
         self.folder, self.announce = folder, folder / "announce.json"
         self.announce.unlink(missing_ok=True)
-        words = ["serve", "vehicles", "--keys", str(folder / "keys"), "--host", "127.0.0.1", "--port", str(port)]
+        words = ["serve", "vehicles", "--keys", str(folder / "keys"), "--host", host, "--port", str(port)]
         words += ["--page-port", "0", "--announce", str(self.announce), "--log", "json"]
         self.log = (folder / "server.log").open("ab")
         self.process = subprocess.Popen(
@@ -81,7 +83,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(server: Server, name: str, source: Path | str, tmp_path: Path, *more: str) -> tuple[dict, str]:
+def run(
+    server: Server, name: str, source: Path | str, tmp_path: Path, *more: str, address: str = "127.0.0.1"
+) -> tuple[dict, str]:
     file = tmp_path / "run.json"
     words = [
         "run",
@@ -120,13 +124,16 @@ def test_the_server_tells_its_health_its_metrics_and_the_page(server: Server, pi
     run(server, "page-cam", pictures, tmp_path, "--preview", "5", "--rate", "10")
     health = json.loads(server.get("/healthz"))
     assert health["status"] == "ok"
+    assert "accepted" in health["counts"], "what the door counts is told as well"
     assert health["counts"]["answered"] > 0
     assert "vehicles" in health["models"].values()
     metrics = server.get("/metrics").decode()
     assert "edgewise_devices" in metrics
     assert 'edgewise_events_total{kind="answered"}' in metrics
     assert b"<html" in server.get("/")
-    assert server.get("/preview/page-cam.jpg")[:2] == b"\xff\xd8"
+    preview = server.get("/preview/page-cam.jpg")
+    assert Image.open(io.BytesIO(preview)).size == (640, 480) or Image.open(io.BytesIO(preview)).size == (640, 360)
+    assert preview.endswith(b"\xff\xd9"), "the whole picture"
 
 
 def test_the_log_is_one_json_object_a_line(server: Server, pictures: Path, tmp_path: Path) -> None:
@@ -152,7 +159,7 @@ def test_a_server_that_dies_costs_no_frame_and_is_found_again(pictures: Path, tm
         second.stop()
     outcome = json.loads(file.read_text())
     assert outcome["balanced"]
-    assert outcome["failed"].get("connection lost", 0) <= 2
+    assert outcome["failed"] == {}
     records = [json.loads(x) for x in (tmp_path / "records.jsonl").read_text().splitlines()]
     answered = [r["mode"] for r in records if r["outcome"] == "answered"]
     away = answered.index("local", 5) if "local" in answered[5:] else len(answered)
@@ -188,22 +195,49 @@ def test_a_certificate_of_another_authority_is_refused_and_the_device_answers_al
         (["run", "--source", "{pictures}", "--profile", "{broken}"], "broken.toml"),
         (["keys", "issue", "../escape", "--keys", "{keys}"], "name"),
         (["serve", "nothing"], "no such bundle"),
+        (["run", "--source", "{pictures}", "--deadline", "-1"], "more than 0"),
+        (["run", "--source", "{pictures}", "--records", "/no/such/folder/x"], "/no/such/folder/x"),
+        (["run", "--source", "{pictures}", "--server", "127.0.0.1:abc", "--keys", "{device}"], "abc"),
+        (["run", "--source", "{nopictures}"], "no picture"),
+        (["keys", "issue", "Edge", "--keys", "{keys}"], "server's name"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(words: list[str], says: str, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.toml").write_text("name = [unclosed")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none/a.jpg").write_text("no picture")
     edgewise("keys", "init", "--keys", str(tmp_path / "keys"))
+    edgewise("keys", "issue", "cam", "--keys", str(tmp_path / "keys"))
     places = {
         "{empty}": tmp_path / "empty",
         "{pictures}": pictures,
         "{broken}": tmp_path / "broken.toml",
         "{keys}": tmp_path / "keys",
+        "{device}": tmp_path / "keys/devices/cam",
+        "{nopictures}": tmp_path / "none",
     }
     done = edgewise(*(str(places.get(w, w)) for w in words))
     assert done.returncode == 1, done.stdout + done.stderr
     assert says in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_server_is_reached_by_any_of_its_addresses(tmp_path: Path, pictures: Path) -> None:
+    """Devices trust the authority, whatever name or address the server is reached by."""
+    running = Server(tmp_path, host="0.0.0.0")
+    try:
+        outcome, _ = run(running, "far-cam", pictures, tmp_path, "--rate", "10", address="127.0.0.2")
+    finally:
+        running.stop()
+    assert {"split", "image"} & set(outcome["modes"]), outcome
+
+
+def test_the_page_is_not_shown_under_a_foreign_name(server: Server) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{server.page}/history", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    assert refused.value.code == 403
 
 
 def test_the_real_clip_runs(server: Server, tmp_path: Path, data_pack) -> None:  # type: ignore[no-untyped-def]

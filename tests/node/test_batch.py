@@ -40,6 +40,28 @@ def test_the_most_urgent_item_is_in_the_next_run(items: list[tuple[str, float]])
         assert batch is None
 
 
+@given(st.lists(st.floats(0.1, 2), min_size=1, max_size=30), st.floats(0.01, 1))
+def test_what_cannot_be_in_time_is_refused_before_it_costs_anything(deadlines: list[float], seconds: float) -> None:
+    batcher: Batcher[int] = Batcher(4)
+    batcher.took("a", seconds)
+    for i, deadline in enumerate(deadlines):
+        batcher.add(Item("a", deadline, 0.0, i))
+    batch = batcher.next(0.0)
+    assert batch is not None
+    assert all(i.deadline > batcher.seconds("a") for i in batch.items)
+
+
+def test_one_slow_run_does_not_refuse_for_ever() -> None:
+    batcher: Batcher[int] = Batcher()
+    batcher.took("a", 60.0)
+    for i in range(100):
+        batcher.add(Item("a", 0.2, 0.0, i))
+        batch = batcher.next(0.0)
+        if batch is not None and batch.items:
+            return
+    raise AssertionError("it never ran again")
+
+
 def test_a_full_queue_says_no() -> None:
     batcher: Batcher[int] = Batcher(longest=2)
     assert [batcher.add(Item("a", 1.0, 0.0, i)) for i in range(3)] == [True, True, False]

@@ -12,11 +12,8 @@ from edgewise.core.link import Link, Trace
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.core.power import RADIOS
 from edgewise.meter.energy import EnergyModel
-from edgewise.net.messages import Hello, Stream
-from edgewise.net.session import DeviceSession
-from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.edge import Edge
-from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World
+from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
 from edgewise.plan.online import OnlinePolicy
 
 INTERVAL, DEADLINE = 0.1, 0.2
@@ -38,16 +35,7 @@ def run(link: Link, frames: int, points: tuple[OperatingPoint, ...] = POINTS, de
     server = SimulatedEdge(world, Edge(lambda s: None, lambda s: s.point), lambda r: 0.006 + 0.001 * len(r.items))
     made = []
     for i in range(devices):
-        remote = [p for p in points if p.mode in ("split", "image")]
-        streams = tuple(Stream(n, "", p.name, p.codec, p.level, (1,), "uint8") for n, p in enumerate(remote, 1))
-        session = DeviceSession(Hello(f"camera-{i}", "test", streams))
-        agent = Agent(
-            AgentConfig(f"camera-{i}", DEADLINE),
-            OnlinePolicy(points, INTERVAL),
-            session,
-            {s.point: s.id for s in streams},
-            EnergyModel(2.65, 5.6, RADIOS["lte"]),
-        )
+        agent = camera(f"camera-{i}", points, OnlinePolicy(points, INTERVAL), EnergyModel(2.65, 5.6, RADIOS["lte"]), DEADLINE)
         made.append(
             SimulatedDevice(
                 world,

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from rich.console import Console
 
+from edgewise.apps.vision import children
+from edgewise.apps.vision.children import Child
 from edgewise.apps.vision.keys import init, issue_device
-from edgewise.apps.vision.run import RunOutcome, ledger_table
+from edgewise.apps.vision.outcome import RunOutcome, ledger_table
+from edgewise.apps.vision.serve import ServeOutcome
 from edgewise.core.errors import LinkError
 from edgewise.core.measurement import Provenance, joint
 from edgewise.core.placement import Mode
-from edgewise.net.links.proxy import Proxy
 from edgewise.net.links.proxy import start as start_proxy
 from edgewise.profiles.load import load_link
 
@@ -51,7 +51,7 @@ class DemoConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DemoMode(Struct, frozen=True):
-    """One mode over all devices: frames, median latency (s, of the devices' medians), bytes and device energy (J) a frame."""
+    """One mode over all devices: frames, the worst device's median latency (s), bytes and device energy (J) a frame."""
 
     n: int
     latency_p50: float
@@ -61,84 +61,80 @@ class DemoMode(Struct, frozen=True):
 
 
 class DemoOutcome(Struct, frozen=True):
-    """The demo's ledger over all devices."""
+    """The demo's ledger over all devices, and what the server says of itself. `crashed` names who ended by itself."""
 
     sent: int
     answered: int
     dropped: dict[str, int]
-    failed: dict[str, int]
+    failed: int
+    failures: dict[str, int]
     modes: dict[Mode, DemoMode]
     link_kind: str
     torch_imported: bool
+    crashed: tuple[str, ...]
     devices: dict[str, RunOutcome]
+    server: ServeOutcome | None
 
     @property
     def well(self) -> bool:
-        """The sum holds and answers arrived."""
-        ends = self.answered + sum(self.dropped.values()) + sum(self.failed.values())
-        return self.sent == ends and self.answered > 0 and all(d.balanced for d in self.devices.values())
+        """The sum holds, answers came back from the server, and nobody crashed."""
+        ends = self.answered + sum(self.dropped.values()) + self.failed
+        remote = sum(row.n for mode, row in self.modes.items() if mode in ("split", "image"))
+        return self.sent == ends and remote > 0 and not self.crashed and all(d.balanced for d in self.devices.values())
 
 
 def run_demo(config: DemoConfig, console: Console) -> DemoOutcome:
     """Run until SIGINT or for `config.seconds`; the closing table is shown."""
     outcome = asyncio.run(_demo(config, console))
     console.print(ledger_table(outcome.devices))
-    word = "[green]the sum holds[/]" if outcome.well else "[red]the sum does not hold, or nothing was answered[/]"
-    lost = f"{sum(outcome.dropped.values())} dropped + {sum(outcome.failed.values())} failed"
+    lost = f"{sum(outcome.dropped.values())} dropped + {outcome.failed} failed"
+    word = "[green]the sum holds[/]" if outcome.well else "[red]not well[/]"
     console.print(f"{outcome.sent} sent = {outcome.answered} answered + {lost}: {word}")
+    for name in outcome.crashed:
+        console.print(f"[red]{name} ended by itself[/]")
     return outcome
 
 
 async def _demo(config: DemoConfig, console: Console) -> DemoOutcome:
     stop = asyncio.Event()
-    for end in (signal.SIGINT, signal.SIGTERM):
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(end, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgewise-demo-")))
-        keys = folder / "keys"
-        init(keys)
-        server, ports = await _start_server(folder, config, stack)
-        devices: dict[str, tuple[asyncio.subprocess.Process, Path]] = {}
+        init(folder / "keys")
+        server = await children.start(_server_words(folder, config), folder / "server.log")
+        stack.push_async_callback(server.end, signal.SIGTERM)
+        ports = await server.announced(folder / "server.ready", PATIENCE)
+        devices: dict[str, Child] = {}
         for i in range(config.devices):
-            name = f"camera-{i + 1}"
-            issue_device(keys, name)
-            link = load_link(config.link if i == 0 else LINKS[(i - 1) % len(LINKS)])
-            proxy: Proxy = await start_proxy(("127.0.0.1", 0), ("127.0.0.1", ports["port"]), link)
+            name, link = f"camera-{i + 1}", load_link(config.link if i == 0 else LINKS[(i - 1) % len(LINKS)])
+            issue_device(folder / "keys", name)
+            proxy = await start_proxy(("127.0.0.1", 0), ("127.0.0.1", ports["port"]), link)
             stack.push_async_callback(proxy.close)
-            devices[name] = await _start_device(folder, name, i, proxy.port, ports["port"], config)
-            stack.push_async_callback(_end, devices[name][0], signal.SIGKILL)
+            words = _device_words(folder, name, i, proxy.port, ports["port"], config)
+            devices[name] = await children.start(words, folder / f"{name}.log")
+            stack.push_async_callback(devices[name].end, signal.SIGTERM)
             console.print(f"{name}: {SCENES[i % len(SCENES)]}, link {link.name} ({proxy.kind})")
         if ports["page"]:
             console.print(f"[bold]page: http://127.0.0.1:{ports['page']}/[/]   (Ctrl-C ends the demo)")
-        await _wait(stop, config.seconds, server, [p for p, _ in devices.values()])
-        for process, _ in devices.values():
-            if process.returncode is None:
-                process.send_signal(signal.SIGINT)
-        outcomes = {name: await _outcome(name, process, file) for name, (process, file) in devices.items()}
-        await _end(server, signal.SIGTERM)
-    return add_up(outcomes)
+        for name, child in devices.items():
+            if not stop.is_set():
+                await child.announced(folder / f"{name}.ready", PATIENCE)
+        crashed = await _wait(stop, config.seconds, {"the edge server": server, **devices})
+        for child in devices.values():
+            child.tell(signal.SIGINT)
+        outcomes = {name: await _outcome(name, child, folder / f"{name}.json") for name, child in devices.items()}
+        await server.end(signal.SIGTERM)
+        return add_up(outcomes, _server_outcome(folder / "server.json"), crashed)
 
 
-async def _start_server(
-    folder: Path, config: DemoConfig, stack: contextlib.AsyncExitStack
-) -> tuple[asyncio.subprocess.Process, dict[str, int]]:
-    announce = folder / "server.json"
+def _server_words(folder: Path, config: DemoConfig) -> list[str]:
     words = ["serve", "vehicles", "--keys", str(folder / "keys"), "--host", "127.0.0.1", "--port", "0"]
-    words += ["--headless"] if config.headless else ["--page-port", str(config.port)]
-    server = await _spawn([*words, "--announce", str(announce)], folder / "server.log")
-    stack.push_async_callback(_end, server, signal.SIGKILL)
-    until = time.monotonic() + PATIENCE
-    while not announce.exists():
-        if server.returncode is not None or time.monotonic() > until:
-            raise LinkError("the edge server did not start", got=_last_words(folder / "server.log"))
-        await asyncio.sleep(0.02)
-    return server, json.loads(announce.read_text())
+    words += ["--announce", str(folder / "server.ready"), "--json", str(folder / "server.json")]
+    return words + (["--headless"] if config.headless else ["--page-port", str(config.port)])
 
 
-async def _start_device(
-    folder: Path, name: str, i: int, port: int, direct: int, config: DemoConfig
-) -> tuple[asyncio.subprocess.Process, Path]:
-    file = folder / f"{name}.json"
+def _device_words(folder: Path, name: str, i: int, port: int, direct: int, config: DemoConfig) -> list[str]:
     words = [
         "run",
         "--source",
@@ -148,61 +144,36 @@ async def _start_device(
         "--keys",
         str(folder / "keys/devices" / name),
     ]
-    words += ["--json", str(file), "--link-kind", "proxy", "--radio", "lte", "--quiet"]
-    words += ["--report", f"https://127.0.0.1:{direct}", "--preview", "0" if config.headless else "5"]
-    return await _spawn(words, folder / f"{name}.log"), file
+    words += ["--json", str(folder / f"{name}.json"), "--announce", str(folder / f"{name}.ready")]
+    words += ["--link-kind", "proxy", "--radio", "lte", "--quiet"]
+    return [*words, "--report", f"https://127.0.0.1:{direct}", "--preview", "0" if config.headless else "5"]
 
 
-async def _spawn(words: list[str], log: Path) -> asyncio.subprocess.Process:
-    with log.open("wb") as out:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "edgewise",
-            *words,
-            stdout=out,
-            stderr=out,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-
-async def _wait(
-    stop: asyncio.Event, seconds: float | None, server: asyncio.subprocess.Process, devices: list[asyncio.subprocess.Process]
-) -> None:
-    """Until somebody ends it, the time is over, or a process ends by itself."""
-    ends = [asyncio.create_task(p.wait()) for p in (server, *devices)]
+async def _wait(stop: asyncio.Event, seconds: float | None, all_of_them: dict[str, Child]) -> tuple[str, ...]:
+    """Until somebody ends it, the time is over, or a process ends by itself; the names of those that did."""
+    ends = [asyncio.create_task(c.process.wait()) for c in all_of_them.values()]
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *ends], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in (stopped, *ends):
         task.cancel()
+    return tuple(name for name, child in all_of_them.items() if not child.running)
 
 
-async def _outcome(name: str, process: asyncio.subprocess.Process, file: Path) -> RunOutcome:
+async def _outcome(name: str, child: Child, file: Path) -> RunOutcome:
     try:
-        await asyncio.wait_for(process.wait(), PATIENCE)
+        await asyncio.wait_for(child.process.wait(), PATIENCE)
     except TimeoutError:
         raise LinkError(f"{name} did not end", got=f"{PATIENCE:g} s of patience") from None
     if not file.exists():
-        raise LinkError(f"{name} left no ledger", got=_last_words(file.with_suffix(".log")))
+        raise LinkError(f"{name} left no ledger", got=child.last_words())
     return msgspec.json.decode(file.read_bytes(), type=RunOutcome)
 
 
-async def _end(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
-    """End a process that was started here, by its own number."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 5.0)
+def _server_outcome(file: Path) -> ServeOutcome | None:
+    return msgspec.json.decode(file.read_bytes(), type=ServeOutcome) if file.exists() else None
 
 
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return " / ".join(lines[-3:]) or "no word"
-
-
-def add_up(outcomes: dict[str, RunOutcome]) -> DemoOutcome:
+def add_up(outcomes: dict[str, RunOutcome], server: ServeOutcome | None, crashed: tuple[str, ...] = ()) -> DemoOutcome:
     """The ledgers of all devices in one."""
 
     def merged(field: str) -> dict[str, int]:
@@ -218,19 +189,23 @@ def add_up(outcomes: dict[str, RunOutcome]) -> DemoOutcome:
         n = sum(r.n for r in rows)
         modes[mode] = DemoMode(
             n=n,
-            latency_p50=sorted(r.latency_p50 for r in rows)[(len(rows) - 1) // 2],
+            latency_p50=max(r.latency_p50 for r in rows),
             bytes=sum(r.bytes * r.n for r in rows) / n,
             energy=sum(r.energy * r.n for r in rows) / n,
             provenance=joint(r.provenance for r in rows),
         )
-    kinds = {o.link_kind for o in outcomes.values()}
+    failures = merged("failed")
+    torch = [o.torch_imported for o in outcomes.values()] + ([server.torch_imported] if server else [])
     return DemoOutcome(
         sent=sum(o.sent for o in outcomes.values()),
         answered=sum(o.answered for o in outcomes.values()),
         dropped=merged("dropped"),
-        failed=merged("failed"),
+        failed=sum(failures.values()),
+        failures=failures,
         modes=modes,
-        link_kind=", ".join(sorted(kinds)),
-        torch_imported=any(o.torch_imported for o in outcomes.values()) or "torch" in sys.modules,
+        link_kind=", ".join(sorted({o.link_kind for o in outcomes.values()})),
+        torch_imported=any(torch) or "torch" in sys.modules,
+        crashed=crashed,
         devices=outcomes,
+        server=server,
     )

@@ -40,6 +40,8 @@ def issue_device(folder: Path, name: str) -> str:
         raise IdentityError(
             "there is no authority", got=folder, hint="Make one: edgewise keys init, or start edgewise serve once."
         )
+    if name.casefold() == SERVER:
+        raise IdentityError("a device cannot have the server's name", got=name, hint="Choose another name.")
     if (folder / "devices" / name).exists():
         raise IdentityError("there is a device of this name", got=name, hint="Choose another name, or delete its folder first.")
     identity = issue(folder, name, "device")

@@ -1,7 +1,8 @@
 """What a device tells the page beside its records: its status once a second, and a preview picture now and then.
 
-Both go by HTTPS beside the frames. In the demo they travel outside the shaped link, and the page says so; on a real link
-they share it, and what they took stands in `bytes_sent`. A report that does not get through is forgotten: the next one is newer.
+Both go by HTTPS beside the frames. In the demo they travel outside the shaped link, and the page says so; on a real link they
+share it, and what they took stands in the closing table as `bytes_reports`. A report that does not get through is forgotten:
+the next one is newer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.codec.image import ImageCodec
 from edgewise.data.source import Sample
+from edgewise.node.heads import narrow
 
 log = logging.getLogger("edgewise.reporter")
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
@@ -49,6 +51,11 @@ class Reporter:
         async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as client:
             await asyncio.gather(self._previews(client), self._statuses(client, status))
 
+    async def last(self, status: NodeStatus) -> None:
+        """One more status when the run is over, so that the page's sum is that of the device."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._context), timeout=TIMEOUT) as client:
+            await self._post(client, "/report/status", msgspec.json.encode(status))
+
     async def _statuses(self, client: aiohttp.ClientSession, status: Callable[[], NodeStatus]) -> None:
         while True:
             given = status()
@@ -62,8 +69,11 @@ class Reporter:
             self._fresh.clear()
             assert self._latest is not None
             frame, sample = self._latest
-            jpeg = await loop.run_in_executor(None, self._codec.encode, sample.image)
+            jpeg = await loop.run_in_executor(None, self._picture, sample)
             await self._post(client, f"/report/preview/{frame}", jpeg)
+
+    def _picture(self, sample: Sample) -> bytes:
+        return self._codec.encode(narrow(sample.image))
 
     async def _post(self, client: aiohttp.ClientSession, path: str, body: bytes) -> None:
         try:

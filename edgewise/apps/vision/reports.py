@@ -12,11 +12,9 @@ from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.errors import ImageError, LinkError
 from edgewise.net.listen import Peer
 
-LARGEST = 1 << 20  # bytes of a preview
-
 
 def report_routes(state: PageState, peer_of: Callable[[web.Request], Peer]) -> list[web.RouteDef]:
-    """POST `/report/status` (JSON of a NodeStatus) and `/report/preview/{frame}` (a JPEG): 204, or a sentence."""
+    """POST `/report/status` (JSON of a NodeStatus) and `/report/preview/{frame}` (a JPEG, 1 MiB at most): 204, or a sentence."""
 
     async def status(request: web.Request) -> web.Response:
         peer = _peer(request, peer_of)
@@ -31,9 +29,7 @@ def report_routes(state: PageState, peer_of: Callable[[web.Request], Peer]) -> l
 
     async def preview(request: web.Request) -> web.Response:
         peer = _peer(request, peer_of)
-        body = await request.content.read(LARGEST + 1)
-        if len(body) > LARGEST:
-            raise web.HTTPRequestEntityTooLarge(LARGEST, len(body), text=f"a preview may have {LARGEST} bytes at most.")
+        body = await request.read()
         try:
             state.preview(peer.node, body, int(request.match_info["frame"]))
         except ImageError as error:

@@ -15,30 +15,34 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from edgewise import __version__
 from edgewise.apps.vision import logs
 from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.children import announce as say_ready
 from edgewise.apps.vision.keys import device_identity
+from edgewise.apps.vision.outcome import RunOutcome, ledger_table
 from edgewise.apps.vision.reporter import Reporter
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
-from edgewise.core.errors import ConfigError
-from edgewise.core.placement import Mode, OperatingPoint
+from edgewise.core.errors import ConfigError, MeterError
+from edgewise.core.placement import OperatingPoint
 from edgewise.core.power import RADIOS
 from edgewise.data.source import Sample, Source, open_source
-from edgewise.meter.energy import EnergyModel
+from edgewise.meter.energy import EnergyModel, best_meter
+from edgewise.meter.instrument import Meter
 from edgewise.meter.memory import resident
-from edgewise.net.connect import connect
+from edgewise.net.connect import connect, url
 from edgewise.net.identity import Identity, client_context
 from edgewise.net.messages import Hello
 from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig
+from edgewise.node.background import background, cancel
 from edgewise.node.device import DeviceNode
 from edgewise.node.heads import Heads
-from edgewise.node.ledger import ModeRow
 from edgewise.plan.online import OnlinePolicy
 from edgewise.profiles.load import load_device
 from edgewise.runtime.bundle import Bundle
@@ -73,33 +77,21 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     link_kind: str = "real"
 
 
-class RunOutcome(Struct, frozen=True):
-    """What a run came to: the ledger, and how the device fared. Times in s, memory in bytes."""
-
-    node: str
-    sent: int
-    answered: int
-    dropped: dict[str, int]
-    failed: dict[str, int]
-    modes: dict[Mode, ModeRow]
-    balanced: bool
-    link_kind: str
-    first_frame: float | None
-    memory: float
-    skipped: dict[str, int]
-    warnings: tuple[str, ...]
-    torch_imported: bool
-
-
-def run_device(config: RunConfig, console: Console) -> RunOutcome:
+def run_device(config: RunConfig, console: Console, announce: Path | None = None) -> RunOutcome:
     """Run until the source ends, the time is over or SIGINT; the closing table is shown."""
     logs.begin(config.log)
-    outcome = asyncio.run(_run(config, console))
+    outcome = asyncio.run(_run(config, console, announce))
     console.print(ledger_table({outcome.node: outcome}))
+    for sentence in outcome.warnings:
+        console.print(f"[yellow]·[/] {escape(sentence)}", highlight=False)
     return outcome
 
 
-async def _run(config: RunConfig, console: Console) -> RunOutcome:
+async def _run(config: RunConfig, console: Console, announce: Path | None) -> RunOutcome:
+    if config.deadline <= 0 or (config.seconds is not None and config.seconds <= 0):
+        raise ConfigError(
+            "a time is impossible", got=f"deadline {config.deadline} s, seconds {config.seconds}", allowed="more than 0"
+        )
     began = time.monotonic()
     bundle = Bundle.open(find(config.bundle))
     identity = device_identity(Path(config.keys), config.name) if config.keys else None
@@ -113,21 +105,28 @@ async def _run(config: RunConfig, console: Console) -> RunOutcome:
     source = open_source(config.source, config.rate, config.loop, stills=STILLS)
     agent, heads = _agent(config, bundle, source, identity.node if identity else config.name or "device")
     link = partial(connect, _address(config.server), identity) if config.server is not None else None
+    meter = _instrument()
     reporter = _reporter(config, identity)
     with contextlib.ExitStack() as stack:
         write = _record_writer(config.records, stack)
         device = DeviceNode(agent, heads, source, link, on_record=write, on_sample=_shower(reporter))
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, device.stop)
-        tasks = [asyncio.create_task(_show(console, agent))] if console.is_terminal and not console.quiet else []
+        tasks = (
+            [background(_show(console, agent), "the display", device.say)] if console.is_terminal and not console.quiet else []
+        )
         if reporter is not None:
-            tasks.append(asyncio.create_task(reporter.run(partial(_status, config, agent, source))))
+            tasks.append(background(reporter.run(partial(_status, config, agent, source)), "the reporter", device.say))
+        if meter is not None:
+            meter.start()
+        say_ready(announce, {})
         await device.run(config.seconds, config.frames)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        measured = meter.stop() if meter is not None else None
+        await cancel(*tasks)
+        if reporter is not None:
+            await reporter.last(_status(config, agent, source))
     table = agent.ledger.table()
-    said = [device.sentence] if device.sentence else []
+    profile = load_device(config.profile)
     return RunOutcome(
         node=agent.config.node,
         sent=table.sent,
@@ -140,8 +139,18 @@ async def _run(config: RunConfig, console: Console) -> RunOutcome:
         first_frame=device.first_record - began if device.first_record else None,
         memory=resident(),
         skipped=dict(source.skipped),
-        warnings=tuple(dict.fromkeys([*said, *agent.warnings])),
+        warnings=tuple(dict.fromkeys([*device.sentences, *agent.warnings])),
         torch_imported="torch" in sys.modules,
+        broken=device.broken,
+        bytes_frames=table.bytes_up,
+        bytes_up=device.bytes_up,
+        bytes_down=device.bytes_down,
+        bytes_reports=reporter.bytes_sent if reporter else 0,
+        reports_failed=reporter.failed if reporter else 0,
+        energy=table.energy,
+        energy_source=f"modelled: watts of {profile.title}, busy seconds of this machine"
+        + (f", radio {config.radio}" if config.radio else ""),
+        measured=measured,
     )
 
 
@@ -163,6 +172,14 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
     return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy), heads
 
 
+def _instrument() -> Meter | None:
+    """An energy counter of this machine; None where it has none, and joules are modelled."""
+    try:
+        return best_meter()
+    except MeterError:
+        return None
+
+
 def _points(bundle: Bundle, only: tuple[str, ...]) -> tuple[OperatingPoint, ...]:
     """The bundle's operating points, or those of them that were named."""
     points = {p.name: p for p in bundle.manifest.points if p.mode != "drop"}
@@ -172,8 +189,11 @@ def _points(bundle: Bundle, only: tuple[str, ...]) -> tuple[OperatingPoint, ...]
 
 
 def _address(server: str | None) -> str:
+    """host:port, with our port where none is said; ConfigError for what is no address."""
     assert server is not None
-    return server if ":" in server else f"{server}:{PORT}"
+    address = server if ":" in server else f"{server}:{PORT}"
+    url(address, secure=True)
+    return address
 
 
 def _reporter(config: RunConfig, identity: Identity | None) -> Reporter | None:
@@ -245,29 +265,3 @@ async def _show(console: Console, agent: Agent) -> None:
                 grid.add_row("", mode, f"{row.n} frames", f"{row.latency_p50 * 1e3:.0f} ms")
             live.update(grid)
             await asyncio.sleep(0.25)
-
-
-def ledger_table(outcomes: dict[str, RunOutcome]) -> Grid:
-    """The closing table by device and mode, with its sum."""
-    grid = Grid(
-        "device", "mode", "frames", "late", "p50", "p95", "bytes a frame", "J a frame", title="sent = answered + dropped + failed"
-    )
-    for name, o in outcomes.items():
-        for mode, row in o.modes.items():
-            grid.add_row(
-                name,
-                mode,
-                str(row.n),
-                str(row.late),
-                f"{row.latency_p50 * 1e3:.0f} ms",
-                f"{row.latency_p95 * 1e3:.0f} ms",
-                f"{row.bytes:,.0f}",
-                f"{row.energy:.3f} {row.provenance}",
-            )
-        for fate, reasons in (("dropped", o.dropped), ("failed", o.failed)):
-            for reason, n in reasons.items():
-                grid.add_row(name, f"{fate}: {reason}", str(n))
-        lost = sum(o.dropped.values()), sum(o.failed.values())
-        verdict = "[green]balanced[/]" if o.balanced else "[red]does not add up[/]"
-        grid.add_row(name, "all", f"{o.sent} = {o.answered} + {lost[0]} + {lost[1]}", "", "", "", "", verdict, end_section=True)
-    return grid

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
+import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,21 @@ from rich.console import Console
 from edgewise import __version__
 from edgewise.apps.vision import logs
 from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.children import announce as say_ready
 from edgewise.apps.vision.keys import server_identity
-from edgewise.apps.vision.page import PageState, mount, routes
+from edgewise.apps.vision.page import PageState, mount
 from edgewise.apps.vision.reports import report_routes
 from edgewise.apps.vision.status import ModelVersion, ServerStatus
 from edgewise.core.errors import LinkError
 from edgewise.net.identity import server_context
 from edgewise.net.listen import Listener
-from edgewise.node.server import EdgeServer
+from edgewise.node.background import background, cancel
+from edgewise.node.server import EdgeServer, Health
 from edgewise.node.tails import Tails
 from edgewise.runtime.bundle import Bundle
+from edgewise.web.tally import Row
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REFUSALS = (
     "unreadable",
@@ -57,22 +63,31 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "text"
 
 
-def run_server(config: ServeConfig, console: Console, announce: Path | None = None) -> int:
+class ServeOutcome(Struct, frozen=True):
+    """What a server says at its end: its health, the page's table by device and mode, and whether torch was ever needed."""
+
+    health: Health
+    table: tuple[Row, ...]
+    torch_imported: bool
+
+
+def run_server(config: ServeConfig, console: Console, announce: Path | None = None) -> ServeOutcome:
     """Serve until SIGINT or SIGTERM."""
     logs.begin(config.log)
     return asyncio.run(_serve(config, console, announce))
 
 
-async def _serve(config: ServeConfig, console: Console, announce: Path | None) -> int:
+async def _serve(config: ServeConfig, console: Console, announce: Path | None) -> ServeOutcome:
     tails = Tails([Bundle.open(find(b)) for b in config.bundles], config.threads)
     identity = server_identity(Path(config.keys), config.names)
-    state = PageState(address=f"HOST:{config.port}")
+    state = PageState()
     server = EdgeServer(tails, largest=config.largest_batch, on_record=state.record)
-    page: list[web.RouteDef] = routes(state)
-    listener = Listener(server.handle, server_context(identity), routes=[*server.routes(), *page])
+    listener = Listener(server.handle, server_context(identity), routes=server.routes())
     listener.app.add_routes(report_routes(state, listener.peer))
+    server.border = listener.counts
     await server.start()
     port = await listener.start(config.host, config.port)
+    state.address = f"HOST:{port}"
     shown, page_port = await _show_page(config, state, server)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -83,26 +98,23 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     console.print(
         f"add a device: edgewise keys issue NAME --keys {config.keys}, then there: edgewise run --source … --server HOST:{port}"
     )
-    if announce is not None:
-        announce.with_suffix(".tmp").write_text(json.dumps({"port": port, "page": page_port}))
-        announce.with_suffix(".tmp").replace(announce)
-    status = asyncio.create_task(_keep_status(server, listener, state))
+    say_ready(announce, {"port": port, "page": page_port})
+    status = background(_keep_status(server, state), "the page's status", lambda sentence: None)
     await stop.wait()
-    status.cancel()
-    await asyncio.gather(status, return_exceptions=True)
+    await cancel(status)
     if shown is not None:
         await shown.cleanup()
     state.hub.close()
     await listener.close()
     await server.stop()
-    return 0
+    return ServeOutcome(server.health(), state.table(), "torch" in sys.modules)
 
 
 async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer) -> tuple[web.AppRunner | None, int]:
     """The page on loopback without TLS, so that a browser shows it without a warning; the next free port where it is taken."""
     if config.page_port is None:
         return None, 0
-    app = web.Application()
+    app = web.Application(middlewares=[_loopback_only])
     mount(app, state)
     app.add_routes(server.routes())
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
@@ -119,16 +131,23 @@ async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer) 
     raise LinkError("no port is free for the page", got=config.page_port, hint="Say another --page-port, or --headless for none.")
 
 
-async def _keep_status(server: EdgeServer, listener: Listener, state: PageState) -> None:
+@web.middleware
+async def _loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A page of another origin must not reach the cameras by a name of its own that points here (DNS rebinding)."""
+    if request.url.host not in ("127.0.0.1", "localhost", "::1"):
+        raise web.HTTPForbidden(text="This page is shown to this machine alone: http://127.0.0.1")
+    return await handler(request)
+
+
+async def _keep_status(server: EdgeServer, state: PageState) -> None:
     """Tell the page how the server is, twice a second."""
     cpu, at, worked = time.process_time(), time.monotonic(), server.worked
     while True:
         await asyncio.sleep(0.5)
         now, used = time.monotonic(), time.process_time()
         health, streams = server.health(), server.edge.streams()
-        refused = {k: health.counts[k] for k in REFUSALS if health.counts.get(k)} | {
-            k: n for k, n in listener.counts.items() if k != "accepted"
-        }
+        refused = {k: n for k in REFUSALS if (n := health.counts.get(k))}
+        refused |= {k: n for k, n in server.border.items() if k != "accepted"}
         state.server(
             ServerStatus(
                 queue=health.queue,

@@ -1,0 +1,73 @@
+"""What a run of a device came to, and how a person is shown it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from rich.table import Table as Grid
+
+from edgewise.core.measurement import Measurement
+from edgewise.core.placement import Mode
+from edgewise.node.ledger import ModeRow
+
+
+class RunOutcome(Struct, frozen=True):
+    """What a run came to: the ledger, and how the device fared. Times in s, memory in bytes."""
+
+    node: str
+    sent: int
+    answered: int
+    dropped: dict[str, int]
+    failed: dict[str, int]
+    modes: dict[Mode, ModeRow]
+    balanced: bool
+    link_kind: str
+    first_frame: float | None
+    memory: float
+    skipped: dict[str, int]
+    warnings: tuple[str, ...]
+    torch_imported: bool
+    broken: bool
+    bytes_frames: float
+    """Bytes up of all frames, those that failed included."""
+    bytes_up: int
+    """Everything that went up: frames, telemetry, heartbeats, before TLS. `bytes_reports` (status, previews) come on top."""
+    bytes_down: int
+    bytes_reports: int
+    reports_failed: int
+    energy: float
+    energy_source: str
+    """Modelled joules of all frames and of work in vain, and by what model."""
+    measured: Measurement | None
+    """What an instrument of this machine says of the whole run, where it has one."""
+
+    @property
+    def well(self) -> bool:
+        """The sum holds, something was answered, and neither the source nor a part of the device failed."""
+        return self.balanced and self.answered > 0 and not self.broken
+
+
+def ledger_table(outcomes: dict[str, RunOutcome]) -> Grid:
+    """The closing table by device and mode, with its sum."""
+    grid = Grid(
+        "device", "mode", "frames", "late", "p50", "p95", "bytes a frame", "J a frame", title="sent = answered + dropped + failed"
+    )
+    for name, o in outcomes.items():
+        for mode, row in o.modes.items():
+            grid.add_row(
+                name,
+                mode,
+                str(row.n),
+                str(row.late),
+                f"{row.latency_p50 * 1e3:.0f} ms",
+                f"{row.latency_p95 * 1e3:.0f} ms",
+                f"{row.bytes:,.0f}",
+                f"{row.energy:.3f} {row.provenance}",
+            )
+        for fate, reasons in (("dropped", o.dropped), ("failed", o.failed)):
+            for reason, n in reasons.items():
+                grid.add_row(name, f"{fate}: {reason}", str(n))
+        lost = sum(o.dropped.values()), sum(o.failed.values())
+        grid.add_row(name, "all that went up", "", "", "", "", f"{o.bytes_up:,} in all", f"{o.energy:.1f} J in all")
+        verdict = "[green]balanced[/]" if o.balanced else "[red]does not add up[/]"
+        grid.add_row(name, "all", f"{o.sent} = {o.answered} + {lost[0]} + {lost[1]}", "", "", "", "", verdict, end_section=True)
+    return grid

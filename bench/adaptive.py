@@ -10,7 +10,7 @@ which tells what the choice is worth apart from that. The oracle knows the link'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -112,68 +112,79 @@ def table(manifest: Manifest, condition: str = "all") -> tuple[tuple[OperatingPo
     return points, {"drop": 0.0, **{p.name: p.worth(condition) for p in points}}
 
 
+class Verdict:
+    """What the cases of one device come to, for the targets."""
+
+    def __init__(self) -> None:
+        self.least = self.least_insured = float("inf")
+        self.behind: list[str] = []
+        self.switching: list[str] = []
+        self.not_better: list[str] = []
+
+    def targets(self, device: str) -> list[Target]:
+        got = f"{self.least:.3f} at least ({self.least_insured:.3f} against fixed modes with the same insurance)"
+        every = Target(
+            f"adaptive against the best fixed mode, every phase ({device})",
+            "≥ 0.95",
+            got,
+            not self.behind,
+            "; ".join(self.behind),
+        )
+        name = f"strictly better than every fixed mode where the oracle switches on ≥ 10 % of frames ({device})"
+        if not self.switching:
+            return [every, left_out(name, "all", "the oracle switches on fewer than 10 % of frames on every link of this run")]
+        got = f"{len(self.switching) - len(self.not_better)} of {len(self.switching)} links"
+        return [every, Target(name, "all of them", got, not self.not_better, "; ".join(self.not_better))]
+
+
 def compare(manifest: Manifest, cases: Sequence[Case], device: str, slower: float = 1.0) -> tuple[list[Row], list[Target]]:
     """Every mode on every link; `slower` scales what the device needs (1: this machine)."""
     points, quality = table(manifest)
     points = tuple(msgspec.structs.replace(p, device_time=p.device_time * slower) for p in points)
-    rows: list[Row] = []
-    behind: list[str] = []
-    not_better: list[str] = []
-    switching: list[str] = []
-    least = np.inf
-    for case in cases:
-        label = f"{case.name}, {device}"
-        captured = [0.05 + k * INTERVAL for k in range(int(case.seconds / INTERVAL))]
-        runs = {p.name: worth(simulate(points, case, p.name, False), quality) for p in points}
-        stood_by = {p.name: worth(simulate(points, case, p.name, True), quality) for p in points if p.mode != "local"}
-        runs["adaptive"] = worth(simulate(points, case, None, True), quality)
-        chosen, runs["oracle"] = (lambda c, w: (c, np.array(w)))(*oracle.best(captured, points, case.link, DEADLINE, quality))
-        changes = oracle.switches(chosen)
-        rows.append(Row(label, "oracle switches", changes, "", len(chosen), provenance="modelled"))
-        whole = {name: float(w.mean()) for name, w in runs.items()}
-        for phase in case.phases:
-            first = round(phase.begins / INTERVAL) + LEFT_OUT
-            part = slice(first, round(phase.ends / INTERVAL))
-            means = {name: float(w[part].mean()) for name, w in runs.items()}
-            fixed = max((m, n) for n, m in means.items() if n not in ("adaptive", "oracle"))
-            ratio = means["adaptive"] / fixed[0] if fixed[0] > 0 else 1.0
-            least = min(least, ratio)
-            name = f"{label}, {phase.name}" if phase.name else label
-            rows.extend(_row(name, mode, w[part], first) for mode, w in runs.items())
-            helped = max((float(w[part].mean()), n) for n, w in stood_by.items())
-            rows.append(_row(name, f"best fixed with insurance ({helped[1]})", stood_by[helped[1]][part], first))
-            rows.append(
-                Row(name, f"adaptive / best fixed ({fixed[1]})", ratio, "", part.stop - part.start, provenance="modelled")
-            )
-            if ratio < 0.95:
-                behind.append(f"{name}: {ratio:.3f} of {fixed[1]}")
-        if changes >= 0.1:
-            switching.append(label)
-            best_fixed = max((m, n) for n, m in whole.items() if n not in ("adaptive", "oracle"))
-            if whole["adaptive"] <= best_fixed[0]:
-                not_better.append(f"{label}: {whole['adaptive']:.3f} against {best_fixed[0]:.3f} of {best_fixed[1]}")
-    targets = [
-        Target(
-            f"adaptive against the best fixed mode, every phase ({device})",
-            "≥ 0.95",
-            f"{least:.3f} at least",
-            not behind,
-            "; ".join(behind),
-        )
-    ]
-    name = f"strictly better than every fixed mode where the oracle switches on ≥ 10 % of frames ({device})"
-    if switching:
-        got = f"{len(switching) - len(not_better)} of {len(switching)} links"
-        targets.append(Target(name, "all of them", got, not not_better, "; ".join(not_better)))
-    else:
-        targets.append(
-            left_out(name, "all of them", "the oracle switches on fewer than 10 % of frames on every link of this run")
-        )
-    return rows, targets
+    verdict = Verdict()
+    rows = [row for case in cases for row in _case(case, points, quality, device, verdict)]
+    return rows, verdict.targets(device)
 
 
-def _row(case: str, mode: str, values: np.ndarray, first: int) -> Row:
+def _case(
+    case: Case, points: tuple[OperatingPoint, ...], quality: dict[str, float], device: str, verdict: Verdict
+) -> Iterator[Row]:
+    label = f"{case.name}, {device}"
+    captured = [0.05 + k * INTERVAL for k in range(int(case.seconds / INTERVAL))]
+    fixed = {p.name: worth(simulate(points, case, p.name, False), quality) for p in points}
+    insured = {p.name: worth(simulate(points, case, p.name, True), quality) for p in points if p.mode != "local"}
+    adaptive = worth(simulate(points, case, None, True), quality)
+    chosen, best = oracle.best(captured, points, case.link, DEADLINE, quality)
+    apart = oracle.switches(chosen, {p.name: p.quality["all"] for p in points})
+    changes = oracle.switches(chosen)
+    yield Row(label, "oracle switches", changes, "", len(chosen), provenance="modelled")
+    yield Row(label, "oracle switches between qualities that differ", apart, "", len(chosen), provenance="modelled")
+    if changes >= 0.1:
+        verdict.switching.append(label)
+        top = max((float(w.mean()), n) for n, w in fixed.items())
+        if adaptive.mean() <= top[0]:
+            verdict.not_better.append(f"{label}: {adaptive.mean():.4f} against {top[0]:.4f} of {top[1]}")
+    for phase in case.phases:
+        name = f"{label}, {phase.name}" if phase.name else label
+        first = round(phase.begins / INTERVAL) + LEFT_OUT
+        part = slice(first, round(phase.ends / INTERVAL))
+        for mode, values in (*fixed.items(), ("adaptive", adaptive), ("oracle", np.array(best))):
+            yield _row(name, f"utility, {mode}", values[part], first)
+        plain = max((float(w[part].mean()), n) for n, w in fixed.items())
+        helped = max((float(w[part].mean()), n) for n, w in insured.items())
+        yield _row(name, f"utility, {helped[1]} with insurance (best of those)", insured[helped[1]][part], first)
+        mine, n = float(adaptive[part].mean()), part.stop - part.start
+        against, against_insured = (mine / top[0] if top[0] > 0 else 1.0 for top in (plain, helped))
+        yield Row(name, f"adaptive / best fixed ({plain[1]})", against, "", n, provenance="modelled")
+        yield Row(name, f"adaptive / best fixed with insurance ({helped[1]})", against_insured, "", n, provenance="modelled")
+        verdict.least = min(verdict.least, against)
+        verdict.least_insured = min(verdict.least_insured, against_insured)
+        if against < 0.95:
+            verdict.behind.append(f"{name}: {against:.3f} of {plain[1]}")
+
+
+def _row(case: str, metric: str, values: np.ndarray, first: int) -> Row:
     blocks = [int((first + i) * INTERVAL / BLOCK) for i in range(len(values))]
     scaled = np.round(values * 1e6).astype(np.int64)[:, None]
     low, high = bootstrap(scaled, blocks, lambda t: float(t.mean()) / 1e6, draws=100)
-    return Row(case, f"utility, {mode}", float(values.mean()), "", len(values), low, high, "modelled")
+    return Row(case, metric, float(values.mean()), "", len(values), low, high, "modelled")

@@ -7,10 +7,7 @@ of its own, one after the other, on the same link from its start.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from bench.adaptive import DEADLINE, LEFT_OUT, Phase
-from bench.report import ROOT, Row, Target
+from bench.report import Row, Target
+from edgewise.apps.vision import children
 from edgewise.apps.vision.keys import init, issue_device
 from edgewise.core.answer import FrameRecord
-from edgewise.core.errors import LinkError
 from edgewise.core.link import Link, Trace
 from edgewise.net.links.proxy import start
 
@@ -45,17 +42,14 @@ async def measure(modes: tuple[str, ...], quality: dict[str, float], seconds: fl
         folder = Path(name)
         init(folder / "keys")
         issue_device(folder / "keys", "camera")
-        server = await _spawn(
-            folder, "serve", "vehicles", "--keys", str(folder / "keys"), "--host", "127.0.0.1", "--port", "0", "--headless",
-            "--announce", str(folder / "port.json"),
-        )  # fmt: skip
+        words = ["serve", "vehicles", "--keys", str(folder / "keys"), "--host", "127.0.0.1", "--port", "0", "--headless"]
+        server = await children.start([*words, "--announce", str(folder / "ready")], folder / "server.log")
         try:
-            port = await _port(folder / "port.json")
+            port = (await server.announced(folder / "ready", 60.0))["port"]
             for mode in modes:
                 worth[mode] = await _mode(folder, port, mode, quality, seconds)
         finally:
-            server.send_signal(signal.SIGTERM)
-            await server.wait()
+            await server.end(signal.SIGTERM)
     rows = [
         Row(f"step through the proxy, {phase}", f"utility, {mode}", sum(v) / len(v), "", len(v))
         for mode, phases in worth.items()
@@ -74,15 +68,9 @@ def _targets(worth: dict[str, dict[str, list[float]]]) -> list[Target]:
         best = max(sum(p[phase]) / len(p[phase]) for p in fixed.values() if p[phase])
         ratios[phase] = sum(values) / len(values) / best if best > 0 else 1.0
     got = ", ".join(f"{r:.3f} at {phase}" for phase, r in ratios.items())
-    met = all(r >= 0.95 for r in ratios.values())
-    reason = (
-        ""
-        if met
-        else "real inference and timers on shared cores; the virtual run of the same link shows what the policy alone does"
-    )
-    return [
-        Target("adaptive against the best fixed mode that was run, through the proxy", "≥ 0.95 in every phase", got, met, reason)
-    ]
+    short = ", ".join(f"{r:.3f} at {phase}" for phase, r in ratios.items() if r < 0.95)
+    name = "adaptive against the best fixed mode, through the proxy (one run a mode)"
+    return [Target(name, "≥ 0.95 in every phase", got, not short, f"missed: {short}" if short else "")]
 
 
 async def _mode(folder: Path, port: int, mode: str, quality: dict[str, float], seconds: float) -> dict[str, list[float]]:
@@ -111,38 +99,22 @@ async def _mode(folder: Path, port: int, mode: str, quality: dict[str, float], s
         "--quiet",
     ]
     words += ["--report", f"https://127.0.0.1:{port}", "--link-kind", "proxy"]
+    words += ["--announce", str(folder / f"{mode}.ready")]
     words += [] if mode == ADAPTIVE else ["--only", mode]
     try:
-        device = await _spawn(folder, *words)
-        while proxy.bytes_up < 1500 and device.returncode is None:  # the link's story begins when the device has joined
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)
+        device = await children.start(words, folder / f"{mode}.log")
+        await device.announced(folder / f"{mode}.ready", 60.0)
+        await asyncio.sleep(1.0)  # it has joined over a fast link: now the link's story begins
         proxy.set_link(link)
         began = time.monotonic()
-        await asyncio.wait_for(device.wait(), 3 * seconds + 30)
+        await asyncio.wait_for(device.process.wait(), 3 * seconds + 60)
     finally:
         await proxy.close()
     worth: dict[str, list[float]] = {phase.name: [] for phase in phases}
     for line in records.read_bytes().splitlines():
         record = msgspec.json.decode(line, type=FrameRecord)
         for phase in phases:
-            if phase.begins + LEFT_OUT / RATE <= record.captured - began < phase.ends - DEADLINE:
+            if phase.begins + LEFT_OUT / RATE <= record.captured - began < phase.ends:
                 good = record.outcome == "answered" and not record.late
                 worth[phase.name].append(quality[record.point] if good else 0.0)
     return worth
-
-
-async def _spawn(folder: Path, *words: str) -> asyncio.subprocess.Process:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with (folder / f"{words[0]}.log").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "edgewise", *words, stdout=log, stderr=log, cwd=folder, env=environment
-        )
-
-
-async def _port(announce: Path) -> int:
-    for _ in range(2000):
-        if announce.exists():
-            return int(json.loads(announce.read_text())["port"])
-        await asyncio.sleep(0.01)
-    raise LinkError("the edge server of the benchmark did not start", got="no word within 20 s")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from edgewise.core.link import Link
-from edgewise.core.placement import OperatingPoint
+from edgewise.core.placement import OperatingPoint, Quality
 
 State = tuple[float, float, "Trail | None"]
 
@@ -61,6 +61,12 @@ def _undominated(states: list[State]) -> list[State]:
     return kept
 
 
-def switches(chosen: Sequence[str]) -> float:
-    """Share of frames whose point differs from that of the frame before."""
-    return sum(a != b for a, b in pairwise(chosen)) / max(1, len(chosen) - 1)
+def switches(chosen: Sequence[str], quality: dict[str, Quality] | None = None) -> float:
+    """Share of frames whose point differs from that of the frame before; with `quality`, only where the intervals are apart."""
+
+    def differ(a: str, b: str) -> bool:
+        if quality is None or a not in quality or b not in quality:
+            return a != b
+        return quality[a].low > quality[b].high or quality[b].low > quality[a].high
+
+    return sum(differ(a, b) for a, b in pairwise(chosen)) / max(1, len(chosen) - 1)

@@ -31,6 +31,7 @@ Joules = Callable[[float, float, float, float, float, float], float]
 """Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
 FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
+PATIENCE = 2.0  # s in which the hysteresis fades: it damps flapping, and holds no small gain back for ever
 LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
 SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
 
@@ -99,7 +100,10 @@ class LinkEstimate:
 
 
 class Situation(Struct, frozen=True):
-    """What the agent knows when a frame wants an answer. Times in s, `backlog` in bytes not yet answered."""
+    """What the agent knows when a frame wants an answer. Times in s.
+
+    `backlog` is bytes that were sent and are not yet answered, `oldest` how long ago the first of them went.
+    """
 
     now: float
     left: float
@@ -142,7 +146,7 @@ class OnlinePolicy:
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
-        self._last = ""
+        self._last, self._switched = "", -math.inf
         self._tried = self._tried_up = -math.inf
         self._bar("all")
 
@@ -185,7 +189,7 @@ class OnlinePolicy:
             return Decision("drop", self._why_drop(s))
         best = scored[0]
         kept = next((x for x in scored if x[2].name == self._last), best)
-        if kept[0] - best[0] <= self.hysteresis and kept[1] >= 0.5:
+        if kept[0] - best[0] <= self.hysteresis * math.exp(-(s.now - self._switched) / PATIENCE) and kept[1] >= 0.5:
             best = kept
         _, chance, point = best
         probe = self._probe(s) if point.mode == "local" else self._probe_up(s, point, scored)
@@ -194,7 +198,8 @@ class OnlinePolicy:
             return Decision(probe.name, f"tries the link with {probe.name}; the local answer stands by")
         if point.mode != "local":
             self._tried = s.now
-        self._last = point.name
+        if point.name != self._last:
+            self._last, self._switched = point.name, s.now
         return Decision(point.name, self._why(point, chance, s, scored))
 
     def cost(self, name: str, rate: float | None = None) -> Cost:
@@ -245,11 +250,16 @@ class OnlinePolicy:
             return 1.0 + price, 0.0, p
         spare = s.left - self._device[p.name] - self.link.round_trip - self.server_wait - self._edge[p.name]
         size = self._sent[p.name]
-        chance = self.link.chance(round(size) + s.backlog, spare, s.now)
+        chance = self.link.chance(round(size + self._ahead(s)), spare, s.now)
         share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
         hope = share * chance if chance >= LEAST_CHANCE else 0.0
         utility = hope * p.worth(s.condition) + (1 - hope) * insurance
         return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
+
+    def _ahead(self, s: Situation) -> float:
+        """Bytes that a frame sent now would wait behind: of those without an answer, what a slow guess of the rate leaves."""
+        slow = math.exp(self.link.log_rate - self.link.spread)
+        return max(0.0, s.backlog - slow * s.oldest / 8)
 
     def _probe(self, s: Situation) -> OperatingPoint | None:
         """The smallest remote point, when the link has not been tried for a while and nothing is under way."""

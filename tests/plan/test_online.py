@@ -97,7 +97,7 @@ def test_when_no_way_fits_the_time_left_the_frame_is_dropped() -> None:
 def test_bytes_still_under_way_count() -> None:
     policy = taught(5e6)
     assert policy.decide(GOOD).route == "jpeg-75"
-    assert policy.decide(Situation(10.1, 0.2, True, backlog=200_000, oldest=0.05)).route == "local"
+    assert policy.decide(Situation(10.1, 0.2, True, backlog=400_000, oldest=0.05)).route == "local"
 
 
 def test_a_busy_server_makes_the_device_answer_alone() -> None:

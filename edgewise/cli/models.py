@@ -182,7 +182,7 @@ def train_vehicles(
         out: the bundle folder.
         work: folder for rendered frames and checkpoints; what is there is taken up.
         clip: opendatacam.tar, to train on the real clip as well.
-        minutes: wall time of each of the three trainings; without it, what the shipped bundle had.
+        minutes: wall time of each of the two trainings; without it, what the shipped bundle had.
         seed: of everything random.
     """
     import logging
@@ -195,7 +195,7 @@ def train_vehicles(
     config = Config(out=out, work=work, clip=clip, seed=seed)
     if minutes is not None:
         each = minutes * 60
-        config = msgspec.structs.replace(config, split_seconds=each, local_seconds=each, full_seconds=each)
+        config = msgspec.structs.replace(config, split_seconds=each, local_seconds=each)
     manifest = make(config)
     assert manifest is not None  # None only where one net alone was asked for
     console().print(f"{out} holds bundle {manifest.address[:12]}; its operating points:")

@@ -60,10 +60,7 @@ class Decoding(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that a bundle says of itself; `provenance` says how it was made.
-
-    `parts` are named head and tail (the cut), local (the device alone) and, optionally, full (a server that was sent a picture).
-    """
+    """Everything that a bundle says of itself. `parts` are named head, tail and local; `provenance` says how it was made."""
 
     name: str
     task: Literal["detection"]

@@ -81,7 +81,7 @@ class Tails:
                 if isinstance(codec, TensorCodec):
                     codec.decode(payload, room)
                 else:
-                    room[:] = fit(codec.decode(payload), bundle.manifest.pictures[_eye(bundle)])
+                    room[:] = fit(codec.decode(payload), bundle.manifest.pictures["head"])
                 places.append(i)
             except EdgewiseError as error:
                 outcome[i] = str(error)
@@ -96,17 +96,16 @@ class Tails:
         """Room for a batch, kept from run to run: fresh memory costs a page fault every 4 KB."""
         key = (bundle.address, pictures)
         if key not in self._batches or len(self._batches[key]) < frames:
-            look = bundle.manifest.pictures[_eye(bundle)]
+            look = bundle.manifest.pictures["head"]
             shape = (look.height, look.width, 3) if pictures else bundle.manifest.bottleneck.shape
             self._batches[key] = np.empty((frames, *shape), np.uint8 if pictures else np.float32)
         return self._batches[key]
 
     def _look(self, bundle: Bundle, batch: NDArray[Any], pictures: bool) -> dict[str, NDArray[Any]]:
-        """Pictures go through the bundle's net for whole pictures, or through head and tail; features through the tail."""
-        if not pictures:
-            return self._run(bundle, "tail", batch)
-        seen = self._run(bundle, _eye(bundle), batch)
-        return seen if _eye(bundle) == "full" else self._run(bundle, "tail", next(iter(seen.values())))
+        """Pictures go through head and tail, features through the tail."""
+        if pictures:
+            batch = next(iter(self._run(bundle, "head", batch).values()))
+        return self._run(bundle, "tail", batch)
 
     def _run(self, bundle: Bundle, part: PartName, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
         name = bundle.manifest.parts[part].inputs[0].name
@@ -120,8 +119,3 @@ class Tails:
         if key not in self._codecs:
             self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck, WIDEST**2)
         return self._codecs[key]
-
-
-def _eye(bundle: Bundle) -> PartName:
-    """The part that looks at pictures on the server."""
-    return "full" if "full" in bundle.manifest.parts else "head"

@@ -20,8 +20,8 @@ from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.runtime.session import Session
 
-PartName = Literal["head", "tail", "local", "full"]
-PARTS: tuple[PartName, ...] = ("head", "tail", "local", "full")
+PartName = Literal["head", "tail", "local"]
+PARTS: tuple[PartName, ...] = ("head", "tail", "local")
 LARGEST_MANIFEST = 4 << 20
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edgewise.training.nets.detector import Convolution, Full, Head, Local, Tail
+from edgewise.training.nets.detector import Convolution, Head, Local, Tail
 
 OPSET = 18
 MAPS = ("score", "box", "occupied")
@@ -34,11 +34,6 @@ def tail(net: Tail, channels: int) -> bytes:
 def local(net: Local) -> bytes:
     """`picture` (batch, 90, 160, 3; uint8) → `score`, `box`, `occupied`."""
     return exported(net, torch.zeros(2, 90, 160, 3, dtype=torch.uint8), "picture", MAPS)
-
-
-def full(net: Full) -> bytes:
-    """`picture` (batch, 360, 640, 3; uint8) → `score`, `box`, `occupied`."""
-    return exported(net, torch.zeros(2, 360, 640, 3, dtype=torch.uint8), "picture", MAPS)
 
 
 def exported(net: nn.Module, example: Tensor, source: str, results: Sequence[str]) -> bytes:

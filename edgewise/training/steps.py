@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from edgewise.training import augment, targets
 from edgewise.training.frames import Frames
-from edgewise.training.nets.detector import Full, Head, Local, Tail
+from edgewise.training.nets.detector import Head, Local, Tail
 
 LEVELS = (65535.0, 255.0, 63.0, 15.0, 3.0)  # steps of the codes: as good as none, and 8, 6, 4 and 2 bits
 
@@ -74,13 +74,13 @@ class SplitStep:
 
 
 class WholeStep:
-    """For the nets that are not cut: they differ in the size of the picture (height, width)."""
+    """For a net that is not cut, on pictures of (height, width)."""
 
     def __init__(self, draw: Draw, picture: tuple[int, int]) -> None:
         self._draw, self._picture = draw, picture
         self._multiple = picture[0] * 4 // 90  # 4 rows of 90 are one row of cells, 16 rows of 360
 
     def __call__(self, net: nn.Module, number: int) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(net, (Local, Full))
+        assert isinstance(net, Local)
         x, boxes, _ = self._draw(number, self._picture)
         return targets.loss(net.decode(_padded(x, self._multiple)), boxes)

@@ -41,26 +41,22 @@ POINTS = (
 class Parts(Struct, frozen=True):
     """The sessions of a bundle, the pictures they want, and the bottleneck between head and tail.
 
-    Without `full`, whole pictures are answered by head and tail without rounding between them.
+    Whole pictures are answered by head and tail without rounding between them.
     """
 
     head: Session
     tail: Session
     local: Session
-    full: Session | None
     wide: Picture
     small: Picture
-    large: Picture
     bottleneck: Bottleneck
 
 
 def parts(bundle: Bundle) -> Parts:
     """The parts of an opened bundle."""
     pictures = bundle.manifest.pictures
-    full = bundle.session("full") if "full" in bundle.manifest.parts else None
     head, tail, local = bundle.session("head"), bundle.session("tail"), bundle.session("local")
-    large = pictures.get("full", pictures["head"])
-    return Parts(head, tail, local, full, pictures["head"], pictures["local"], large, bundle.manifest.bottleneck)
+    return Parts(head, tail, local, pictures["head"], pictures["local"], bundle.manifest.bottleneck)
 
 
 class Told(Struct, frozen=True):
@@ -93,8 +89,6 @@ def told(parts: Parts, point: OperatingPoint, image: NDArray[np.uint8]) -> Told:
 
 def _whole(parts: Parts, image: NDArray[np.uint8]) -> Maps:
     """The maps of a picture on the edge."""
-    if parts.full is not None:
-        return parts.full.run({"picture": fit(image, parts.large)})
     return parts.tail.run({"bottleneck": parts.head.run({"picture": fit(image, parts.wide)})["bottleneck"]})
 
 

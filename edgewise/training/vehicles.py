@@ -2,7 +2,7 @@
 
     python -m edgewise.training.vehicles --work build/vehicles --clip ../shared/data/opendatacam.tar
 
-Render training frames (shards, kept), train Head + Tail as one, Local and Full by themselves (checkpoints, kept), export, choose
+Render training frames (shards, kept), train Head + Tail as one and Local by itself (checkpoints, kept), export, choose
 thresholds and measure every operating point on validation frames, write the bundle. Data: our renderer and, where the pack is
 there, the clip's first 262 labelled frames; its next 88 choose, its last 87 are not touched here.
 """
@@ -23,17 +23,16 @@ from msgspec import Struct
 from torch import nn
 
 from edgewise.core.artifact import Bottleneck, Manifest, Picture
-from edgewise.data.boxes import FRAME
 from edgewise.runtime.bundle import PartName, write_bundle
 from edgewise.runtime.session import Session
 from edgewise.training import export, validate
 from edgewise.training.frames import PICTURE, Frames, clip, joined, rendered, store, stored
 from edgewise.training.loop import Run, Step, train
-from edgewise.training.nets.detector import COLUMNS, ROWS, Full, Local
+from edgewise.training.nets.detector import COLUMNS, ROWS, Local
 from edgewise.training.steps import Draw, Split, SplitStep, WholeStep
 
-SMALL, LARGE = Picture(PICTURE.width // 2, PICTURE.height // 2), Picture(*FRAME)
-Net = Literal["split", "local", "full"]
+SMALL = Picture(PICTURE.width // 2, PICTURE.height // 2)
+Net = Literal["split", "local"]
 SHARD = 25  # scenes in one file
 APART = 23.0  # s between two frames of a scene: most of the traffic has changed
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless", "pillow")
@@ -45,7 +44,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole job. Seconds are wall time of each training at `threads`; the rest is described where it is used.
 
     `only` trains one net and writes no bundle: two calls can share two cores, and a third without it finishes the job.
-    With 0 `full_seconds` there is no net for whole pictures; head and tail answer them.
     """
 
     out: Path = Path("edgewise/bundles/vehicles")
@@ -56,13 +54,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     scenes: int = 1000
     times: int = 3
     compressed: float = 0.35
-    whole_scenes: int = 500
-    whole_compressed: float = 0.8
     split_seconds: float = 2580.0
     local_seconds: float = 1500.0
-    full_seconds: float = 0.0
     batch: int = 32
-    whole_batch: int = 12
     rate: float = 3e-3
     real_share: float = 0.15
     channels: int = 8
@@ -76,49 +70,41 @@ def make(config: Config) -> Manifest | None:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     begun = time.monotonic()
-    split, local, full = Split(config.channels), Local(), Full()
+    split, local = Split(config.channels), Local()
     nets: dict[Net, nn.Module] = {"split": split, "local": local}
-    if config.full_seconds > 0:
-        nets["full"] = full
     trained = {name: learn(config, name, net) for name, net in nets.items() if config.only in (None, name)}
     if config.only:
         return None
-    manifest = bundle(config, split, local, full if "full" in nets else None, trained)
+    manifest = bundle(config, split, local, trained)
     log.info("made %s (%s) in %.0f s", config.out, manifest.address[:12], time.monotonic() - begun)
     return manifest
 
 
 def learn(config: Config, name: Net, net: nn.Module) -> str:
     """Train one of the nets; says how much it was trained."""
-    whole = name == "full"
-    frames = training_frames(config, whole)
-    real = clip(config.clip, "train", LARGE if whole else PICTURE) if config.clip else None
+    frames = training_frames(config)
+    real = clip(config.clip, "train", PICTURE) if config.clip else None
     log.info("training %s on %d rendered frames and %d of the clip", name, len(frames), len(real) if real else 0)
-    draw = Draw(frames, real, config.whole_batch if whole else config.batch, config.real_share, config.seed)
+    draw = Draw(frames, real, config.batch, config.real_share, config.seed)
     steps: dict[Net, Step] = {
         "split": SplitStep(draw, config.price),
         "local": WholeStep(draw, (SMALL.height, SMALL.width)),
-        "full": WholeStep(draw, (LARGE.height, LARGE.width)),
     }
-    seconds = {"split": config.split_seconds, "local": config.local_seconds, "full": config.full_seconds}[name]
+    seconds = {"split": config.split_seconds, "local": config.local_seconds}[name]
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     outcome = train(net, steps[name], Run(seconds, config.rate), config.work / name)
     return f"{outcome.steps} steps in {outcome.seconds:.0f} s"
 
 
-def training_frames(config: Config, whole: bool) -> Frames:
-    """Shards of rendered frames at the head's size, or `whole` ones of the camera's, made where they are missing."""
-    scenes = config.whole_scenes if whole else config.scenes
+def training_frames(config: Config) -> Frames:
+    """Shards of rendered frames at the head's size, made where they are missing."""
     shards = []
-    for first in range(0, scenes, SHARD):
-        name = f"{'whole' if whole else 'train'}{first // SHARD:03d}"
+    for first in range(0, config.scenes, SHARD):
+        name = f"train{first // SHARD:03d}"
         shard = stored(config.work / "frames", name)
         if shard is None:
-            seeds = range(1000 + first, 1000 + min(first + SHARD, scenes))
-            if whole:
-                shard = rendered(seeds, 1, None, config.whole_compressed, APART)
-            else:
-                shard = rendered(seeds, config.times, PICTURE, config.compressed, APART)
+            seeds = range(1000 + first, 1000 + min(first + SHARD, config.scenes))
+            shard = rendered(seeds, config.times, PICTURE, config.compressed, APART)
             store(config.work / "frames", name, shard)
             log.info("rendered %s", name)
         shards.append(shard)
@@ -131,7 +117,7 @@ def validation_frames(config: Config) -> Frames:
     return joined([*parts, clip(config.clip, "validate", None)] if config.clip else parts)
 
 
-def bundle(config: Config, split: Split, local: Local, full: Full | None, trained: dict[Net, str]) -> Manifest:
+def bundle(config: Config, split: Split, local: Local, trained: dict[Net, str]) -> Manifest:
     """Export, measure and write the bundle."""
     models: dict[PartName, bytes] = {
         "head": export.head(split.head),
@@ -139,12 +125,9 @@ def bundle(config: Config, split: Split, local: Local, full: Full | None, traine
         "local": export.local(local),
     }
     pictures = {"head": PICTURE, "local": SMALL}
-    if full is not None:
-        models["full"], pictures["full"] = export.full(full), LARGE
     bottleneck = Bottleneck((config.channels, ROWS, COLUMNS), (0.0,) * config.channels, (1.0,) * config.channels)
     head, tail, small = (Session.load(models[name]) for name in ("head", "tail", "local"))
-    large = Session.load(models["full"]) if full is not None else None
-    parts = validate.Parts(head, tail, small, large, PICTURE, SMALL, LARGE, bottleneck)
+    parts = validate.Parts(head, tail, small, PICTURE, SMALL, bottleneck)
     frames = validation_frames(config)
     decoding, points = validate.table(parts, frames, lambda line: log.info("%s", line))
     return write_bundle(

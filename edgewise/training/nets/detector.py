@@ -1,5 +1,5 @@
 """A small one-class detector that is cut in two: Head (device) → bottleneck → Tail (edge). Beside it, uncut: Local, smaller
-still, for a device without a link, and Full, for a server that is sent whole pictures.
+still, for a device without a link.
 
 All speak of the same 23 × 40 grid (stride 16 of a 640 × 360 frame) and give the same three maps, as CenterNet (Zhou et al.
 2019) does with FCOS boxes (Tian et al. 2019): where a vehicle's middle is, its box, and which cells are occupied. Heads
@@ -160,31 +160,3 @@ class Local(nn.Module):
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return Maps.answer(self.decode(prepared(picture, 4)))
-
-
-class Full(nn.Module):
-    """Picture (batch, 360, 640, 3; bytes) → the three maps; about 270 M multiply-adds, only for a server: it sees every
-    pixel that was sent, where Head sees a quarter of them."""
-
-    def __init__(self, wide: int = 64) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            Convolution(3, 12, 3, 2),  # (12, 184, 320)
-            Convolution(12, 24, 3, 2),  # (24, 92, 160)
-            Convolution(24, 48, 3, 2),  # (48, 46, 80)
-            Separable(48),
-            Convolution(48, wide, 3, 2),  # (64, 23, 40)
-            Residual(wide),
-        )
-        self.down = nn.Sequential(Convolution(wide, wide, 3, 2, groups=wide), Separable(wide), Separable(wide))
-        self.close = nn.Sequential(Separable(wide), Separable(wide))
-        self.maps = Maps(wide)
-
-    def decode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.body(x)
-        deep = functional.interpolate(self.down(x), scale_factor=2.0, mode="nearest")
-        maps: tuple[Tensor, Tensor, Tensor] = self.maps(self.close(x + deep[:, :, :ROWS]))
-        return maps
-
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return Maps.answer(self.decode(prepared(picture, 16)))

@@ -20,8 +20,9 @@ _Y = np.append((np.arange(ROWS - 1) + 0.5) * CELL, ((ROWS - 1) * CELL + FRAME[1]
 
 
 def overlaps(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4): (n, m)."""
-    a, b = np.asarray(a, float).reshape(-1, 4)[:, None], np.asarray(b, float).reshape(-1, 4)[None]
+    """Intersection over union of every box of `a` (…, n, 4) with every box of `b` (…, m, 4): (…, n, m)."""
+    a, b = (x if x.ndim > 2 else x.reshape(-1, 4) for x in (np.asarray(a, float), np.asarray(b, float)))
+    a, b = a[..., :, None, :], b[..., None, :, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared: NDArray[np.float64] = np.clip(sides, 0, None).prod(-1)
     union = _area(a) + _area(b) - shared

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from edgewise.node.background import background, cancel
 from edgewise.node.edge import Edge, Run
 
 log = logging.getLogger("edgewise.server")
+SWITCH = 5e-4  # s; at the default of 5 ms the worker's Python would hold the sockets up for as long
 
 
 class Model(Protocol):
@@ -79,6 +81,7 @@ class EdgeServer:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        sys.setswitchinterval(SWITCH)
         self._timer = background(self._keep_time(), "the server's timer", self._fail)
 
     def _fail(self, sentence: str) -> None:

@@ -6,6 +6,7 @@ Nothing is decided here; see `edgewise.node.edge`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import time
@@ -82,6 +83,8 @@ class EdgeServer:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         sys.setswitchinterval(SWITCH)
+        gc.collect()
+        gc.freeze()  # models and modules stay: the collector need not walk them while frames wait
         self._timer = background(self._keep_time(), "the server's timer", self._fail)
 
     def _fail(self, sentence: str) -> None:

@@ -28,14 +28,7 @@ from edgewise.core.placement import Mode
 from edgewise.net.links.proxy import start as start_proxy
 from edgewise.profiles.load import load_link
 
-SCENES = (
-    "junction:3:clear",
-    "junction:8:fog",
-    "junction:5:night",
-    "junction:12:rain",
-    "junction:21:haze",
-    "junction:34:low_light",
-)
+SCENES = tuple(f"junction:{s}" for s in ("14:clear", "4:fog", "6:night", "20:rain", "21:haze", "34:low_light"))
 LINKS = ("lte_synthetic", "wifi_synthetic", "3g_synthetic")  # of the devices after the first
 PATIENCE = 60.0  # s that a child may take to start or to end
 

@@ -294,7 +294,7 @@ class OnlinePolicy:
             best = max((x for x in scored if x[2].mode != "local"), key=lambda x: x[1], default=None)
             other = f"; {best[2].name} would be in time with {best[1]:.0%}" if best else ""
             return f"link at {self.link.rate / 1e6:.2g} Mbit/s{other}"
-        better = [x for x in scored if x[2].worth(s.condition) > p.worth(s.condition) and x[1] < chance]
+        better = [x for x in scored if x[2].worth(s.condition) > p.worth(s.condition) and x[1] < chance - 0.01]
         other = f"; {better[0][2].name} only with {better[0][1]:.0%}" if better else ""
         return f"link at {self.link.rate / 1e6:.2g} Mbit/s: in time with {chance:.0%}{other}"
 

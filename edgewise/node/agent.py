@@ -198,7 +198,7 @@ class Agent:
     @property
     def greeted(self) -> bool:
         """Whether this connection got as far as a welcome."""
-        return self._connected or self._was_open
+        return self._was_open
 
     def holds(self, frame: int) -> bool:
         """Whether the picture of a frame may still be needed."""

@@ -28,6 +28,7 @@ from edgewise.apps.vision.reporter import Reporter
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
+from edgewise.core.device import Device
 from edgewise.core.errors import ConfigError, MeterError
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.power import RADIOS
@@ -103,7 +104,8 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
             hint="Without --server it answers alone.",
         )
     source = open_source(config.source, config.rate, config.loop, stills=STILLS)
-    agent, heads = _agent(config, bundle, source, identity.node if identity else config.name or "device")
+    profile = load_device(config.profile)
+    agent, heads = _agent(config, bundle, source, profile, identity.node if identity else config.name or "device")
     link = partial(connect, _address(config.server), identity) if config.server is not None else None
     meter = _instrument()
     reporter = _reporter(config, identity)
@@ -126,7 +128,6 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         if reporter is not None:
             await reporter.last(_status(config, agent, source))
     table = agent.ledger.table()
-    profile = load_device(config.profile)
     return RunOutcome(
         node=agent.config.node,
         sent=table.sent,
@@ -154,7 +155,7 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
     )
 
 
-def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tuple[Agent, Heads]:
+def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, node: str) -> tuple[Agent, Heads]:
     heads = Heads(bundle, config.threads)
     streams = heads.streams()
     points = _points(bundle, config.only)
@@ -163,7 +164,6 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, node: str) -> tupl
     session = DeviceSession(Hello(node, __version__, streams, bundle.address))
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
-    profile = load_device(config.profile)
     if profile.idle is None or profile.active is None:
         raise ConfigError("a profile has no power figures", got=config.profile, allowed="one with idle and active power")
     energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])

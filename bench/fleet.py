@@ -23,6 +23,7 @@ from bench.report import summary
 from bench.standin import POINT, payloads
 from edgewise.core.answer import FrameRecord
 from edgewise.core.errors import FrameError
+from edgewise.net.allowance import Allowance
 from edgewise.net.frame import Header, Kind, decode, encode
 from edgewise.net.identity import client_context, load_identity
 from edgewise.net.messages import Hello, Refusal, Stream, pack, pack_records, unpack
@@ -31,6 +32,7 @@ DEADLINE = 2.0  # s a frame's answer may take; longer than any latency that is s
 SETTLE = 3.0  # s in which the last answers may come
 NODE = "fleet"
 ROWS = 8  # rows of telemetry in one message
+TOLD = 100.0  # rows a second that a device tells at most; a server takes 200, no camera has that many frames
 _PARTS = {"fit": 1e-4, "head": 1e-3, "encode": 1e-4, "link": 1e-3, "wait": 1e-4, "tail": 1e-3}
 ROW = FrameRecord(NODE, 0, 0.0, "answered", "split", POINT, "the best of all points", latency=0.01, deadline=0.2, parts=_PARTS)
 
@@ -79,6 +81,7 @@ class Device:
         self._due: dict[int, float] = {}
         self._echoes: deque[float] = deque()
         self._rows: list[FrameRecord] = []
+        self._telling = Allowance(TOLD, TOLD)
 
     @property
     def under_way(self) -> int:
@@ -129,6 +132,8 @@ class Device:
 
     def _report(self, frame: int) -> None:
         """A row of the ledger for the server, as a real agent sends it with the others of some frames."""
+        if not self._telling.take(1, time.monotonic()):
+            return
         self._rows.append(replace(ROW, frame=frame))
         if len(self._rows) >= ROWS:
             assert self.link is not None

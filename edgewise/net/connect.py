@@ -66,12 +66,10 @@ async def connect(
         timeout=aiohttp.ClientTimeout(total=timeout),
     )
     try:
-        ws = await asyncio.wait_for(
-            session.ws_connect(
+        async with asyncio.timeout(timeout):
+            ws = await session.ws_connect(
                 target, max_msg_size=max_message, compress=0, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
-            ),
-            timeout,
-        )
+            )
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
         await session.close()
         raise _sentence(target, error) or await _ask(target, context, timeout) or _unreachable(target, error) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 log = logging.getLogger("edgewise.background")
@@ -24,6 +25,17 @@ def background(work: Coroutine[Any, Any, None], name: str, died: Callable[[str],
 
     task.add_done_callback(ended)
     return task
+
+
+async def within(work: Awaitable[object], seconds: float | None) -> None:
+    """Wait for `work`, for `seconds` at most (None: as long as it takes).
+
+    Not `asyncio.wait_for`: before Python 3.12 that forgets a cancellation which comes in the moment the work is done, and a
+    loop around it then never ends.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
 
 
 async def cancel(*tasks: asyncio.Task[None]) -> None:

@@ -24,7 +24,7 @@ from edgewise.data.source import Sample, Source
 from edgewise.net.connect import backoff
 from edgewise.net.transport import Transport
 from edgewise.node.agent import Agent, Work
-from edgewise.node.background import background, cancel
+from edgewise.node.background import background, cancel, within
 from edgewise.node.heads import Heads
 
 log = logging.getLogger("edgewise.device")
@@ -75,8 +75,7 @@ class DeviceNode:
             tasks.append(background(self._keep_connected(self._connect), "the connection", self._died))
         feeder.start()
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._done.wait(), seconds)
+            await within(self._done.wait(), seconds)
         finally:
             self._done.set()
             self.source.close()
@@ -109,8 +108,7 @@ class DeviceNode:
         if self.agent.session.open:
             self.agent.session.bye("stopped", time.monotonic())
             self._write_wake.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flushed.wait(), FAREWELL)
+            await within(self._flushed.wait(), FAREWELL)
 
     # The source, in its thread
 
@@ -202,8 +200,7 @@ class DeviceNode:
             self._time_wake.clear()
             wake = self.agent.next_wake()
             delay = 0.5 if wake is None else min(max(wake - time.monotonic(), 0.0), 0.5)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._time_wake.wait(), delay)
+            await within(self._time_wake.wait(), delay)
             if wake is not None and time.monotonic() >= wake:
                 self.agent.tick(time.monotonic())
                 self._turn()
@@ -250,8 +247,7 @@ class DeviceNode:
     async def _hang_up(self) -> None:
         """The session ended by itself; its last words get a moment to leave, if the wire takes them at all."""
         await self._hung_up.wait()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._flushed.wait(), 0.2)
+        await within(self._flushed.wait(), 0.2)
 
     async def _read(self, transport: Transport) -> None:
         while True:

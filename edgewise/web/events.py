@@ -157,10 +157,12 @@ class Hub:
             if not batch and loop.time() - written >= self._heartbeat:
                 batch = b": alive\n\n"
             if batch:
-                await asyncio.wait_for(response.write(batch), self._patience)
+                async with asyncio.timeout(self._patience):
+                    await response.write(batch)
                 written = loop.time()
                 await asyncio.sleep(self._interval)
             with contextlib.suppress(TimeoutError):  # a second without news: what depends on time is looked at again
-                await asyncio.wait_for(subscriber.wake.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await subscriber.wake.wait()
             self._refresh()
             batch = subscriber.drain()

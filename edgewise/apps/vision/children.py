@@ -33,7 +33,8 @@ class Child:
         """Ask it to end, and end it for good where it does not."""
         self.tell(how)
         try:
-            await asyncio.wait_for(self.process.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self.process.wait()
         except TimeoutError:
             self.tell(signal.SIGKILL)
             await self.process.wait()

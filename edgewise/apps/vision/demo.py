@@ -154,7 +154,8 @@ async def _wait(stop: asyncio.Event, seconds: float | None, all_of_them: dict[st
 
 async def _outcome(name: str, child: Child, file: Path) -> RunOutcome:
     try:
-        await asyncio.wait_for(child.process.wait(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await child.process.wait()
     except TimeoutError:
         raise LinkError(f"{name} did not end", got=f"{PATIENCE:g} s of patience") from None
     if not file.exists():

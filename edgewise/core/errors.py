@@ -9,7 +9,8 @@
     │   ├── ConfigError     a file or option of the user: malformed TOML, unknown field, bad value
     │   └── SourceError     a camera, folder or clip that ends, vanishes or never was
     ├── LinkError           the other side cannot be reached or went away
-    │   └── IdentityError   no certificate, a wrong one, a wrong token
+    │   └── IdentityError   no certificate, a wrong one, a wrong token; a signature that is not to be trusted
+    ├── StoreError          a disk that is full, read-only or damaged
     ├── MeterError          an instrument is not there, or cannot be read
     ├── UnknownFigure       a profile holds no such figure (and unknown stays unknown)
     └── BudgetError         nothing fits the budget
@@ -67,6 +68,10 @@ class LinkError(EdgewiseError):
 
 
 class IdentityError(LinkError):
+    pass
+
+
+class StoreError(EdgewiseError):
     pass
 
 

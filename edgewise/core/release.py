@@ -71,7 +71,10 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trust(Struct, frozen=True, forbid_unknown_fields=True, tag="trust"):
-    """The site's rules: keys by id, `threshold` of publishers that a release needs, serial numbers (hex) of void certificates."""
+    """The site's rules: keys by id, `threshold` of publishers that a release needs, serial numbers (hex) of void certificates.
+
+    `root` is the root's public key from this version on, where it is another than before: then both of them have signed.
+    """
 
     version: Number
     issued: Time
@@ -79,6 +82,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, tag="trust"):
     keys: Annotated[dict[Name, Key], Meta(max_length=64)]
     threshold: Annotated[int, Meta(ge=1, le=8)] = 1
     revoked: Annotated[tuple[str, ...], Meta(max_length=4096)] = ()
+    root: Digest | None = None
 
 
 class Assignment(Struct, frozen=True, forbid_unknown_fields=True, tag="assignment"):

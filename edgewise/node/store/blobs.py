@@ -1,0 +1,146 @@
+"""Files by what is in them: a blob's name is the SHA-256 of its bytes, so a name that is there is the right file, whole.
+
+A blob comes in pieces. They are synced at every `STRIDE` bytes; after a restart the last stride of a partial file is not believed
+(a power cut may have left a hole in it) and fetched again. `finish` looks at every byte before the file gets its name.
+
+`Blobs` stands on a Disk, `RemoteBlobs` on any address that fsspec knows (s3://, gs://, file://, memory:// …; extra `storage`).
+Neither hashes again at each read: who loads a model checks it, and a bad sector is found there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from edgewise.core.errors import ModelError, StoreError
+from edgewise.node.store.disk import Disk
+
+STRIDE = 128 << 10
+PIECE = 1 << 20
+_NAME = re.compile(r"[0-9a-f]{64}")
+_PART = ".part"
+
+
+class Held(Protocol):
+    """The reading side of both."""
+
+    def has(self, sha256: str) -> bool: ...
+    def size(self, sha256: str) -> int | None: ...
+    def read(self, sha256: str, start: int = 0, size: int | None = None) -> bytes: ...
+    def names(self) -> list[str]: ...
+    def remove(self, sha256: str) -> None: ...
+
+
+class Blobs:
+    """Blobs in `folder` of `disk`."""
+
+    def __init__(self, disk: Disk, folder: str = "blobs") -> None:
+        self._disk, self._folder = disk, folder
+        self._written: dict[str, tuple[int, int]] = {}  # partial files of this process: bytes written, bytes synced
+
+    def has(self, sha256: str) -> bool:
+        return self.size(sha256) is not None
+
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a finished blob; None where there is none."""
+        return self._disk.size(self._place(sha256))
+
+    def read(self, sha256: str, start: int = 0, size: int | None = None) -> bytes:
+        return self._disk.read(self._place(sha256), start, size)
+
+    def names(self) -> list[str]:
+        """Finished blobs."""
+        return [name for name in self._disk.names(self._folder) if _NAME.fullmatch(name)]
+
+    def partials(self) -> dict[str, int]:
+        """Blobs that are on their way: name -> bytes that are there."""
+        names = (name.removesuffix(_PART) for name in self._disk.names(self._folder) if name.endswith(_PART))
+        return {name: self.partial(name) for name in names if _NAME.fullmatch(name)}
+
+    def partial(self, sha256: str) -> int:
+        """Bytes from the beginning that need not be fetched again, of a blob that is not finished."""
+        return self._state(sha256)[0]
+
+    def append(self, sha256: str, at: int, data: bytes) -> None:
+        """Bytes at place `at`, which is no later than the end of what is there."""
+        written, synced = self._state(sha256)
+        if at > written:
+            raise StoreError("a piece of a blob would leave a hole", got=f"byte {at}", allowed=f"up to {written}")
+        part, rest = self._place(sha256) + _PART, memoryview(data)[max(0, written - at) :]  # what is there already is kept
+        while rest:
+            piece = rest[: STRIDE - (written - synced)]
+            self._disk.write(part, bytes(piece), written if written or self._disk.size(part) is not None else None)
+            rest, written = rest[len(piece) :], written + len(piece)
+            if written - synced >= STRIDE:
+                self._disk.sync(part)
+                synced = written
+            self._written[sha256] = (written, synced)
+
+    def finish(self, sha256: str, size: int) -> None:
+        """All bytes are there: check them and give the file its name, durably. ModelError, and the partial file is gone, where
+        they are others. An empty blob needs no `append`."""
+        place = self._place(sha256)
+        if self.has(sha256):
+            self._forget(sha256)
+            return
+        part = place + _PART
+        written, _ = self._state(sha256)
+        if written < size:
+            raise StoreError("a blob is not all there", got=f"{written} bytes", allowed=f"{size}", hint="Fetch the rest.")
+        if not written:
+            self._disk.write(part, b"")
+        found = _digest(self._disk.read(part, start, PIECE) for start in range(0, max(written, 1), PIECE))
+        if written != size or found != sha256:
+            self._forget(sha256)
+            raise ModelError(
+                "a file is not the one that was signed", got=f"{written} bytes, {found[:12]}…", allowed=f"{size}, {sha256[:12]}…"
+            )
+        self._disk.sync(part)
+        self._disk.replace(part, place)
+        self._written.pop(sha256, None)
+
+    def put(self, data: bytes) -> str:
+        """The name of a whole blob, which is durable when this returns."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not self.has(sha256):
+            self._forget(sha256)
+            self.append(sha256, 0, data)
+            self.finish(sha256, len(data))
+        return sha256
+
+    def remove(self, sha256: str) -> None:
+        """The blob and what there is of a partial one; it is no error when there is neither."""
+        self._disk.remove(self._place(sha256))
+        self._forget(sha256)
+
+    def _forget(self, sha256: str) -> None:
+        self._disk.remove(self._place(sha256) + _PART)
+        self._written.pop(sha256, None)
+
+    def _state(self, sha256: str) -> tuple[int, int]:
+        """Bytes written and bytes synced of a partial file."""
+        if sha256 not in self._written:
+            there = self._disk.size(self._place(sha256) + _PART)
+            if there is None:
+                return 0, 0
+            believed = max(0, there - STRIDE)
+            self._written[sha256] = (believed, believed)
+        return self._written[sha256]
+
+    def _place(self, sha256: str) -> str:
+        return f"{self._folder}/{named(sha256)}"
+
+
+def named(sha256: str) -> str:
+    if not _NAME.fullmatch(sha256):
+        raise StoreError("a blob has no such name", got=repr(sha256[:80]), allowed="64 hex digits")
+    return sha256
+
+
+def _digest(pieces: Iterator[bytes]) -> str:
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()

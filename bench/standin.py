@@ -67,9 +67,9 @@ def manifest() -> Manifest:
     carried = TensorSpec("features", "float32", (None, *SHAPE))
     outputs = tuple(TensorSpec(n, "float32", (None, *v.shape[1:])) for n, v in maps().items())
     parts = {
-        "head": PartFile("head.onnx", "0" * 64, (picture,), (carried,)),
-        "tail": PartFile("tail.onnx", "1" * 64, (carried,), outputs),
-        "local": PartFile("local.onnx", "2" * 64, (picture,), outputs),
+        "head": PartFile("head.onnx", "0" * 64, 0, (picture,), (carried,)),
+        "tail": PartFile("tail.onnx", "1" * 64, 0, (carried,), outputs),
+        "local": PartFile("local.onnx", "2" * 64, 0, (picture,), outputs),
     }
     points = (
         OperatingPoint("drop", "drop"),

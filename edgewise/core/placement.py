@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgewise.core.cost import Cost, Site
+from edgewise.core.cost import Site
 from edgewise.core.errors import ConfigError
 
 Mode = Literal["drop", "local", "split", "image"]
@@ -87,7 +87,6 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     device_time: float = 0.0
     edge_time: float = 0.0
     quality: dict[str, Quality] = {}
-    cost: Cost | None = None
 
     def latency(self, rate_up: float, rate_down: float, delay: float = 0.0, wait: float = 0.0) -> float:
         """Seconds from sample to answer over a link of constant rates (bit/s), one-way `delay` and the edge's `wait`.

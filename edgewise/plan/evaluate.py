@@ -64,9 +64,8 @@ def evaluate(placement: Placement, sites: Mapping[Site, Device], link: Links, lo
 
 
 def operating_placement(point: OperatingPoint) -> Placement:
-    """An operating point as a Placement; the device's memory is known only where the point's own cost tells it."""
-    memory = point.cost.memory.device if point.cost is not None else None
-    head = Part(point.name, "device", point.device_time, memory=memory)
+    """An operating point as a Placement; it does not know the memory that it takes."""
+    head = Part(point.name, "device", point.device_time, memory=None)
     if point.mode in ("drop", "local"):
         return Placement(point.name, (head,), (0.0,))
     tail = Part(point.name, "edge", point.edge_time, memory=None)

@@ -1,28 +1,51 @@
-"""A Bundle is an Artifact on disk: a folder with `manifest.json` and the ONNX files that it names.
+"""A Bundle is an Artifact that can be run: opened from a folder with `manifest.json` and the ONNX files that it names, or loaded
+from wherever its files lie by their hashes.
 
 A bundle comes from elsewhere, so nothing in it is believed: the manifest is checked field by field, every file must lie
-in the folder itself and have the hash that the manifest gives it, and the bytes that were hashed are the bytes that run.
+in the folder itself and have the size and hash that the manifest gives it, and the bytes that were hashed are the bytes that run.
 
-It does not know who made a bundle (signatures belong to delivery), nor whether its answers are good.
+It does not know who made a bundle (signatures belong to delivery), nor whether its answers are good. How one version is made of
+another by a delta stands in `edgewise.runtime.update`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
-import msgspec
-
-from edgewise.core.artifact import MANIFEST, Bottleneck, Decoding, Manifest, PartFile, Picture
+from edgewise.core.artifact import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Bottleneck,
+    Decoding,
+    Manifest,
+    Parameter,
+    PartFile,
+    PartName,
+    Picture,
+    parse,
+)
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
+from edgewise.core.release import FileEntry
+from edgewise.runtime.initialisers import initialisers
 from edgewise.runtime.session import Session
+from edgewise.runtime.update import parameters, rebuilt, route, updated
 
-PartName = Literal["head", "tail", "local"]
-PARTS: tuple[PartName, ...] = ("head", "tail", "local")
-LARGEST_MANIFEST = 4 << 20
+__all__ = [
+    "Bundle",
+    "PartName",
+    "bundle_files",
+    "parameters",
+    "read_manifest",
+    "rebuilt",
+    "release_files",
+    "route",
+    "updated",
+    "write_bundle",
+]
+Read = Callable[[str], bytes]  # SHA-256 of a file → its bytes
 
 
 class Bundle:
@@ -31,8 +54,7 @@ class Bundle:
     >>> Bundle.open("edgewise/bundles/vehicles").session("head")  # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, models: Mapping[str, bytes]) -> None:
-        self.folder = folder
+    def __init__(self, manifest: Manifest, models: Mapping[str, bytes]) -> None:
         self.manifest = manifest
         self.address = manifest.address
         self._models = dict(models)
@@ -43,7 +65,13 @@ class Bundle:
         """Read and check a bundle; ModelError where the folder is not what its manifest says."""
         folder = Path(path)
         manifest = read_manifest(folder)
-        return Bundle(folder, manifest, {name: _part(folder, name, part) for name, part in manifest.parts.items()})
+        return _bundle(manifest, {name: _lying(folder, name, part) for name, part in manifest.parts.items()})
+
+    @staticmethod
+    def load(manifest: bytes, read: Read) -> Bundle:
+        """A bundle from the bytes of its manifest; `read` gives a file by its hash, and is believed no more than a folder is."""
+        described = parse(manifest)
+        return _bundle(described, {name: read(part.sha256) for name, part in described.parts.items()})
 
     def session(self, part: PartName, threads: int = 1, providers: tuple[str, ...] | None = None) -> Session:
         """The session of a part; the same one each time it is asked for in the same way."""
@@ -71,25 +99,21 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError("there is no bundle here", got=folder, allowed=f"a folder that holds {MANIFEST} and the files it names")
     if file.stat().st_size > LARGEST_MANIFEST:
         raise ModelError("a manifest is too large", got=f"{file.stat().st_size} bytes", allowed=f"{LARGEST_MANIFEST} bytes")
-    try:
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except msgspec.DecodeError as error:
-        raise ModelError(f"the manifest of {folder} cannot be read", got=str(error)) from error
-    wrong = [name for name in manifest.parts if name not in PARTS]
-    if wrong or not manifest.parts:
-        raise ModelError("a bundle names unknown parts", got=", ".join(wrong) or "none", allowed=", ".join(PARTS))
-    if ("head" in manifest.parts) != ("tail" in manifest.parts):
-        raise ModelError("a bundle with a head needs its tail", got=", ".join(manifest.parts), allowed="both or neither")
-    pictured = [name for name in manifest.pictures if name not in manifest.parts]
-    if pictured:
-        raise ModelError("a bundle describes the picture of a part that it has not", got=", ".join(pictured))
-    channels = manifest.bottleneck.shape[0]
-    if not channels == len(manifest.bottleneck.low) == len(manifest.bottleneck.high):
-        raise ModelError(
-            "a bottleneck needs a range for each channel",
-            got=f"{len(manifest.bottleneck.low)} lows and {len(manifest.bottleneck.high)} highs for {channels} channels",
-        )
-    return manifest
+    return parse(file.read_bytes(), str(folder))
+
+
+def bundle_files(folder: str | Path) -> dict[str, bytes]:
+    """The files of a bundle by name, `manifest.json` first, checked."""
+    where = Path(folder)
+    manifest = read_manifest(where)
+    models = {name: _lying(where, name, part) for name, part in manifest.parts.items()}
+    _bundle(manifest, models)
+    return {MANIFEST: manifest.canonical} | {part.file: models[name] for name, part in manifest.parts.items()}
+
+
+def release_files(folder: str | Path) -> dict[str, FileEntry]:
+    """The files of a bundle as a Release lists them; the entry of `manifest.json` holds the bundle's address."""
+    return {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in bundle_files(folder).items()}
 
 
 def write_bundle(
@@ -103,13 +127,18 @@ def write_bundle(
     decoding: Decoding,
     points: tuple[OperatingPoint, ...],
     provenance: Mapping[str, str],
+    parameters: Mapping[str, Parameter] | None = None,
 ) -> Manifest:
-    """Write the parts and the manifest that describes them; the inputs and outputs are read from the models themselves."""
+    """Write the parts and the manifest that describes them; the inputs and outputs are read from the models themselves.
+
+    `parameters` are those that deltas may change; all floats that lie in one piece, as `part.initialiser`, where none are given.
+    """
     target = Path(folder)
     files: dict[str, PartFile] = {}
     for part, model in parts.items():
         session = Session.load(model)
-        files[part] = PartFile(f"{part}.onnx", hashlib.sha256(model).hexdigest(), session.inputs, session.outputs)
+        digest = hashlib.sha256(model).hexdigest()
+        files[part] = PartFile(f"{part}.onnx", digest, len(model), session.inputs, session.outputs)
     manifest = Manifest(
         name=name,
         task="detection",
@@ -119,34 +148,50 @@ def write_bundle(
         bottleneck=bottleneck,
         decoding=decoding,
         points=points,
+        parameters=floats(parts) if parameters is None else dict(parameters),
         provenance=dict(provenance),
     )
     target.mkdir(parents=True, exist_ok=True)
     for part, model in parts.items():
         (target / files[part].file).write_bytes(model)
-    (target / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1) + b"\n")
+    (target / MANIFEST).write_bytes(manifest.canonical)
     return manifest
 
 
-def _part(folder: Path, name: str, part: PartFile) -> bytes:
-    """The bytes of one part; a path that leaves the folder, also by a symbolic link, is refused before it is read."""
+def floats(parts: Mapping[PartName, bytes]) -> dict[str, Parameter]:
+    """A path for every float32 initialiser that lies in one piece."""
+    return {
+        f"{part}.{name}": Parameter(part, name)
+        for part, model in parts.items()
+        for name, one in initialisers(model).items()
+        if one.dtype == "float32" and one.place is not None
+    }
+
+
+def _bundle(manifest: Manifest, models: Mapping[str, bytes]) -> Bundle:
+    """A bundle of these models, if they are those that the manifest describes."""
+    for name, part in manifest.parts.items():
+        found = hashlib.sha256(models[name]).hexdigest()
+        if found != part.sha256 or len(models[name]) != part.size:
+            raise ModelError(
+                f"part {name} of the bundle {manifest.name} is not the file that its manifest describes",
+                got=f"SHA-256 {found}, {len(models[name])} bytes",
+                allowed=f"{part.sha256}, {part.size} bytes",
+                hint="Copy the bundle again, or write it anew.",
+            )
+    return Bundle(manifest, models)
+
+
+def _lying(folder: Path, name: str, part: PartFile) -> bytes:
+    """The bytes of a part in a folder; a path that leaves it, by a symbolic link, is refused before it is read."""
     file = folder / part.file
-    if Path(part.file).name != part.file or file.resolve().parent != folder.resolve():
+    if file.resolve().parent != folder.resolve():
         raise ModelError(
             f"part {name} lies outside its bundle", got=part.file, allowed="the name of a file in the bundle's folder"
         )
     if not file.is_file():
         raise ModelError(f"part {name} of the bundle {folder} is missing", got=part.file)
-    model = file.read_bytes()
-    found = hashlib.sha256(model).hexdigest()
-    if found != part.sha256:
-        raise ModelError(
-            f"part {name} of the bundle {folder} is not the file that its manifest describes",
-            got=f"SHA-256 {found}",
-            allowed=part.sha256,
-            hint="Copy the bundle again, or write it anew.",
-        )
-    return model
+    return file.read_bytes()
 
 
 def _agree(what: str, part: PartFile, session: Session) -> None:

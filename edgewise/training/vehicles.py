@@ -22,8 +22,8 @@ import torch
 from msgspec import Struct
 from torch import nn
 
-from edgewise.core.artifact import Bottleneck, Manifest, Picture
-from edgewise.runtime.bundle import PartName, write_bundle
+from edgewise.core.artifact import Bottleneck, Manifest, PartName, Picture
+from edgewise.runtime.bundle import write_bundle
 from edgewise.runtime.session import Session
 from edgewise.training import export, validate
 from edgewise.training.frames import PICTURE, Frames, clip, joined, rendered, store, stored

@@ -119,6 +119,6 @@ def test_no_manifest_and_half_a_manifest(tmp_path: Path) -> None:
 
 def test_a_manifest_that_lies_about_tensors_is_found(tmp_path: Path) -> None:
     tiny(tmp_path)
-    rewrite(tmp_path, parts__head__inputs=[{"name": "picture", "dtype": "uint8", "shape": [None, 2, 1, 1]}])
+    rewrite(tmp_path, parts__head__inputs=[{"dtype": "uint8", "name": "picture", "shape": [None, 2, 1, 1]}])
     with pytest.raises(ModelError, match="not those of its manifest"):
         Bundle.open(tmp_path).session("head")

@@ -48,7 +48,8 @@ def command(words: Sequence[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LinkError(f"`{' '.join(words)}` cannot be run", got=error) from None
     if done.returncode != 0:
-        raise LinkError(f"`{' '.join(words)}` failed", got=done.stderr.strip().splitlines()[-1:] or f"status {done.returncode}")
+        said = done.stderr.strip().splitlines()
+        raise LinkError(f"`{' '.join(words)}` failed", got=said[-1] if said else f"status {done.returncode}")
 
 
 class Pair:

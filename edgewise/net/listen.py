@@ -2,6 +2,10 @@
 
 Each device's connection is given to a handler, with who it is. Bounds: connections, size of a message, seconds of a TLS
 handshake, and bytes that wait for a peer that does not read. All that is refused or cut is counted in `counts`.
+
+Every request is judged before any route sees it: a certificate that was taken back, or has ended, is refused; one that ended a
+short while ago may ask for a new one (RENEW) and nothing else. Connections end with their certificates, and within WATCH seconds
+of a revocation.
 """
 
 from __future__ import annotations
@@ -9,18 +13,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
-from edgewise.core.errors import LinkError
+from edgewise.core.errors import IdentityError, LinkError
+from edgewise.net.certificates import Facts, facts_of_peer, standing
 from edgewise.net.connect import PATH, REFUSED
 from edgewise.net.transport import CLOSE_SECONDS, WebSocketTransport
 
 log = logging.getLogger(__name__)
+RENEW = "/identity/renew"
+WATCH = 0.5  # s between two looks at who is connected
 
 
 class Peer(Struct, frozen=True):
@@ -29,13 +37,19 @@ class Peer(Struct, frozen=True):
     node: str
     role: str
     address: str
+    serial: str = ""
 
 
 Handler = Callable[[WebSocketTransport, Peer], Awaitable[None]]
+Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Listener:
-    """`start` listens, `close` ends every connection; one Listener is one port. Routes may be added to `app` before `start`."""
+    """`start` listens, `close` ends every connection; one Listener is one port. Routes may be added to `app` before `start`.
+
+    `revoked` gives the serial numbers that are void (`revocation.Revocations`), `on_refused` is told the kind, which is also the
+    word in `counts`, and a sentence of everything that was refused or cut for who it was.
+    """
 
     def __init__(
         self,
@@ -48,9 +62,15 @@ class Listener:
         max_message: int = 8 << 20,
         queue: int = 1 << 20,
         max_connections: int = 1024,
+        revoked: Callable[[], Container[str]] = frozenset,
+        clock: Callable[[], float] = time.time,
+        on_refused: Callable[[str, str], None] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.app = web.Application()
+        self._revoked, self._clock, self._on_refused = revoked, clock, on_refused
+        self._open: dict[asyncio.Transport, tuple[Facts, bool]] = {}  # requests under way; whether they may be late
+        self._watcher: asyncio.Task[None] | None = None
+        self.app = web.Application(middlewares=[self._judged])
         self.app.add_routes([web.get(path, self._accept), *routes])
         self.port = 0
         self._handler, self._context, self._roles = handler, context, roles
@@ -59,7 +79,7 @@ class Listener:
         self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
         self._server: asyncio.Server | None = None
         if context is not None:
-            _count_refusals(context, self.counts)
+            _count_refusals(context, self._refused)
 
     @property
     def connections(self) -> int:
@@ -77,6 +97,8 @@ class Listener:
             await self._runner.cleanup()
             raise LinkError(f"cannot listen on {host}:{port}", got=error, hint="Is another server running there?") from None
         self.port = int(self._server.sockets[0].getsockname()[1])
+        if self._context is not None:
+            self._watcher = asyncio.create_task(self._watch())
         return self.port
 
     async def close(self) -> None:
@@ -84,6 +106,9 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
         await asyncio.gather(*(transport.close() for transport in self._live))
         await self._runner.cleanup()
 
@@ -91,8 +116,7 @@ class Listener:
         try:
             peer = self.peer(request)
         except LinkError as error:
-            self.counts["refused identity"] += 1
-            return web.Response(status=403, text=str(error), headers={REFUSED: _header(str(error))})
+            return _forbidden(error)
         if len(self._live) >= self._max_connections:
             self.counts["refused connections"] += 1
             sentence = f"the server has {self._max_connections} connections and takes no more."
@@ -123,27 +147,88 @@ class Listener:
     def _slow(self) -> None:
         self.counts["slow readers"] += 1
 
-    def peer(self, request: web.Request) -> Peer:
-        """Who asks, by certificate; LinkError where there is none, or its role may not."""
-        address = request.remote or ""
+    def peer(self, request: web.Request, roles: tuple[str, ...] | None = None) -> Peer:
+        """Who asks, by certificate; IdentityError where there is none, or its role is not one of `roles` (the door's own)."""
+        address, allowed = request.remote or "", self._roles if roles is None else roles
         if self._context is None:
             return Peer("", "", address)
-        certificate = request.get_extra_info("peercert")
-        if not certificate:
-            raise LinkError("a device shows no certificate", allowed="one of the server's authority")
-        names = {key: value for part in certificate["subject"] for key, value in part}
-        peer = Peer(names.get("commonName", ""), names.get("organizationalUnitName", ""), address)
-        if peer.role not in self._roles:
-            raise LinkError(f"{peer.node} has the wrong role", got=peer.role, allowed=", ".join(self._roles))
-        return peer
+        of = _facts(request)
+        if of is None:
+            raise self._refused("refused identity", IdentityError("a peer shows no certificate", allowed="one of the authority"))
+        if of.role not in allowed:
+            error = IdentityError(f"{of.node} has the wrong role", got=of.role, allowed=", ".join(allowed))
+            raise self._refused("refused identity", error)
+        return Peer(of.node, of.role, address, of.serial)
+
+    @web.middleware
+    async def _judged(self, request: web.Request, handler: Route) -> web.StreamResponse:
+        """Let nobody in whose certificate is void, and remember who is in."""
+        of = _facts(request)
+        transport = request.transport
+        if of is None or transport is None:
+            return await handler(request)
+        late = request.path == RENEW
+        fault = self._fault(of, late)
+        if fault is not None:
+            return _forbidden(self._refused(f"refused {fault[0]}", fault[1]))
+        self._open[transport] = of, late
+        try:
+            return await handler(request)
+        finally:
+            self._open.pop(transport, None)
+
+    def _fault(self, of: Facts, late: bool) -> tuple[str, IdentityError] | None:
+        if of.serial in self._revoked():
+            hint = "Ask the one who runs the server for a new one."
+            return "revoked", IdentityError(f"the certificate of {of.node} was taken back", got=of.serial, hint=hint)
+        now = self._clock()
+        stands = standing(of, now)
+        if stands == "ended" or (stands == "late" and not late):
+            day, today = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (of.ends, now))
+            hint = "It may still be renewed." if stands == "late" else "Ask the one who runs the server for a new one."
+            error = IdentityError(f"the certificate of {of.node} has expired", got=day, allowed=f"{today} or later", hint=hint)
+            return "expired", error
+        return None
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            try:
+                self._cut()
+            except Exception:  # this task's border: whoever is connected stays so, and it is seen
+                self.counts["watch errors"] += 1
+                log.exception("connections were not looked at")
+
+    def _cut(self) -> None:
+        for transport, (of, late) in list(self._open.items()):
+            fault = self._fault(of, late)
+            if fault is not None:
+                transport.abort()
+                self._open.pop(transport, None)
+                self._refused(f"cut {fault[0]}", fault[1])
+
+    def _refused(self, kind: str, error: IdentityError) -> IdentityError:
+        self.counts[kind] += 1
+        if self._on_refused is not None:
+            self._on_refused(kind, str(error))
+        return error
+
+
+def _facts(request: web.Request) -> Facts | None:
+    certificate = request.get_extra_info("peercert")
+    return facts_of_peer(certificate) if certificate else None
+
+
+def _forbidden(error: LinkError) -> web.Response:
+    return web.Response(status=403, text=str(error), headers={REFUSED: _header(str(error))})
 
 
 def _header(sentence: str) -> str:
     return sentence.encode("ascii", "replace").decode("ascii").replace("\n", " ").replace("\r", " ")
 
 
-def _count_refusals(context: ssl.SSLContext, counts: Counter[str]) -> None:
-    """Count handshakes that fail: asyncio ends them before anybody else hears of them."""
+def _count_refusals(context: ssl.SSLContext, refused: Callable[[str, IdentityError], IdentityError]) -> None:
+    """Tell of handshakes that fail: asyncio ends them before anybody else hears of them."""
 
     class Counted(ssl.SSLObject):
         def do_handshake(self) -> None:
@@ -154,11 +239,12 @@ def _count_refusals(context: ssl.SSLContext, counts: Counter[str]) -> None:
             except ssl.SSLError as error:
                 reason = error.reason or ""
                 if "PEER_DID_NOT_RETURN_A_CERTIFICATE" in reason:
-                    counts["tls: no certificate"] += 1
+                    refused("tls: no certificate", IdentityError("a peer shows no certificate"))
                 elif "CERTIFICATE_VERIFY_FAILED" in reason:
-                    counts["tls: certificate refused"] += 1
+                    got = getattr(error, "verify_message", "") or reason
+                    refused("tls: certificate refused", IdentityError("a peer's certificate is not of our authority", got=got))
                 else:
-                    counts["tls: other"] += 1
+                    refused("tls: other", IdentityError("a handshake failed", got=reason.lower()))
                 raise
 
     context.sslobject_class = Counted

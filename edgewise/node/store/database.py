@@ -217,6 +217,7 @@ def _ready(
         database.execute("pragma journal_mode=wal")
         database.execute("pragma synchronous=full")
         database.execute("pragma fullfsync=on")  # for macOS alone
+        database.execute("pragma temp_store=memory")
         found = [row[0] for row in database.execute("pragma quick_check(1)")]
         if found != ["ok"]:
             raise _Damaged(found[0] if found else "no answer to a check")

@@ -74,7 +74,7 @@ class RealDisk:
         self.folder = Path(folder)
         with sentences(str(folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._new: set[str] = set()  # made here, and their folder not synced since
+        self._named: set[str] = set()  # files whose names this process knows to be on the disk
 
     def __repr__(self) -> str:
         return f"RealDisk({str(self.folder)!r})"
@@ -88,8 +88,6 @@ class RealDisk:
         place = self._place(path)
         with sentences(path):
             self._make_folder(place.parent)
-            if not place.exists():
-                self._new.add(path)
             flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if at is None else 0)
             file = os.open(place, flags, 0o644)
             try:
@@ -106,9 +104,9 @@ class RealDisk:
         place = self._place(path)
         with sentences(path):
             _flush(place, os.O_RDWR)
-            if path in self._new:
+            if path not in self._named:
                 _flush_folder(place.parent)
-                self._new.discard(path)
+                self._named.add(path)
 
     def replace(self, source: str, target: str) -> None:
         old, new = self._place(source), self._place(target)
@@ -118,12 +116,13 @@ class RealDisk:
             _flush_folder(new.parent)
             if old.parent != new.parent:
                 _flush_folder(old.parent)
-            self._new -= {source, target}
+            self._named.discard(source)
+            self._named.add(target)
 
     def remove(self, path: str) -> None:
         with sentences(path):
             self._place(path).unlink(missing_ok=True)
-            self._new.discard(path)
+            self._named.discard(path)
 
     def names(self, folder: str) -> list[str]:
         with sentences(folder):

@@ -17,7 +17,7 @@ import msgspec
 from bench.adaptive import DEADLINE, LEFT_OUT, Phase
 from bench.report import Row, Target
 from edgewise.apps.vision import children
-from edgewise.apps.vision.keys import init, issue_device
+from edgewise.apps.vision.keys import init, issue_node
 from edgewise.core.answer import FrameRecord
 from edgewise.core.link import Link, Trace
 from edgewise.net.links.proxy import start
@@ -41,7 +41,7 @@ async def measure(modes: tuple[str, ...], quality: dict[str, float], seconds: fl
     with tempfile.TemporaryDirectory(prefix="edgewise-live-") as name:
         folder = Path(name)
         init(folder / "keys")
-        issue_device(folder / "keys", "camera")
+        issue_node(folder / "keys", "camera")
         words = ["serve", "vehicles", "--keys", str(folder / "keys"), "--host", "127.0.0.1", "--port", "0", "--headless"]
         server = await children.start([*words, "--announce", str(folder / "ready")], folder / "server.log")
         try:

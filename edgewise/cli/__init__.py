@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import job, models
+from edgewise.cli import job, keys, models
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -26,7 +26,18 @@ VERBS: dict[str, Callable[..., int]] = {
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     "graph": ("Look into a model and cut it.", {"show": models.graph_show, "cut": models.graph_cut}),
-    "keys": ("Certificates of the server and its devices.", {"init": job.keys_init, "issue": job.keys_issue}),
+    "keys": (
+        "Certificates of nodes, signing keys and the trust, tokens of people.",
+        {
+            "init": keys.init,
+            "issue": keys.issue,
+            "revoke": keys.revoke,
+            "list": keys.list_,
+            "token": keys.token,
+            "trust": keys.trust,
+            "make": keys.make,
+        },
+    ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }
 EXTRAS = {"cv2": "camera", "torch": "train", "onnxscript": "train"}

@@ -1,4 +1,4 @@
-"""The main job: demo, serve, run, and the keys that join them."""
+"""The main job: demo, serve, run."""
 
 from __future__ import annotations
 
@@ -161,29 +161,3 @@ def run(
     outcome = run_device(config, console(quiet), announce)
     write_json(json, outcome)
     return 0 if outcome.well else 1
-
-
-def keys_init(keys: Path = KEYS, names: list[str] = []) -> int:  # noqa: B006
-    """Make an authority and the edge server's certificate.
-
-    Args:
-        keys: folder for them; keep it on the server.
-        names: further host names or addresses of the server.
-    """
-    from edgewise.apps.vision.keys import init
-
-    console().print(init(keys, tuple(names)))
-    return 0
-
-
-def keys_issue(name: tyro.conf.Positional[str], keys: Path = KEYS) -> int:
-    """Make a device's certificate.
-
-    Args:
-        name: the device's name, as the page will show it.
-        keys: folder of the authority.
-    """
-    from edgewise.apps.vision.keys import issue_device
-
-    console().print(issue_device(keys, name))
-    return 0

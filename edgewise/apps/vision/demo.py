@@ -19,7 +19,7 @@ from rich.console import Console
 
 from edgewise.apps.vision import children
 from edgewise.apps.vision.children import Child
-from edgewise.apps.vision.keys import init, issue_device
+from edgewise.apps.vision.keys import init, issue_node
 from edgewise.apps.vision.outcome import RunOutcome, ledger_table
 from edgewise.apps.vision.serve import ServeOutcome
 from edgewise.core.errors import LinkError
@@ -101,7 +101,7 @@ async def _demo(config: DemoConfig, console: Console) -> DemoOutcome:
         devices: dict[str, Child] = {}
         for i in range(config.devices):
             name, link = f"camera-{i + 1}", load_link(config.link if i == 0 else LINKS[(i - 1) % len(LINKS)])
-            issue_device(folder / "keys", name)
+            issue_node(folder / "keys", name)
             proxy = await start_proxy(("127.0.0.1", 0), ("127.0.0.1", ports["port"]), link)
             stack.push_async_callback(proxy.close)
             words = _device_words(folder, name, i, proxy.port, ports["port"], config)

@@ -1,0 +1,170 @@
+"""A site's signing keys and its Trust, in the keys' folder. Which key may do what is said in `edgewise.core.release`.
+
+    root.ed25519         signs the Trust and nothing else; may be kept elsewhere (`--root`) and brought when it is needed
+    root.old.ed25519     the root before, which signs beside it, so that nodes that were away learn of the new one
+    root.public          what nodes are given to begin with: 64 hex digits
+    publisher.ed25519    signs releases; belongs on the machine of whoever publishes
+    channel.ed25519      signs assignments; belongs on the edge server
+    trust.envelope       the Trust of now, signed
+
+A node that was away while the root changed twice must be given the new `root.public` by hand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
+
+from edgewise.core.errors import ConfigError, IdentityError
+from edgewise.core.release import Assignment, Envelope, Key, Release, Trust, document, pack, unpack
+from edgewise.net.certificates import DAY, standing
+from edgewise.net.revocation import issued, read_revoked
+from edgewise.net.signing import load_key, make_key, public, sign
+
+ROOT, OLD, PUBLISHER, CHANNEL = "root", "root.old", "publisher", "channel"
+ROOT_PUBLIC, ENVELOPE = "root.public", "trust.envelope"
+TRUST_DAYS = 400.0
+Change = Callable[[Trust], Trust]
+
+
+def begin(folder: Path, now: float) -> None:
+    """Make the signing keys and the first Trust, where the folder has none yet."""
+    if (folder / ENVELOPE).exists():
+        return
+    for name in (ROOT, PUBLISHER, CHANNEL):
+        if not key_path(folder, name).exists():
+            make_key(key_path(folder, name))
+    keys = {
+        PUBLISHER: Key(public(load_key(key_path(folder, PUBLISHER))), "publisher"),
+        CHANNEL: Key(public(load_key(key_path(folder, CHANNEL))), "channel"),
+    }
+    _write(folder, Trust(1, now, now + TRUST_DAYS * DAY, keys), {ROOT: load_key(key_path(folder, ROOT))})
+
+
+def read(folder: Path) -> Trust:
+    """The Trust of now."""
+    return document(unpack(envelope(folder)), Trust)
+
+
+def envelope(folder: Path) -> bytes:
+    """The same, as nodes are sent it; IdentityError where there is none."""
+    try:
+        return (folder / ENVELOPE).read_bytes()
+    except OSError as error:
+        raise IdentityError("there is no trust here", got=error, hint=f"Make it: edgewise keys init --keys {folder}") from None
+
+
+def root_public(folder: Path) -> str:
+    """The root that nodes begin with; IdentityError where the folder does not say."""
+    try:
+        found = (folder / ROOT_PUBLIC).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "Copy root.public from the server's keys to this folder."
+        raise IdentityError("the site's root is not known here", got=error, hint=hint) from None
+    if len(found) != 64 or not set(found) <= set("0123456789abcdef"):
+        raise IdentityError("the site's root cannot be read", got=f"{folder / ROOT_PUBLIC}", allowed="64 hex digits")
+    return found
+
+
+def renew(folder: Path, now: float, change: Change = lambda trust: trust, root: Path | None = None) -> Trust:
+    """The next version of the Trust, changed and signed anew, with all certificates that were taken back."""
+    trust = change(read(folder))
+    keys = {ROOT: load_key(root or key_path(folder, ROOT))}
+    if key_path(folder, OLD).exists():
+        keys = {ROOT: load_key(key_path(folder, OLD)), "root.2": keys[ROOT]}
+        trust = replace(trust, root=public(keys["root.2"]))
+    ends = now + TRUST_DAYS * DAY
+    trust = replace(trust, version=trust.version + 1, issued=now, expires=ends, revoked=_void(folder, trust, now))
+    return _write(folder, trust, keys)
+
+
+def keep(folder: Path, now: float) -> bytes:
+    """The Trust for nodes; renewed where less than a third of its life is left and the root is at hand. For a server, daily."""
+    trust = read(folder)
+    if trust.expires - now < TRUST_DAYS * DAY / 3 and key_path(folder, ROOT).exists():
+        renew(folder, now)
+    return envelope(folder)
+
+
+def rotate(folder: Path, now: float, root: Path | None = None) -> Trust:
+    """Make a new root in the folder; the old one signs beside it from now on, and alone is worth nothing to who saw this."""
+    old = root or key_path(folder, ROOT)
+    load_key(old)
+    fresh = key_path(folder, "root.new")
+    fresh.unlink(missing_ok=True)  # of a try that was cut short
+    make_key(fresh)
+    _save(key_path(folder, OLD), old.read_bytes())
+    fresh.replace(key_path(folder, ROOT))
+    return renew(folder, now)
+
+
+def add_publisher(name: str, key: str) -> Change:
+    def change(trust: Trust) -> Trust:
+        if name in trust.keys or name.startswith(ROOT):
+            raise ConfigError("a key cannot have this name", got=name, allowed=f"another than {', '.join(trust.keys)}, {ROOT}…")
+        return replace(trust, keys={**trust.keys, name: Key(key, "publisher")})
+
+    return change
+
+
+def remove_key(name: str) -> Change:
+    def change(trust: Trust) -> Trust:
+        if name not in trust.keys:
+            raise ConfigError("the trust has no such key", got=name, allowed=", ".join(trust.keys))
+        return replace(trust, keys={n: k for n, k in trust.keys.items() if n != name})
+
+    return change
+
+
+def need(threshold: int) -> Change:
+    return lambda trust: replace(trust, threshold=threshold)
+
+
+def together(changes: Sequence[Change]) -> Change:
+    """One change after the other, in one version."""
+    return lambda trust: reduce(lambda done, change: change(done), changes, trust)
+
+
+def _void(folder: Path, trust: Trust, now: float) -> tuple[str, ...]:
+    """Serial numbers that must be told: those taken back whose certificates have not ended anyway."""
+    over = {of.serial for of in issued(folder) if standing(of, now) == "ended"}
+    return tuple(sorted({*trust.revoked, *read_revoked(folder)} - over))
+
+
+def assigner(folder: Path) -> Callable[[Assignment], Envelope]:
+    """What signs assignments with the channel's key."""
+    key = load_key(key_path(folder, CHANNEL))
+    return lambda assignment: sign(assignment, {CHANNEL: key})
+
+
+def sign_release(folder: Path, release: Release) -> Envelope:
+    """A release, signed with the publisher's key."""
+    return sign(release, {PUBLISHER: load_key(key_path(folder, PUBLISHER))})
+
+
+def key_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.ed25519"
+
+
+def _write(folder: Path, trust: Trust, keys: Mapping[str, Ed25519PrivateKey]) -> Trust:
+    signed = sign(trust, keys)
+    document(signed, Trust)  # what a node would refuse is not written
+    newest = list(keys.values())[-1]
+    _save(folder / ENVELOPE, pack(signed))
+    _save(folder / ROOT_PUBLIC, public(newest).encode() + b"\n")
+    return trust
+
+
+def _save(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,35 +1,40 @@
 """Files by what is in them: a blob's name is the SHA-256 of its bytes, so a name that is there is the right file, whole.
 
-A blob comes in pieces. They are synced at every `STRIDE` bytes; after a restart the last stride of a partial file is not believed
-(a power cut may have left a hole in it) and fetched again. `finish` looks at every byte before the file gets its name.
+A blob comes in pieces. They are synced at every `STRIDE` bytes; after a restart the last stride of a partial file is not
+believed (a power cut may have left a hole in it) and fetched again. `finish` looks at every byte before the file gets its name.
 
 `Blobs` stands on a Disk, `RemoteBlobs` on any address that fsspec knows (s3://, gs://, file://, memory:// …; extra `storage`).
-Neither hashes again at each read: who loads a model checks it, and a bad sector is found there.
+There a blob is uploaded under another name and moved to its own when it is whole. Neither hashes again at each read: who loads
+a model checks it, and a bad sector is found there. How durable the other side of an address is, this does not know.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Any, Protocol
 
-from edgewise.core.errors import ModelError, StoreError
+from edgewise.core.errors import ConfigError, ModelError, StoreError
 from edgewise.node.store.disk import Disk
 
 STRIDE = 128 << 10
 PIECE = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{64}")
 _PART = ".part"
+_COMING = ".coming-"
 
 
 class Held(Protocol):
-    """The reading side of both."""
+    """What both have."""
 
     def has(self, sha256: str) -> bool: ...
     def size(self, sha256: str) -> int | None: ...
     def read(self, sha256: str, start: int = 0, size: int | None = None) -> bytes: ...
     def names(self) -> list[str]: ...
+    def put(self, data: bytes) -> str: ...
     def remove(self, sha256: str) -> None: ...
 
 
@@ -131,6 +136,95 @@ class Blobs:
 
     def _place(self, sha256: str) -> str:
         return f"{self._folder}/{named(sha256)}"
+
+
+class RemoteBlobs:
+    """Blobs in the folder at `url`; `options` go to fsspec as they are (credentials, endpoint)."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        try:
+            import fsspec
+        except ImportError:
+            raise ConfigError("blobs at an address need fsspec", got=url, hint="Install edgewise[storage].") from None
+        self.url = url
+        try:
+            self._files, self._folder = fsspec.core.url_to_fs(url, **options)
+        except (ImportError, ValueError) as error:  # no such protocol, or its own package is missing
+            raise ConfigError("there is no way to this address", got=f"{url}: {error}", allowed="one that fsspec knows") from None
+        with self._sentences("open"):
+            self._files.makedirs(self._folder, exist_ok=True)
+
+    def has(self, sha256: str) -> bool:
+        return self.size(sha256) is not None
+
+    def size(self, sha256: str) -> int | None:
+        place = self._place(sha256)
+        with self._sentences(sha256):
+            try:
+                return int(self._files.info(place)["size"])
+            except FileNotFoundError:
+                return None
+
+    def read(self, sha256: str, start: int = 0, size: int | None = None) -> bytes:
+        """As of a Disk: up to `size` bytes from `start`, fewer where the blob ends."""
+        there = self.size(sha256)
+        if there is None:
+            raise StoreError("there is no such file in the store", got=f"{sha256} at {self.url}")
+        end = there if size is None else min(there, start + size)
+        if start >= end:
+            return b""
+        with self._sentences(sha256):
+            return bytes(self._files.cat_file(self._place(sha256), start, end))
+
+    def names(self) -> list[str]:
+        return sorted(name for name in self._listed() if _NAME.fullmatch(name))
+
+    def put(self, data: bytes) -> str:
+        """The name of the blob, which is there whole when this returns."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.has(sha256):
+            return sha256
+        place = self._place(sha256)
+        coming = f"{place}{_COMING}{secrets.token_hex(4)}"
+        with self._sentences(sha256):
+            self._files.pipe_file(coming, data)
+            found = int(self._files.info(coming)["size"])
+            if found != len(data):
+                self._files.rm_file(coming)
+                raise StoreError("an upload was cut short", got=f"{found} bytes", allowed=f"{len(data)}", hint="Try again.")
+            self._files.mv(coming, place)
+        return sha256
+
+    def remove(self, sha256: str) -> None:
+        """It is no error when there is none."""
+        with self._sentences(sha256):
+            try:
+                self._files.rm_file(self._place(sha256))
+            except FileNotFoundError:
+                return
+
+    def swept(self) -> int:
+        """Take away what unfinished uploads left, when none is under way; how many there were."""
+        left = [name for name in self._listed() if _COMING in name]
+        with self._sentences("sweep"):
+            for name in left:
+                self._files.rm_file(f"{self._folder}/{name}")
+        return len(left)
+
+    def _listed(self) -> list[str]:
+        with self._sentences("list"):
+            self._files.invalidate_cache(self._folder)
+            return [str(path).rstrip("/").rpartition("/")[2] for path in self._files.ls(self._folder, detail=False)]
+
+    def _place(self, sha256: str) -> str:
+        return f"{self._folder}/{named(sha256)}"
+
+    @contextmanager
+    def _sentences(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError("the store cannot be reached", got=f"{what} at {self.url}: {error}") from error
 
 
 def named(sha256: str) -> str:

@@ -1,0 +1,146 @@
+"""What each device did, minute by minute, on the server: the dashboard's history, which outlives a restart.
+
+A frame belongs to the minute in which its record came. Latencies are kept as counts by logarithmic bucket (ratio 1.1), so that
+a minute can be added to at any time, rows of several minutes can be joined, and a quantile is within five per cent.
+
+`add` joins the transaction that takes the records from the inbox: a record that comes twice is counted once. Bounded by age: a
+minute that is older than `age` is forgotten, at most `NODES` devices a minute are told apart (the rest counts under OTHERS).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from edgewise.core.answer import FrameRecord
+from edgewise.node.store.database import Database
+
+MINUTE = 60
+NODES = 1024
+OTHERS = "(others)"
+RATIO = 1.1
+LOW, HIGH = 1e-4, 1e3  # s; what is outside is held at the border
+_STEP = math.log(RATIO)
+_TABLE = (
+    "create table if not exists history (minute integer not null, node text not null, answered integer not null,"
+    " dropped integer not null, failed integer not null, late integer not null, bytes integer not null, energy real not null,"
+    " latencies blob not null, primary key (minute, node)) without rowid"
+)
+_BUCKETS = msgspec.msgpack.Decoder(dict[int, int])
+
+
+class Minute(Struct, frozen=True):
+    """A device in the minute that begins at `at` (s since 1970). Latencies in s, of answered frames; None without one."""
+
+    at: int
+    node: str
+    answered: int
+    dropped: int
+    failed: int
+    late: int
+    bytes: int
+    energy: float
+    p50: float | None
+    p95: float | None
+
+
+class History:
+    def __init__(self, database: Database, age: float = 7 * 86_400.0) -> None:
+        self.age = age
+        self._database = database
+        self._swept = -math.inf
+        database.execute(_TABLE)
+
+    def add(self, node: str, records: Iterable[FrameRecord], now: float) -> None:
+        """Frames of `node`, whose fates were told at `now` (wall clock, s)."""
+        fates = {"answered": 0, "dropped": 0, "failed": 0}
+        late = carried = 0
+        energy = 0.0
+        buckets: dict[int, int] = {}
+        for record in records:
+            fates[record.outcome] += 1
+            late += record.late
+            carried += record.bytes_up + record.bytes_down
+            energy += record.energy if math.isfinite(record.energy) else 0.0
+            if record.outcome == "answered" and math.isfinite(record.latency):
+                bucket = _bucket(record.latency)
+                buckets[bucket] = buckets.get(bucket, 0) + 1
+        if not any(fates.values()):
+            return
+        at = int(now // MINUTE) * MINUTE
+        with self._database.transaction():
+            self._sweep(now)
+            node = self._told_apart(at, node)
+            before = self._database.execute("select latencies from history where minute=? and node=?", (at, node)).fetchone()
+            for bucket, n in (_BUCKETS.decode(before[0]) if before else {}).items():
+                buckets[bucket] = buckets.get(bucket, 0) + n
+            self._database.execute(
+                "insert into history values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (minute, node) do update set"
+                " answered=answered+excluded.answered, dropped=dropped+excluded.dropped, failed=failed+excluded.failed,"
+                " late=late+excluded.late, bytes=bytes+excluded.bytes, energy=energy+excluded.energy,"
+                " latencies=excluded.latencies",
+                (at, node, *fates.values(), late, carried, energy, msgspec.msgpack.encode(buckets)),
+            )
+
+    def minutes(self, node: str, start: float, stop: float) -> list[Minute]:
+        """The minutes of one device from `start` to before `stop`, ascending; a minute without a frame has no row."""
+        rows = self._database.execute(
+            "select * from history where node=? and minute >= ? and minute < ? order by minute", (node, start, stop)
+        )
+        return [_minute(row) for row in rows]
+
+    def nodes(self, start: float, stop: float) -> dict[str, Minute]:
+        """Each device's sum over its minutes from `start` to before `stop`; `at` is the first of them."""
+        rows: dict[str, list[Sequence[Any]]] = {}
+        for row in self._database.execute(
+            "select * from history where minute >= ? and minute < ? order by node, minute", (start, stop)
+        ):
+            rows.setdefault(row[1], []).append(row)
+        return {node: _joined(found) for node, found in rows.items()}
+
+    def _told_apart(self, at: int, node: str) -> str:
+        known = self._database.execute("select 1 from history where minute=? and node=?", (at, node)).fetchone()
+        if known:
+            return node
+        (n,) = self._database.execute("select count(*) from history where minute=?", (at,)).fetchone()
+        return node if n < NODES else OTHERS
+
+    def _sweep(self, now: float) -> None:
+        """Forget what is too old, once a minute. What a clock that was ahead wrote goes too: it is no history."""
+        if abs(now - self._swept) >= MINUTE:
+            self._swept = now
+            self._database.execute("delete from history where minute < ? or minute > ?", (now - self.age, now + self.age))
+
+
+def _bucket(latency: float) -> int:
+    return math.floor(math.log(min(max(latency, LOW), HIGH) / LOW) / _STEP)
+
+
+def _quantile(buckets: dict[int, int], q: float) -> float | None:
+    """The geometric middle of the bucket that holds the nearest rank."""
+    rank, seen = max(1, math.ceil(q * sum(buckets.values()))), 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= rank:
+            return LOW * math.exp(_STEP * (bucket + 0.5))
+    return None
+
+
+def _minute(row: Sequence[Any]) -> Minute:
+    at, node, answered, dropped, failed, late, carried, energy, latencies = row
+    buckets = _BUCKETS.decode(latencies)
+    middle, high = _quantile(buckets, 0.5), _quantile(buckets, 0.95)
+    return Minute(at, node, answered, dropped, failed, late, carried, energy, middle, high)
+
+
+def _joined(rows: list[Sequence[Any]]) -> Minute:
+    buckets: dict[int, int] = {}
+    for row in rows:
+        for bucket, n in _BUCKETS.decode(row[-1]).items():
+            buckets[bucket] = buckets.get(bucket, 0) + n
+    sums = [sum(column) for column in zip(*(row[2:-1] for row in rows))]
+    return _minute((*rows[0][:2], *sums, msgspec.msgpack.encode(buckets)))

@@ -1,0 +1,119 @@
+"""The audit log: who did what, to what, and how it went. Rows are only added, and each is chained by hash to the one before.
+
+    chain(0) = 64 zeros        chain(n) = SHA-256(chain(n-1), and row n as JSON)
+
+So a row that was changed, taken out or put in is found by `verify`. Rows cut off at the end are found only by who wrote the
+last chain down elsewhere (`head`). What is refused from outside is bounded: RATE rows a minute for one sort, the others counted,
+so that nobody fills the disk by being refused. It does not know who may read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from edgewise.core.errors import StoreError
+from edgewise.node.store.database import Database
+
+RATE = 10  # rows a minute
+MINUTE = 60.0
+SORTS = 256  # of refusals that are remembered at once
+_START = "0" * 64
+_TABLE = """CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+subject TEXT NOT NULL, sentence TEXT NOT NULL, chain TEXT NOT NULL)"""
+
+
+class Entry(Struct, frozen=True):
+    """`who` did `what` (a verb) to `subject`, and a sentence on it."""
+
+    number: int
+    at: float
+    who: str
+    what: str
+    subject: str
+    sentence: str
+    chain: str
+
+
+class Audit:
+    """The log in a database; `add` joins an open transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sorts: dict[tuple[str, str], tuple[float, int]] = {}  # (who, what) -> when its minute began, rows in it
+        self.suppressed = 0
+        """Refusals that are in no row of their own."""
+        with database.transaction():
+            database.execute(_TABLE)
+
+    def add(self, now: float, who: str, what: str, subject: str = "", sentence: str = "") -> Entry:
+        """Add a row; words from outside are cut."""
+        number, chain = self.head()
+        words = (number + 1, float(now), _cut(who, 64), _cut(what, 32), _cut(subject, 128), _cut(sentence, 1000))
+        entry = Entry(*words, _chained(chain, words))
+        with self._database.transaction():
+            self._database.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*words, entry.chain))
+        return entry
+
+    def refused(self, now: float, who: str, what: str, subject: str = "", sentence: str = "") -> Entry | None:
+        """Add a row on what was refused, unless `who` had RATE of them in this minute; then it is only counted."""
+        key = (who, what)
+        began, rows = self._sorts.get(key, (now, 0))
+        if not 0 <= now - began < MINUTE:
+            if rows > RATE:
+                self.add(now, who, what, "", f"{rows - RATE} more of these in the minute before are in no row.")
+            began, rows = now, 0
+        if key not in self._sorts and len(self._sorts) >= SORTS:
+            self._sorts.pop(min(self._sorts, key=lambda k: self._sorts[k][0]))
+        self._sorts[key] = (began, rows + 1)
+        if rows >= RATE:
+            self.suppressed += 1
+            return None
+        return self.add(now, who, what, subject, sentence)
+
+    def head(self) -> tuple[int, str]:
+        """Number and chain of the last row: written down elsewhere, they show that nothing was cut off."""
+        row = self._database.execute("SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+        return (int(row[0]), str(row[1])) if row is not None else (0, _START)
+
+    def entries(self, after: int = 0, most: int = 100) -> list[Entry]:
+        """Rows after a number, oldest first."""
+        rows = self._database.execute("SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?", (after, most))
+        return [Entry(*row) for row in rows]
+
+    def last(self, most: int = 20) -> list[Entry]:
+        """The newest rows, newest first."""
+        return [Entry(*row) for row in self._database.execute("SELECT * FROM audit ORDER BY number DESC LIMIT ?", (most,))]
+
+    def verify(self, head: tuple[int, str] | None = None) -> int:
+        """The number of rows, all of them as they were written; StoreError names the first that is not.
+
+        With `head` of an earlier day, also that the log still contains it.
+        """
+        number, chain, met = 0, _START, head is None or head == (0, _START)
+        for row in self._database.execute("SELECT * FROM audit ORDER BY number"):
+            entry = Entry(*row)
+            words = (entry.number, entry.at, entry.who, entry.what, entry.subject, entry.sentence)
+            if entry.number != number + 1 or entry.chain != _chained(chain, words):
+                raise StoreError(
+                    f"row {entry.number} of the audit log is not as it was written",
+                    got=f"{entry.who} {entry.what} {entry.subject}",
+                    hint="Somebody changed the database: compare it with a copy.",
+                )
+            number, chain = entry.number, entry.chain
+            met = met or (number, chain) == head
+        if not met:
+            raise StoreError(
+                "the audit log was cut off, or written anew", got=f"{number} rows", allowed=f"row {head and head[0]} as noted"
+            )
+        return number
+
+
+def _chained(chain: str, words: tuple[object, ...]) -> str:
+    return hashlib.sha256(chain.encode() + msgspec.json.encode(words)).hexdigest()
+
+
+def _cut(words: str, most: int) -> str:
+    return "".join(c if c.isprintable() else " " for c in words[:most])

@@ -1,0 +1,441 @@
+"""The device's side of delivery, without I/O: signed news in, a verified version in use, every step reported once.
+
+    news ─ verified ─► fetching ─ every file here ─► ready ─ swapped ─► trial ─ kept, or outlived ─► good
+                          ▲ delta no good: whole files   │                │
+                          └──────────────────────────────┘ does not load: failed      no good: reverted, the one before runs
+
+State is in the database and the blobs alone, and each step is one transaction that holds its report: a process that ends between
+any two calls, or a power cut at any write, goes on from the last step, and what is in use is always a whole signed version.
+
+What goes wrong with the disk never leaves a method: it is a sentence (`trouble`), told to the server when there is room, and
+tried again after a pause, while the version in use goes on. `wake` says when to call `tick`.
+
+It does not know sockets or models: the rim fetches what `fetches` names, loads what `swap_due` gives, and says how it went.
+Models that must change together belong in one artifact: each model of an assignment is brought in by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edgewise.core.errors import InputError, StoreError
+from edgewise.core.release import FileEntry, Release
+from edgewise.core.rollout import Health
+from edgewise.net.signing import Verifier
+from edgewise.node.delivery import trial
+from edgewise.node.delivery.courier import Build, Courier, Files, Rebuild
+from edgewise.node.delivery.hearing import Hearing
+from edgewise.node.delivery.slots import Goal, Slot, Slots
+from edgewise.node.delivery.switch import Switch
+from edgewise.node.delivery.trial import BOUNDS, Bounds
+from edgewise.node.delivery.ways import AT_ONCE, LARGEST, Fetch, Way
+from edgewise.node.delivery.words import Words, digest
+from edgewise.node.store.blobs import Blobs
+from edgewise.node.store.database import Database
+from edgewise.node.store.outbox import Outbox
+
+LONGEST_PAUSE = 900.0  # s
+STUBBORN = 4  # failures of a delta in a row, after which a whole file is tried beside it
+
+
+class Status(Struct, frozen=True):
+    """For a person: slots and goals, why it does not go on (`trouble`), whether the assignment has ended (`stale`), counts."""
+
+    running: tuple[Slot, ...]
+    standby: tuple[Slot, ...]
+    goals: tuple[Goal, ...]
+    trouble: str
+    stale: str
+    counts: dict[str, int]
+
+
+class Updater:
+    """Of `node`. `build` applies a delta; `loadable` says in a sentence why a version whose files are here is unfit (None: fit).
+
+    With `inline=False` the rim does the work of a delta: it runs what `rebuild_due` gives in a thread and calls `rebuilt`.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        store: Database,
+        blobs: Blobs,
+        verifier: Verifier,
+        outbox: Outbox,
+        build: Build,
+        loadable: Callable[[Release], str | None] = lambda release: None,
+        *,
+        bounds: Bounds = BOUNDS,
+        largest: int = LARGEST,
+        inline: bool = True,
+    ) -> None:
+        self.node = node
+        self._database, self._verifier, self._loadable = store, verifier, loadable
+        self._bounds, self._inline = bounds, inline
+        self._slots = Slots(store)
+        self._words = Words(node, self._slots, outbox)
+        self._switch = Switch(store, self._slots, self._words, verifier)
+        self._courier = Courier(self._slots, blobs, build)
+        self._hearing = Hearing(store, verifier, self._slots, self._words, self._switch, self._courier, largest)
+        self._trouble = self._link = ""
+        self._news: bytes | None = None  # came while the disk would take nothing
+        self._now = self._pause = 0.0
+        self._failures: dict[str, int] = {}
+        self._disk_failures = 0
+        self._health: dict[str, Health] = {}
+        self._offered: tuple[str, str] | None = None  # model and address that the rim was given to load
+        self._in_use = self._actives()
+
+    # What the rim asks
+
+    @property
+    def running(self) -> Slot | None:
+        """The version to use of the only model here (the first by name, where there are several); None: there is none."""
+        return next((slot for place, slot in self._slots.all() if place == "active"), None)
+
+    def active(self, model: str) -> Slot | None:
+        return self._slots.slot(model, "active")
+
+    def fetches(self) -> list[Fetch]:
+        """What to ask the server for now; the same again until pieces came or failed."""
+        if self._now < self._pause:
+            return []
+        found: dict[str, Fetch] = {}
+        for goal in self._fetching():
+            way = self._courier.way(goal)
+            files = way.files
+            if way.base and self._failures.get(files[0].sha256, 0) >= STUBBORN:
+                files = (*files, *self._courier.beside(goal))
+            found |= {fetch.sha256: fetch for fetch in self._courier.open(files)}
+        return list(found.values())[:AT_ONCE]
+
+    def rebuild_due(self) -> Rebuild | None:
+        """The work of a delta that is here, where the rim does it."""
+        for goal in self._fetching():
+            way = self._courier.way(goal)
+            if way.base and not self._courier.open(way.files):
+                return self._courier.rebuild(goal, way.base)
+        return None
+
+    def swap_due(self) -> Slot | None:
+        """The version to load and warm, and then to bring into use by `swapped`; the same again until then."""
+        for place, slot in self._slots.all():
+            if place == "active" and self._in_use.get(slot.model, slot.address) != slot.address:
+                self._offered = (slot.model, slot.address)
+                return slot
+        for goal in self._slots.goals():
+            if goal.state == "ready":
+                self._offered = (goal.release.name, goal.release.address)
+                return self._switch.candidate(goal)
+        return None
+
+    @property
+    def wake(self) -> float | None:
+        """When the next `tick` is due at the latest; None: when something happens."""
+        waits = self._news is not None or self._trouble or any(True for _ in self._fetching())
+        return max(self._pause, self._now) if waits else None
+
+    @property
+    def status(self) -> Status:
+        slots = self._slots.all()
+        running = tuple(slot for place, slot in slots if place == "active")
+        standby = tuple(slot for place, slot in slots if place == "standby")
+        return Status(running, standby, tuple(self._slots.goals()), self._trouble, self.stale(self._now), self._slots.counts)
+
+    def stale(self, now: float) -> str:
+        """A sentence where the assignment has ended; what it assigned goes on. Empty: it holds, or there never was one."""
+        assigned = self._verifier.assigned
+        if assigned is None or self._verifier.time(now) < assigned.expires:
+            return ""
+        hours = (self._verifier.time(now) - assigned.expires) / 3600
+        return (
+            f"The assignment ended {hours:.1f} h ago: no server has renewed it. The version in use goes on; nothing new is taken."
+        )
+
+    # What the rim tells
+
+    def begin(self, model: str, address: str, files: Files, now: float, version: int = 1) -> None:
+        """Take the version that the device came with as proved, unless it has one of `model`; files by name, the manifest too."""
+        self._at(now)
+        if self._slots.slot(model, "active") is not None:
+            return
+        entries = {name: FileEntry(digest(data), len(data)) for name, data in files.items()}
+        slot = Slot(model, version, address, entries, proved=True, since=now)
+        with self._disk(now):
+            self._courier.store(entries, files)
+            self._slots.fill("active", slot)
+            self._in_use[model] = address
+
+    def restarted(self, now: float) -> None:
+        """The process has begun: call it once, before `running` is loaded."""
+        self._at(now)
+        with self._disk(now):
+            for place, slot in self._slots.all():
+                if place != "active":
+                    continue
+                if not self._courier.whole(slot.files):
+                    self._give_up(slot, now, "Files of it are gone from the disk.")
+                elif not slot.proved:
+                    started = replace(slot, boots=slot.boots + 1)
+                    self._slots.fill("active", started)
+                    if started.boots > self._bounds.boots:
+                        self._give_up(started, now, f"The process ended {slot.boots} times while it was on trial.")
+        self._in_use = self._actives()
+        self._offered = None
+        self._collect(now)
+        self.tick(now)
+
+    def stopping(self, now: float) -> None:
+        """The process ends as it should: this start counts against no version."""
+        self._at(now)
+        with self._disk(now):
+            for place, slot in self._slots.all():
+                if place == "active" and slot.boots:
+                    self._slots.fill("active", replace(slot, boots=slot.boots - 1))
+
+    def news(self, payload: bytes, now: float) -> None:
+        """What the server said: nothing of it is believed that is not signed, and what is refused is told once and counted."""
+        self._at(now)
+        self._news = payload
+        self._hear(now)
+
+    def fetched(self, sha256: str, at: int, data: bytes, now: float) -> None:
+        """A piece came; in order, from where `fetches` said."""
+        self._at(now)
+        for goal in self._fetching():
+            way = self._courier.way(goal)
+            entry = next((e for e in (*way.files, *goal.release.files.values()) if e.sha256 == sha256), None)
+            if entry is not None:
+                break
+        else:
+            return  # nobody waits for it any more
+        with self._disk(now):
+            try:
+                whole = self._courier.take(entry, at, data)
+            except InputError as error:
+                self._wrong(goal, way, entry, str(error), now)
+                return
+            stubborn = way.base and self._failures.get(way.files[0].sha256, 0) >= STUBBORN
+            if whole and stubborn and entry.sha256 != way.files[0].sha256:
+                self._spoil(goal, way.base, "The delta cannot be had, and other files can.", now)
+            self._failures.pop(sha256, None)
+            self._pause = 0.0
+        self.tick(now)
+
+    def fetch_failed(self, sha256: str, sentence: str, now: float) -> None:
+        """The server did not give it, or the link broke: what came is kept, and it is asked for again after a pause."""
+        self._at(now)
+        self._failures[sha256] = self._failures.get(sha256, 0) + 1
+        self._pause = now + trial.patience(self.node, self._failures[sha256])
+        self._link = sentence
+
+    def rebuilt(self, work: Rebuild, files: Files | None, now: float, sentence: str = "") -> None:
+        """What `Rebuild.run` gave, or the sentence of why it gave none."""
+        self._at(now)
+        goal = self._slots.goal(work.goal.release.name)
+        if goal is None or goal.digest != work.goal.digest or goal.state != "fetching":
+            return
+        with self._disk(now):
+            if files is None:
+                self._spoil(goal, work.base, sentence, now)
+            else:
+                self._courier.store(goal.release.files, files)
+        self.tick(now)
+
+    def swapped(self, now: float) -> bool:
+        """What `swap_due` gave is loaded and warm, and is to be used from now on.
+
+        False where that cannot be written down: then the version before goes on, and `swap_due` gives it again.
+        """
+        self._at(now)
+        due = self.swap_due()
+        if due is None:
+            return False
+        goal = self._slots.goal(due.model)
+        with self._disk(now):
+            if goal is not None and goal.state == "ready" and goal.release.address == due.address:
+                self._switch.over(goal, now)
+            self._in_use[due.model] = due.address
+            self._health.pop(due.model, None)
+        self._offered = None
+        self._collect(now)
+        return self._in_use.get(due.model) == due.address
+
+    def refused_to_load(self, sentence: str, now: float) -> None:
+        """What `swap_due` gave last, or else what is `running`, does not load."""
+        self._at(now)
+        offered, self._offered = self._offered, None
+        with self._disk(now):
+            goal = self._slots.goal(offered[0]) if offered is not None else None
+            if goal is not None and offered == (goal.release.name, goal.release.address) and goal.state == "ready":
+                self._unfit(goal, sentence, now)
+            else:
+                slot = self._slots.slot(offered[0], "active") if offered is not None else self.running
+                if slot is not None:
+                    self._give_up(slot, now, sentence)
+                if offered is None:
+                    self._in_use = self._actives()
+        self._collect(now)
+
+    def health(self, health: Health, now: float, model: str = "") -> None:
+        """How the version in use does since it came into use; every few seconds while it is on trial."""
+        self._at(now)
+        slot = self._slots.slot(model, "active") if model else self.running
+        if slot is None or slot.proved or self._in_use.get(slot.model) != slot.address:
+            return
+        with self._disk(now):
+            sentence = trial.broken(health, self._bounds)
+            standby = self._slots.slot(slot.model, "standby")
+            if sentence and standby is not None:
+                self._switch.back(slot, standby, now, sentence, health=health)
+            elif trial.outlived(health, self._bounds) and not sentence:
+                hours = health.seconds / 3600
+                self._switch.prove(slot, now, health, f"Nobody spoke against it for {hours:.1f} h.")
+            elif trial.speak(health, self._health.get(slot.model), self._bounds):
+                release = slot.digest or slot.address
+                self._words.say("trial", slot.model, slot.version, release, now, sentence, sequence=slot.sequence, health=health)
+                self._health[slot.model] = health
+
+    def tick(self, now: float) -> None:
+        """Time passed: try again what waits, and go on with what is here."""
+        self._at(now)
+        if self._now < self._pause:
+            return
+        if self._trouble:
+            self._tell(now)
+        if self._news is not None:
+            self._hear(now)
+        for goal in self._fetching():
+            with self._disk(now):
+                self._go_on(goal, now)
+
+    # Steps
+
+    def _hear(self, now: float) -> None:
+        if self._news is None:
+            return
+        with self._disk(now):
+            self._hearing.hear(self._news, now)
+            self._news = None
+        self._collect(now)
+        for goal in self._fetching():
+            with self._disk(now):
+                self._go_on(goal, now)
+
+    def _go_on(self, goal: Goal, now: float) -> None:
+        way = self._courier.way(goal)
+        for entry in way.files:
+            try:
+                if not self._courier.close(entry):
+                    return
+            except InputError as error:
+                self._wrong(goal, way, entry, str(error), now)
+                return
+        if way.base:
+            self._apply(goal, way.base, now)
+        if self._courier.whole(goal.release.files):
+            self._complete(goal, now)
+
+    def _apply(self, goal: Goal, base: str, now: float) -> None:
+        work = self._courier.rebuild(goal, base) if self._inline else None
+        if work is None:
+            return
+        try:
+            self._courier.store(goal.release.files, work.run())
+        except InputError as error:
+            self._spoil(goal, base, str(error), now)
+
+    def _complete(self, goal: Goal, now: float) -> None:
+        release = goal.release
+        sentence = self._loadable(release)
+        if sentence is not None:
+            self._unfit(goal, sentence, now)
+            return
+        with self._database.transaction():
+            self._slots.aim(replace(goal, state="ready", sentence="", told=False))
+            self._words.say("ready", release.name, release.version, goal.digest, now, sequence=goal.sequence)
+
+    def _wrong(self, goal: Goal, way: Way, entry: FileEntry, sentence: str, now: float) -> None:
+        """A file came whole and is another one, or has no end."""
+        if way.base and entry == way.files[0]:
+            self._spoil(goal, way.base, sentence, now)
+            return
+        self.fetch_failed(entry.sha256, sentence, now)
+        with self._database.transaction():
+            self._slots.count("wrong file")
+            self._stuck(goal, now, sentence)
+
+    def _spoil(self, goal: Goal, base: str, sentence: str, now: float) -> None:
+        """A delta is no good: the next shortest way."""
+        with self._database.transaction():
+            self._slots.aim(replace(goal, spoilt=(*goal.spoilt, base), sentence=sentence, told=False))
+            self._slots.count("delta given up")
+            said = f"A delta is of no use, another way is taken: {sentence}"
+            self._words.say("fetching", goal.release.name, goal.release.version, goal.digest, now, said, sequence=goal.sequence)
+
+    def _stuck(self, goal: Goal, now: float, sentence: str) -> None:
+        """Tell the server once why a version does not come."""
+        if not goal.told:
+            self._slots.aim(replace(goal, sentence=sentence, told=True))
+            release = goal.release
+            self._words.say("fetching", release.name, release.version, goal.digest, now, sentence, sequence=goal.sequence)
+
+    def _unfit(self, goal: Goal, sentence: str, now: float) -> None:
+        """A version that is all here does not load: for good, unless files of it are not what they were."""
+        damaged = self._courier.damaged(goal.release.files)
+        if not damaged:
+            self._switch.bar(goal, now, sentence)
+            return
+        with self._database.transaction():
+            self._slots.count("damaged")
+            said = f"Damaged on the disk and fetched again: {', '.join(damaged)}. {sentence}"
+            self._stuck(replace(goal, state="fetching", told=False), now, said)
+
+    def _give_up(self, slot: Slot, now: float, sentence: str) -> None:
+        """The version in use cannot go on."""
+        damaged = self._courier.damaged(slot.files)
+        standby = self._slots.slot(slot.model, "standby")
+        if standby is not None and self._courier.damaged(standby.files):
+            standby = None
+        said = f"{sentence} Damaged on the disk: {', '.join(damaged)}." if damaged else sentence
+        self._switch.back(slot, standby, now, said, again=bool(damaged))
+
+    def _collect(self, now: float) -> None:
+        with self._disk(now):
+            self._courier.collect()
+
+    def _tell(self, now: float) -> None:
+        """The disk was in trouble: try to say so, which shows whether it takes anything again."""
+        sentence = self._trouble
+        with self._disk(now), self._database.transaction():
+            self._slots.count("disk trouble")
+            for goal in self._fetching():
+                self._stuck(goal, now, sentence)
+            self._trouble = ""
+
+    @contextmanager
+    def _disk(self, now: float) -> Iterator[None]:
+        """What a disk does not take is no end of the process: it is noted and tried again after a pause."""
+        try:
+            yield
+        except StoreError as error:
+            self._trouble = str(error)
+            self._disk_failures += 1
+            self._pause = now + trial.patience(self.node, self._disk_failures)
+        else:
+            self._disk_failures = 0 if not self._trouble else self._disk_failures
+
+    def _fetching(self) -> list[Goal]:
+        return [goal for goal in self._slots.goals() if goal.state == "fetching"]
+
+    def _actives(self) -> dict[str, str]:
+        return {slot.model: slot.address for place, slot in self._slots.all() if place == "active"}
+
+    def _at(self, now: float) -> None:
+        self._now = now
+        if self._pause - now > LONGEST_PAUSE:  # the clock went back
+            self._pause = now

@@ -77,7 +77,10 @@ class Decoding(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that a bundle says of itself. `parts` are named head, tail and local; `provenance` says how it was made."""
+    """Everything that a bundle says of itself. `parts` are named head, tail and local; `provenance` says how it was made.
+
+    `probe` names sources with known truth (`junction:SEED:CONDITION`) on which a device measures a new version's quality.
+    """
 
     name: str
     task: Literal["detection"]
@@ -89,6 +92,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     points: tuple[OperatingPoint, ...]
     parameters: Annotated[dict[str, Parameter], Meta(max_length=100_000)] = {}
     provenance: dict[str, str] = {}
+    probe: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
 
     @property
     def canonical(self) -> bytes:

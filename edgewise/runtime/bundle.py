@@ -128,6 +128,7 @@ def write_bundle(
     points: tuple[OperatingPoint, ...],
     provenance: Mapping[str, str],
     parameters: Mapping[str, Parameter] | None = None,
+    probe: tuple[str, ...] = (),
 ) -> Manifest:
     """Write the parts and the manifest that describes them; the inputs and outputs are read from the models themselves.
 
@@ -150,6 +151,7 @@ def write_bundle(
         points=points,
         parameters=floats(parts) if parameters is None else dict(parameters),
         provenance=dict(provenance),
+        probe=probe,
     )
     target.mkdir(parents=True, exist_ok=True)
     for part, model in parts.items():

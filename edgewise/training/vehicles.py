@@ -34,6 +34,7 @@ from edgewise.training.steps import Draw, Split, SplitStep, WholeStep
 SMALL = Picture(PICTURE.width // 2, PICTURE.height // 2)
 Net = Literal["split", "local"]
 SHARD = 25  # scenes in one file
+PROBE = ("junction:200:clear", "junction:204:fog", "junction:208:night", "junction:212:rain")  # scenes kept for choosing
 APART = 23.0  # s between two frames of a scene: most of the traffic has changed
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless", "pillow")
 
@@ -140,6 +141,7 @@ def bundle(config: Config, split: Split, local: Local, trained: dict[Net, str]) 
         decoding=decoding,
         points=points,
         provenance=provenance(config, trained, len(frames)),
+        probe=PROBE,
     )
 
 

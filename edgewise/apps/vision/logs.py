@@ -6,6 +6,8 @@ import json
 import logging
 import time
 
+from edgewise.net.redaction import Scrubbed
+
 _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -34,7 +36,7 @@ class _Text(logging.Formatter):
 def begin(form: str) -> None:
     """Log to standard error from here on, as `json` or `text`."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(Scrubbed(_Json() if form == "json" else _Text()))
     root = logging.getLogger("edgewise")
     root.handlers = [handler]
     root.setLevel(logging.INFO)

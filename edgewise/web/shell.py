@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
@@ -40,6 +40,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+CURRENT = ' aria-current="page"'
+NOWHERE: Mapping[str, str] = {}
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -76,8 +78,18 @@ class Assets:
         return response
 
 
-def document(title: str, body: str, assets: Assets, styles: Iterable[str], scripts: Iterable[str]) -> str:
-    """The HTML of a page: the shell around `body` (trusted HTML of ours), with style sheets and modules by file name."""
+def document(
+    title: str,
+    body: str,
+    assets: Assets,
+    styles: Iterable[str],
+    scripts: Iterable[str],
+    places: Mapping[str, str] = NOWHERE,
+) -> str:
+    """The HTML of a page: the shell around `body` (trusted HTML of ours), with style sheets and modules by file name.
+
+    `places` are the views of the application, title to address; the one with this page's title is marked as where we are.
+    """
     root = f"/static/{assets.version}"
     named = [*styles, *scripts]
     missing = [name for name in named if name not in assets.files]
@@ -88,8 +100,19 @@ def document(title: str, body: str, assets: Assets, styles: Iterable[str], scrip
         root=root,
         styles="\n".join(f'<link rel="stylesheet" href="{root}/{name}">' for name in styles),
         scripts="\n".join(f'<script type="module" src="{root}/{name}"></script>' for name in scripts),
+        places=_places(title, places),
         body=body,
     )
+
+
+def _places(here: str, places: Mapping[str, str]) -> str:
+    if not places:
+        return ""
+    links = (
+        f'<a href="{html.escape(address)}"{CURRENT if name == here else ""}>{html.escape(name)}</a>'
+        for name, address in places.items()
+    )
+    return f'<nav class="places" aria-label="Views">{"".join(links)}</nav>'
 
 
 def page(text: str) -> web.Response:

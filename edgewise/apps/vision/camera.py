@@ -11,6 +11,7 @@ from collections import OrderedDict
 from msgspec.structs import replace
 
 from edgewise.apps.vision.books import Books
+from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.apps.vision.views import NodeView, PictureView, node_view, picture_view, positive
 from edgewise.core.answer import FrameRecord
@@ -23,6 +24,7 @@ KEPT = 4  # pictures that a browser may still ask for, so that it gets the one i
 HELD = 16  # pictures that wait for their record
 REMEMBERED = 64  # records that wait for their picture
 PATIENCE = 2.0  # s
+SILENT = 10.0  # s without a word after which a node counts as away
 FRESH = 1.0  # s for which the last record says better than a status what the device does
 RATES = 60  # s of link estimates in the little chart
 
@@ -34,6 +36,7 @@ class Camera:
         self.node, self.slot = node, slot
         self.books, self.recent, self.history = Books(node), Recent(), History()
         self.status: NodeStatus | None = None
+        self.certificate: tuple[str, float | None] = ("device", None)
         self.last: FrameRecord | None = None
         self._jpegs: OrderedDict[int, bytes] = OrderedDict()
         self._heard = self._recorded = self._said = now
@@ -112,6 +115,27 @@ class Camera:
             rates,
         )
         return self._view
+
+    def row(self, now: float, epoch: float) -> NodeRow:
+        """Its row in the nodes view; `epoch` turns the page's clock into the time of day."""
+        status, books = self.status, self.books.accounts(now)
+        role, ends = self.certificate
+        dropped, failed = sum(books.counts.dropped.values()), sum(books.counts.failed.values())
+        return NodeRow(
+            node=self.node,
+            role=role,
+            expires=ends,
+            heard=self._heard + epoch,
+            connected=status is not None and status.connected and now - self._heard < SILENT,
+            link_kind=status.link_kind if status else "",
+            link_rate=positive(status.link_rate) if status else None,
+            outbox=status.outbox if status else None,
+            outbox_bytes=status.outbox_bytes if status else None,
+            budget=status.budget if status else "",
+            frames=books.counts.answered + dropped + failed,
+            failed=failed,
+            p95=self.figures(now).latency_p95,
+        )
 
     def latest(self, now: float) -> NodeView:
         """The last view where it is of this second, since a new one costs a tenth of a millisecond."""

@@ -8,8 +8,9 @@ Preview pictures come from the devices outside the shaped link and are in no fig
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,18 @@ from aiohttp import web
 
 from edgewise.apps.vision.books import overall
 from edgewise.apps.vision.camera import Camera
+from edgewise.apps.vision.fleet import NodeRow
+from edgewise.apps.vision.nodes import ADDRESS, NodesState
+from edgewise.apps.vision.fleet import NodeRow
+from edgewise.apps.vision.nodes import routes as node_routes
+from edgewise.apps.vision.past import RANGES, Minutes, Past
 from edgewise.apps.vision.status import NodeStatus, ServerStatus
 from edgewise.apps.vision.views import NodeView, ServerView, plain, server_view, together
 from edgewise.core.answer import FrameRecord
 from edgewise.core.errors import ImageError
 from edgewise.web.events import Event, Hub
 from edgewise.web.quantiles import quantile
-from edgewise.web.shell import HEADERS, Assets, document, page
+from edgewise.web.shell import HEADERS, NOWHERE, Assets, document, page
 from edgewise.web.tally import Row
 
 STATIC = Path(__file__).parent / "static"
@@ -39,7 +45,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class PageState:
     """Everything that the page shows. `address` is where devices find the server, for the sentence that invites them.
 
-    All of it runs in one event loop and nothing here waits. Records of devices beyond `MOST_CAMERAS` are counted, not shown.
+    `history` is the store's, from which the charts have hours and days; without it they end ten minutes ago.
+    All of it runs in one event loop and nothing here waits but for that. Records of devices beyond `MOST_CAMERAS` are counted, not shown.
     """
 
     def __init__(
@@ -48,12 +55,15 @@ class PageState:
         address: str = "",
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        history: Minutes | None = None,
     ) -> None:
         self.title, self.address = title, address
         self.hub = Hub(self.snapshot, self.refresh)
         self.unshown = 0
         self.previews_refused = 0
         self._clock = clock
+        self.past = Past(history) if history is not None else None
+        self._wall = wall
         self._started = wall()
         self._epoch = self._started - clock()  # from this process's clock to the time of day
         self._cameras: dict[str, Camera] = {}
@@ -92,6 +102,17 @@ class PageState:
     def server(self, status: ServerStatus) -> None:
         self._status = status
         self.hub.stir()
+
+    def certified(self, node: str, role: str, ends: float) -> None:
+        """Whose certificate was seen, and when it ends (s since 1970)."""
+        camera = self._camera(node)
+        if camera is not None:
+            camera.certificate = (role, ends)
+
+    def nodes(self) -> dict[str, NodeRow]:
+        """What the page knows of each node, for the nodes view; what it runs is for delivery to say."""
+        now = self._clock()
+        return {name: camera.row(now, self._epoch) for name, camera in self._cameras.items()}
 
     def table(self) -> tuple[Row, ...]:
         """The run by device and mode."""
@@ -137,6 +158,12 @@ class PageState:
         ]
         return {"epoch": self._epoch, "now": now, "nodes": nodes}
 
+    async def earlier(self, range_: str) -> dict[str, object]:
+        """Steps of hours or days (`past.RANGES`), from the store; no devices where there is none."""
+        if self.past is None:
+            return {"range": range_, "epoch": self._epoch, "nodes": []}
+        return {"epoch": self._epoch, **await asyncio.to_thread(self.past.read, range_, self._wall())}
+
     def picture(self, node: str, version: int | None = None) -> bytes | None:
         camera = self._cameras.get(node)
         return None if camera is None else camera.jpeg(version)
@@ -175,17 +202,21 @@ class PageState:
         return server_view(self._started, views, figures, books, self.unshown, self.previews_refused, self.address, self._status)
 
 
-def routes(state: PageState) -> list[web.RouteDef]:
+def routes(state: PageState, places: Mapping[str, str] = NOWHERE) -> list[web.RouteDef]:
     """The page's addresses: `/`, `/events`, `/history`, `/preview/{node}.jpg` and `/static/…`."""
     assets = Assets([STATIC])
     body = (STATIC / "vision.html").read_text(encoding="utf-8")
-    text = document(state.title, body, assets, ["theme.css", "vision.css"], ["vision.js"])
+    text = document(state.title, body, assets, ["theme.css", "vision.css"], ["vision.js"], places)
 
     async def front(request: web.Request) -> web.Response:
         return page(text)
 
     async def history(request: web.Request) -> web.Response:
-        response = web.Response(body=msgspec.json.encode(state.history()), content_type="application/json")
+        asked = request.query.get("range", "")
+        if asked and asked not in RANGES:
+            return web.Response(status=400, text=f"There is no such range; allowed: {', '.join(RANGES)}.", headers=HEADERS)
+        found = await state.earlier(asked) if asked else state.history()
+        response = web.Response(body=msgspec.json.encode(found), content_type="application/json")
         response.headers.update(HEADERS | {"Cache-Control": "no-store"})
         response.enable_compression()
         return response
@@ -206,11 +237,16 @@ def routes(state: PageState) -> list[web.RouteDef]:
     ]
 
 
-def mount(app: web.Application, state: PageState) -> None:
-    """Put the page into an application, and end its streams when that goes down."""
-    app.add_routes(routes(state))
+def mount(app: web.Application, state: PageState, nodes: NodesState | None = None) -> None:
+    """Put the page into an application, with the nodes view where there is delivery, and end its streams when that goes down."""
+    places = {state.title: "/", nodes.title: ADDRESS} if nodes is not None else NOWHERE
+    app.add_routes(routes(state, places))
+    if nodes is not None:
+        app.add_routes(node_routes(nodes, places))
 
     async def close(app: web.Application) -> None:
         state.hub.close()
+        if nodes is not None:
+            nodes.hub.close()
 
     app.on_shutdown.append(close)

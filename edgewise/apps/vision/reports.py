@@ -10,6 +10,7 @@ from aiohttp import web
 from edgewise.apps.vision.page import PageState
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.core.errors import ImageError, LinkError
+from edgewise.net.certificates import facts_of_peer
 from edgewise.net.listen import Peer
 
 
@@ -25,6 +26,8 @@ def report_routes(state: PageState, peer_of: Callable[[web.Request], Peer]) -> l
         if given.node != peer.node:
             raise web.HTTPForbidden(text=f"a status of {given.node[:64]!r} cannot come from {peer.node!r}.")
         state.node(given)
+        if certificate := request.get_extra_info("peercert"):
+            state.certified(peer.node, peer.role, facts_of_peer(certificate).ends)
         return web.Response(status=204)
 
     async def preview(request: web.Request) -> web.Response:

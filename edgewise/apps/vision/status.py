@@ -15,7 +15,8 @@ class NodeStatus(Struct, frozen=True, forbid_unknown_fields=True):
     """A device now. Rates in bit/s, times in s; None is unknown.
 
     `sent` counts frames taken from the camera since the device started; `open` ones have no fate yet, or their record is
-    still with the device; `records_lost` ones have a fate of which no record will come.
+    still with the device; `records_lost` ones have a fate of which no record will come. `outbox` counts items that wait in the
+    device's store until the server has them, `budget` is the bound that its policy keeps to, as it was said.
     """
 
     node: str
@@ -36,6 +37,9 @@ class NodeStatus(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     version: str = ""
     source: str = ""
+    outbox: int | None = None
+    outbox_bytes: int | None = None
+    budget: str = ""
 
 
 class ModelVersion(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,10 @@ import { drawn, element, mark, say } from "./elements.js";
 const HEIGHT = 112;
 const MARGIN = { left: 58, right: 10, top: 8, bottom: 18 };
 const TOLERANCE = 5; // s: the newest second is closed only a few seconds after it ended
-const BREAK = 1.5; // s without a value that interrupt a line
+const BREAK = 1.5; // steps without a value that interrupt a line
+
+// A point is a second, or a step of more where it says so (`step`, s).
+const step = (point) => point.step ?? 1;
 
 // panels: [{ title, unit: value => text, value: second => number, upper?, limit?, log? }] draw lines, `upper` a faint one;
 //         [{ title, parts: second => [n, …], tokens: [token, …], names: […] }] draw a strip of shares for each series.
@@ -36,6 +39,7 @@ export class Timeline {
     this.range = [this.now - this.window, this.now];
     for (const panel of this.panels) if (panel.svg.clientWidth) this.#draw(panel);
     mark(this.cursor, "min", -this.window);
+    mark(this.cursor, "step", Math.max(1, Math.round(this.window / 720)));
     this.#point();
   }
 
@@ -50,15 +54,15 @@ export class Timeline {
     const body = panel.parts ? this.#shares(panel, seen) : this.#lines(panel, seen, height);
     panel.hair = drawn("line", { class: "hair", y1: MARGIN.top, y2: height - MARGIN.bottom });
     svg.replaceChildren(...this.#times(panel, width, height), ...body, panel.hair);
-    mark(svg, "aria-label", `${panel.title}, the last ${this.window / 60} minutes; the cursor below reads out values`);
+    mark(svg, "aria-label", `${panel.title}, the last ${long(this.window)}; the cursor below reads out values`);
   }
 
   #times(panel, width, height) {
-    const every = (this.window <= 60 ? 15 : this.window <= 180 ? 30 : 120) * (width < 420 && this.window > 60 ? 2 : 1);
+    const every = EVERY.find(([window]) => this.window <= window)[1] * (width < 420 && this.window > 60 ? 2 : 1);
     const made = [];
     for (let back = 0; back <= this.window; back += every) {
       const x = panel.x(this.range[1] - back);
-      const text = back === 0 ? "now" : back < 60 ? `−${back} s` : `−${back / 60} min`;
+      const text = back === 0 ? "now" : `−${long(back)}`;
       made.push(drawn("line", { class: "grid", x1: x, x2: x, y1: MARGIN.top, y2: height - MARGIN.bottom }));
       made.push(drawn("text", { x, y: height - 4, "text-anchor": back === 0 ? "end" : back === this.window ? "start" : "middle" }, text));
     }
@@ -90,7 +94,9 @@ export class Timeline {
     for (const second of seconds) {
       const here = value(second);
       if (!Number.isFinite(here)) continue;
-      d += `${second.at - last > BREAK ? "M" : "L"}${panel.x(second.at).toFixed(1)} ${y(here).toFixed(1)}`;
+      const apart = second.at - last > BREAK * step(second);
+      d += `${apart ? "M" : "L"}${panel.x(second.at).toFixed(1)} ${y(here).toFixed(1)}`;
+      if (apart && step(second) > 1) d += `L${panel.x(second.at + step(second)).toFixed(1)} ${y(here).toFixed(1)}`; // a step alone is seen
       last = second.at;
     }
     return d;
@@ -107,7 +113,7 @@ export class Timeline {
       for (const second of seconds) {
         const parts = panel.parts(second);
         const total = parts.reduce((a, b) => a + b, 0);
-        const [x0, x1] = [panel.x(second.at).toFixed(1), (panel.x(second.at + 1) + 0.2).toFixed(1)];
+        const [x0, x1] = [panel.x(second.at).toFixed(1), (panel.x(Math.min(second.at + step(second), this.range[1])) + 0.2).toFixed(1)];
         let y = top;
         parts.forEach((n, kind) => {
           if (!n) return;
@@ -139,13 +145,25 @@ export class Timeline {
       mark(panel.hair, "x2", panel.x(at));
     }
     const said = this.series.map(({ name, seconds }) => {
-      const second = seconds.findLast((s) => s.at <= at && at - s.at < TOLERANCE);
+      const second = seconds.findLast((s) => s.at <= at && at - s.at < Math.max(TOLERANCE, step(s)));
       return `${name}: ${second ? this.label(second) : "no frames"}`;
     });
-    const text = said.join("   ·   ");
+    const text = (this.window > 600 ? [`−${long(-Number(this.cursor.value))}`, ...said] : said).join("   ·   ");
     say(this.output, text);
-    mark(this.cursor, "aria-valuetext", `${Number(this.cursor.value)} s; ${text}`);
+    mark(this.cursor, "aria-valuetext", `${this.window > 600 ? `−${long(-Number(this.cursor.value))}` : `${Number(this.cursor.value)} s`}; ${text}`);
   }
+}
+
+// Between two marks of time, by how far back a chart goes (s).
+const EVERY = [[60, 15], [180, 30], [600, 120], [21600, 3600], [Infinity, 86400]];
+
+// A span in its largest whole unit, or two of them: 30 s, 2.5 min, 6 h, 1 h 12 min, 7 days.
+function long(time) {
+  if (time < 60) return `${time} s`;
+  if (time < 3600) return `${time / 60 === Math.round(time / 30) / 2 ? time / 60 : Math.round(time / 60)} min`;
+  if (time < 86400) return `${Math.floor(time / 3600)} h${time % 3600 >= 60 ? ` ${Math.floor((time % 3600) / 60)} min` : ""}`;
+  const [days, hours] = [Math.floor(time / 86400), Math.round((time % 86400) / 3600)];
+  return `${days} day${days === 1 ? "" : "s"}${hours ? ` ${hours} h` : ""}`;
 }
 
 // A scale: where its ticks are, and the part of the height (0 to 1) at which a value lies.

@@ -2,13 +2,13 @@
 
 import { Card } from "./camera.js";
 import { drawn, element, reveal, say } from "./elements.js";
-import { bits, bytes, count, joules, seconds } from "./format.js";
+import { bits, bytes, joules, seconds } from "./format.js";
 import { table } from "./ledger.js";
+import { FATES, Past } from "./past.js";
 import { server } from "./server.js";
 import { live, onTheme } from "./shell.js";
 import { Timeline } from "./timeline.js";
 
-const KEPT = 600; // seconds of history, as many as the server keeps
 const at = (id) => document.getElementById(id);
 
 const layers = { boxes: true, cells: true };
@@ -55,12 +55,28 @@ function over() {
   drawnAt = performance.now();
   timeline.now = then.now + (drawnAt - then.at) / 1000;
   if (!chosen) {
-    const oldest = Math.min(...timeline.series.map((s) => s.seconds[0]?.at ?? Infinity));
+    const oldest = Math.min(...[...past.live.values()].map((s) => s.seconds[0]?.at ?? Infinity));
     const wanted = [60, 180, 600].find((window) => timeline.now - oldest <= window) ?? 600;
-    timeline.window = wanted;
+    timeline.window = past.window = wanted;
     document.querySelector(`#window [value="${wanted}"]`).checked = true;
   }
+  timeline.series = past.series();
   timeline.draw();
+  keys();
+  say(at("history-note"), past.note);
+}
+
+// The devices in the charts, with the colours of their lines.
+function keys() {
+  const names = timeline.series.map((s) => `${s.slot} ${s.name}`).join("\n");
+  const host = at("series-keys");
+  if (host.dataset.names === names) return;
+  host.dataset.names = names;
+  host.replaceChildren(
+    ...timeline.series.map((s) =>
+      element("li", {}, drawn("svg", { width: 16, height: 4, "aria-hidden": "true" }, drawn("path", { class: `series s${s.slot % 8}`, d: "M1 2H15" })), s.name),
+    ),
+  );
 }
 
 function redraw() {
@@ -86,7 +102,7 @@ const timeline = new Timeline(
   at("cursor"),
   at("moment"),
   [
-    { title: "How frames ended", parts: (s) => s.fates, tokens: ["drop", "local", "split", "image", "drop", "failed"] },
+    { title: "How frames ended", parts: (s) => s.fates, tokens: FATES },
     { title: "Latency p50 (p95 faint), and the deadline", unit: seconds, value: (s) => s.latency_p50, upper: (s) => s.latency_p95, limit: (s) => s.deadline },
     { title: "Link rate, estimated by the device", unit: bits, value: (s) => s.link_rate, log: true },
     { title: "Bytes up, a second", unit: bytes, value: (s) => s.bytes_up, log: true },
@@ -95,35 +111,12 @@ const timeline = new Timeline(
   (s) => `p50 ${seconds(s.latency_p50)}, p95 ${seconds(s.latency_p95)} · ${bits(s.link_rate)} · ${bytes(s.bytes_up)} · ${joules(s.energy)}`,
 );
 
-function seriesOf(slot, name) {
-  let found = timeline.series.find((s) => s.slot === slot);
-  if (!found) {
-    found = { slot, name, seconds: [] };
-    timeline.series.push(found);
-    timeline.series.sort((a, b) => a.name.localeCompare(b.name, "en-GB", { numeric: true }));
-    at("series-keys").replaceChildren(
-      ...timeline.series.map((s) =>
-        element("li", {}, drawn("svg", { width: 16, height: 4, "aria-hidden": "true" }, drawn("path", { class: `series s${s.slot % 8}`, d: "M1 2H15" })), s.name),
-      ),
-    );
-  }
-  return found;
-}
+const past = new Past(over);
 
 // The whole history once a stream has opened; single seconds come with the stream after that.
-async function past() {
+async function history() {
   try {
-    const response = await fetch("/history");
-    const { now, nodes } = await response.json();
-    then = { now, at: performance.now() };
-    let after = 0;
-    for (const { slot, node, after: late, ...columns } of nodes) {
-      const names = Object.keys(columns);
-      seriesOf(slot, node).seconds = columns.at.map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
-      after += late;
-    }
-    const note = "A second appears three seconds after it ended, when the fate of its frames is known.";
-    say(at("history-note"), after ? `${note} ${count(after)} frames came later still and are in the table, but not here.` : note);
+    then = { now: await past.fetch(), at: performance.now() };
     over();
   } catch {
     say(at("history-note"), "The history could not be fetched; it goes on from here.");
@@ -133,7 +126,7 @@ async function past() {
 live(
   "/events",
   {
-    opened: past,
+    opened: history,
     server(view) {
       if (run !== null && run !== view.started) location.reload(); // it was started again, perhaps as another version
       run = view.started;
@@ -147,10 +140,7 @@ live(
     picture: (view) => cardOf(view).see(view),
     table: ({ rows }) => (books = rows),
     second({ slot, second }) {
-      const { seconds: kept } = seriesOf(slot, cards.get(slot)?.name ?? String(slot));
-      if (kept.length && kept.at(-1).at >= second.at) return;
-      kept.push(second);
-      if (kept.length > KEPT) kept.shift();
+      past.add(slot, cards.get(slot)?.name ?? String(slot), second);
       passed = true;
     },
   },
@@ -168,5 +158,6 @@ for (const name of ["boxes", "cells"]) {
 at("window").addEventListener("change", (event) => {
   chosen = true;
   timeline.window = Number(event.target.value);
+  void past.choose(timeline.window);
   over();
 });

@@ -1,0 +1,97 @@
+"""Publishing: a bundle becomes a signed Release, with shorter ways from older ones, and what the server lacks is brought there.
+
+The publisher's key signs here, on the operator's machine: a server holds no key that could make it, so one that is taken over
+can hold a version back but never make one. It does not know who may publish; the server and every node judge that by the trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgewise.apps.vision.fleet import ReleaseRow
+from edgewise.apps.vision.operator import Operator
+from edgewise.core.artifact import MANIFEST, parse
+from edgewise.core.errors import ConfigError, ModelError
+from edgewise.core.release import Envelope, FileEntry, Release, Route
+from edgewise.runtime.bundle import bundle_files, route
+
+DAY = 86400.0
+MOST_DAYS = 3650.0
+Say = Callable[[str], None]
+
+
+class Published(Struct, frozen=True):
+    """What became of a bundle: its release, what it would take by whole files and by each route, and what was sent (bytes)."""
+
+    release: Release
+    digest: str
+    whole: int
+    shorter: dict[str, int]
+    sent: int
+    sentence: str
+
+
+def prepare(
+    bundle: Path,
+    old: Sequence[Path],
+    version: int | None,
+    known: Sequence[ReleaseRow],
+    now: float,
+    days: float,
+    floor: int | None,
+    about: str = "",
+) -> tuple[Release, dict[str, bytes]]:
+    """The release of a bundle, and every file that it names by its hash.
+
+    Without a `version` it is the next after those that are known; without a `floor` the one of the newest known stays.
+    """
+    if not 0 < days <= MOST_DAYS:
+        raise ConfigError("a release cannot live so long", got=f"{days:g} days", allowed=f"above 0, up to {MOST_DAYS:g}")
+    files = bundle_files(bundle)
+    name = parse(files[MANIFEST]).name
+    before = [row for row in known if row.name == name]
+    newest = max(before, key=lambda row: row.version, default=None)
+    number = version if version is not None else (newest.version if newest else 0) + 1
+    lowest = floor if floor is not None else (newest.floor if newest else 1)
+    if not 1 <= lowest <= number:
+        raise ConfigError("a floor is above the version itself", got=lowest, allowed=f"1 to {number}")
+    blobs = {_sha(data): data for data in files.values()}
+    entries = {file: FileEntry(_sha(data), len(data)) for file, data in files.items()}
+    ways = []
+    for folder in old:
+        base, delta = _way(folder, files)
+        blobs[_sha(delta)] = delta
+        ways.append(Route(base, FileEntry(_sha(delta), len(delta))))
+    release = Release(name, number, entries[MANIFEST].sha256, entries, now, now + days * DAY, lowest, tuple(ways), about)
+    return release, blobs
+
+
+def _way(folder: Path, files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """The address of an old bundle, and the delta that leads from it to the new one."""
+    base = bundle_files(folder)
+    if base[MANIFEST] == files[MANIFEST]:
+        raise ModelError("a route would lead from a bundle to itself", got=folder, allowed="an older bundle of the same model")
+    return _sha(base[MANIFEST]), route(base, files)
+
+
+async def publish(
+    operator: Operator, release: Release, blobs: Mapping[str, bytes], sign: Callable[[Release], Envelope], channel: str, say: Say
+) -> Published:
+    """Sign, bring the files that the server lacks, and publish; files first, so that no release names what is not there."""
+    envelope = sign(release)
+    sent = 0
+    for sha, data in blobs.items():
+        say(f"{sha[:8]}, {len(data):,} bytes")
+        sent += await operator.upload(data)
+    sentence = await operator.publish(envelope, channel)
+    whole = sum({entry.sha256: entry.size for entry in release.files.values()}.values())
+    shorter = {way.base: way.delta.size for way in release.routes}
+    return Published(release, envelope.digest, whole, shorter, sent, sentence)
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

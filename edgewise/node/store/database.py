@@ -38,7 +38,7 @@ _SENTENCES = {
     5: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
     6: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
     8: ("the disk cannot be written", "Is it mounted read-only?"),
-    10: ("the disk failed", None),
+    10: ("the disk failed", "Is it broken, or mounted read-only?"),
     11: ("the database is damaged", "Start again: it is then moved aside, and a new one begins."),
     13: ("the disk is full", "Free some space; what is stored stays."),
     14: ("the database cannot be opened", "Is its folder there, and may it be written?"),

@@ -1,0 +1,66 @@
+"""The dashboard's history: sums that hold, quantiles near the true ones, after a restart, and bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewise.core.answer import FrameRecord
+from edgewise.node.store import history as room
+from edgewise.node.store.database import in_memory
+from edgewise.node.store.disk import RealDisk
+from edgewise.node.store.history import OTHERS, History
+
+
+def record(outcome: str, latency: float = 0.05, energy: float = 0.5) -> FrameRecord:
+    return FrameRecord("pi", 0, 0.0, outcome, "split", "split", "", latency=latency, bytes_up=100, bytes_down=20, energy=energy)  # type: ignore[arg-type]
+
+
+def test_minutes_outlive_a_restart_and_go_on(tmp_path: Path) -> None:
+    database = RealDisk(tmp_path).connect("state.db")
+    History(database).add("pi", [record("answered"), record("dropped"), record("failed")], 600.0)
+    database.close()
+    history = History(RealDisk(tmp_path).connect("state.db"))
+    history.add("pi", [record("answered", energy=float("nan"))], 659.9)
+    history.add("pi", [record("answered")], 660.0)
+    history.add("two", [record("dropped")], 660.0)
+    history.add("two", [], 720.0)
+    first, second = history.minutes("pi", 0, 1e9)
+    assert (first.at, first.answered, first.dropped, first.failed, first.bytes, first.energy) == (600, 2, 1, 1, 480, 1.5)
+    assert (second.at, second.answered) == (660, 1)
+    sums = history.nodes(0, 1e9)
+    assert (sums["pi"].at, sums["pi"].answered, sums["pi"].bytes) == (600, 3, 600)
+    assert (sums["two"].dropped, sums["two"].p95) == (1, None)
+    assert history.minutes("pi", 660, 720) == [second]
+
+
+def test_quantiles_of_joined_minutes_are_near_the_true_ones() -> None:
+    latencies = np.random.default_rng(3).lognormal(-3, 0.8, 3000)
+    history = History(in_memory())
+    for start in range(0, 3000, 100):
+        history.add("pi", [record("answered", float(x)) for x in latencies[start : start + 100]], 60.0 * (start // 500))
+    found = history.nodes(0, 1e9)["pi"]
+    assert found.p50 == pytest.approx(np.quantile(latencies, 0.5), rel=0.06)
+    assert found.p95 == pytest.approx(np.quantile(latencies, 0.95), rel=0.06)
+
+
+def test_what_is_old_is_forgotten_and_so_is_what_a_wild_clock_wrote() -> None:
+    history = History(in_memory(), age=3600.0)
+    history.add("pi", [record("answered")], 4e9)
+    for minute in range(100):
+        history.add("pi", [record("answered")], 1e9 + 60 * minute)
+    minutes = history.minutes("pi", 0, 1e10)
+    assert len(minutes) <= 61
+    assert minutes[-1].at <= 1e9 + 60 * 99
+
+
+def test_a_flood_of_names_is_counted_under_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "NODES", 3)
+    history = History(in_memory())
+    for n in range(10):
+        history.add(f"pi-{n}", [record("answered")], 60.0)
+    sums = history.nodes(0, 1e9)
+    assert len(sums) == 4
+    assert sums[OTHERS].answered == 7

@@ -1,0 +1,216 @@
+"""The rim of delivery on a device: what the updater wants is fetched, rebuilt, loaded, swapped in and watched.
+
+Nothing is decided here; see `edgewise.node.delivery.updater`. One loop, woken by news and by the clock: fetches run beside it,
+the work of a delta and the loading of a version run in threads, and the camera's frames are answered all the while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from edgewise.apps.vision import probe
+from edgewise.core.artifact import MANIFEST
+from edgewise.core.errors import EdgewiseError, InputError, LinkError, ModelError
+from edgewise.core.release import Release
+from edgewise.core.rollout import Health
+from edgewise.net.fetch import Fetcher
+from edgewise.net.signing import Verifier
+from edgewise.node.background import background, cancel, within
+from edgewise.node.delivery.slots import Slot
+from edgewise.node.delivery.updater import Updater
+from edgewise.node.delivery.ways import CHUNK, Fetch
+from edgewise.node.store.blobs import Blobs
+from edgewise.node.store.disk import RealDisk
+from edgewise.node.store.memory import Memory
+from edgewise.node.store.outbox import Outbox
+from edgewise.runtime.bundle import Bundle, bundle_files
+from edgewise.runtime.parcel import unpacked
+from edgewise.runtime.slots import gently, warm
+from edgewise.runtime.update import Files
+
+log = logging.getLogger("edgewise.updates")
+WATCH = 1.0  # s between two looks at a version on trial
+
+
+class Store:
+    """What a device keeps between runs, in `folder`: the outbox, its versions, and what it remembers of trust."""
+
+    def __init__(self, folder: Path, node: str, root_public: str, clock: Callable[[], float] = time.time) -> None:
+        disk = RealDisk(folder)
+        self.database = disk.connect("device.db")
+        self.blobs, self.outbox = Blobs(disk), Outbox(self.database)
+        self.clock = clock
+        verifier = Verifier(root_public, node, Memory(self.database))
+        self.updater = Updater(node, self.database, self.blobs, verifier, self.outbox, build, inline=False)
+
+    def begin(self, folder: Path) -> Bundle:
+        """The version to run now: the one in use when the last run ended, or else the bundle in `folder`, taken as proved."""
+        files = bundle_files(folder)
+        given = Bundle.load(files[MANIFEST], _reader(files))
+        name = given.manifest.name
+        self.updater.begin(name, given.address, files, self.clock())
+        self.updater.restarted(self.clock())
+        while (slot := self.updater.active(name)) is not None:
+            try:
+                return self.load(slot)
+            except EdgewiseError as error:
+                log.error("a version does not load: %s", error)
+                self.updater.refused_to_load(str(error), self.clock())
+                if (after := self.updater.active(name)) is not None and after.address == slot.address:
+                    break
+        return given
+
+    def load(self, slot: Slot) -> Bundle:
+        """The bundle in a slot, whole and warm; ModelError or StoreError where it is not."""
+        bundle = Bundle.load(self.blobs.read(slot.files[MANIFEST].sha256), self.blobs.read)
+        if bundle.address != slot.address:
+            raise ModelError("a version is another one than its address says", got=bundle.address[:12], allowed=slot.address[:12])
+        warm(bundle)
+        return bundle
+
+    def close(self) -> None:
+        """The process ends as it should."""
+        self.updater.stopping(self.clock())
+        self.database.close()
+
+
+def build(release: Release, base: Files, delta: bytes) -> dict[str, bytes]:
+    """A release's files out of those of its base and a parcel (see `edgewise.node.delivery.courier.Build`)."""
+    return unpacked(base, delta)
+
+
+class Updates:
+    """`swap` brings a loaded bundle into use between two frames; `health` is that of the version since then."""
+
+    def __init__(
+        self,
+        store: Store,
+        bundle: Bundle,
+        fetcher: Fetcher,
+        swap: Callable[[Bundle], Awaitable[None]],
+        health: Callable[[], Health],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.bundle = bundle
+        self.sentence = ""  # why the last version did not load; for a person
+        self._store, self._updater, self._clock = store, store.updater, store.clock
+        self._fetcher, self._swap, self._health, self._told = fetcher, swap, health, wake
+        self._wake = asyncio.Event()
+        self._quality: Health | None = None
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+
+    def news(self, payload: bytes) -> None:
+        """What the site says, as it came over the session."""
+        self._updater.news(payload, self._clock())
+        self._stir()
+
+    def _stir(self) -> None:
+        """Something changed: the loop looks again, and reports may wait in the outbox."""
+        self._wake.set()
+        self._told()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._turn()
+                await within(self._wake.wait(), WATCH)
+                self._updater.tick(self._clock())
+        finally:
+            await cancel(*self._fetching.values())
+
+    async def _turn(self) -> None:
+        for fetch in self._updater.fetches():
+            if fetch.sha256 not in self._fetching:
+                self._fetching[fetch.sha256] = background(self._fetch(fetch), f"the fetch of {fetch.sha256[:12]}", self._failed)
+        if (work := self._updater.rebuild_due()) is not None:
+            try:
+                files = await asyncio.to_thread(gently, work.run)
+                self._updater.rebuilt(work, files, self._clock())
+            except EdgewiseError as error:
+                self._updater.rebuilt(work, None, self._clock(), str(error))
+            self._stir()
+        if (slot := self._updater.swap_due()) is not None:
+            await self._bring_in(slot)
+        running = self._updater.active(self.bundle.manifest.name)
+        if running is not None and not running.proved:
+            self._updater.health(self._watched(), self._clock(), running.model)
+            self._told()
+
+    def _watched(self) -> Health:
+        health = self._health()
+        known = self._quality
+        return replace(health, quality=known.quality, before=known.before) if known is not None else health
+
+    async def _bring_in(self, slot: Slot) -> None:
+        old = self.bundle
+        try:
+            bundle = await asyncio.to_thread(gently, lambda: self._store.load(slot))
+        except EdgewiseError as error:
+            log.error("version %d of %s does not load: %s", slot.version, slot.model, error)
+            self.sentence = str(error)
+            self._updater.refused_to_load(str(error), self._clock())
+            self._stir()
+            return
+        if not self._updater.swapped(self._clock()):
+            self._stir()
+            return
+        await self._swap(bundle)
+        self.bundle, self._quality = bundle, None
+        log.info("version %d of %s is in use", slot.version, slot.model, extra={"address": slot.address})
+        self._told()
+        if not slot.proved:
+            self._quality = await asyncio.to_thread(gently, lambda: judged(bundle, old))
+        self._stir()
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        """One try; what came stays."""
+        held, place = bytearray(), fetch.at
+        try:
+            async for _, piece in self._fetcher.get(fetch.path, fetch.at, fetch.size):
+                held += piece
+                while len(held) >= CHUNK:
+                    place = await self._give(fetch.sha256, place, held)
+            if held:
+                await self._give(fetch.sha256, place, held)
+        except LinkError as error:
+            if held:
+                await self._give(fetch.sha256, place, held)
+            self._updater.fetch_failed(fetch.sha256, str(error), self._clock())
+        finally:
+            self._fetching.pop(fetch.sha256, None)
+            self._stir()
+
+    async def _give(self, sha256: str, place: int, held: bytearray) -> int:
+        chunk = bytes(held[:CHUNK])
+        del held[:CHUNK]
+        self._updater.fetched(sha256, place, chunk, self._clock())
+        await asyncio.sleep(0)
+        return place + len(chunk)
+
+    def _failed(self, sentence: str) -> None:
+        self.sentence = sentence
+
+
+def judged(new: Bundle, old: Bundle) -> Health | None:
+    """The probe's word on a new version beside the old one, as a Health without frames; None where there is no probe."""
+    try:
+        found = probe.compared(new, old, new.manifest.probe or old.manifest.probe)
+    except InputError as error:
+        log.warning("the probe cannot be used: %s", error)
+        return None
+    return None if found is None else Health(0.0, 0, 0, None, *found)
+
+
+def _reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
+    from edgewise.node.delivery.words import digest
+
+    by_hash = {digest(data): data for data in files.values()}
+    return by_hash.__getitem__

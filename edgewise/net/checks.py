@@ -72,7 +72,8 @@ def opened(envelope: Envelope | bytes, want: type[Some]) -> tuple[Envelope, Some
         found = document(given, want)
     except ConfigError as error:
         said = "not canonical" if "canonical" in error.what else "unreadable"
-        raise refuse(said, error.what, got=error.got, allowed=error.allowed) from None
+        got = None if error.got is None else str(error.got)[:200]  # it may hold what was sent
+        raise refuse(said, error.what, got=got, allowed=error.allowed) from None
     if found.issued > found.expires:
         raise refuse("unreadable", f"a {word} ends before it begins", got=f"{_day(found.issued)} to {_day(found.expires)}")
     if isinstance(found, Trust) and any(_of_root(name) for name in found.keys):

@@ -99,13 +99,18 @@ def server_context(identity: Identity, *, required: bool = True) -> ssl.SSLConte
 
 
 def client_context(
-    identity: Identity, *, clock: Callable[[], float] = time.time, revoked: Callable[[], Container[str]] = tuple
+    identity: Identity,
+    *,
+    clock: Callable[[], float] = time.time,
+    revoked: Callable[[], Container[str]] = tuple,
+    on_refused: Callable[[str, str], None] | None = None,
 ) -> ssl.SSLContext:
     """TLS for a device: shows its certificate, and trusts whoever shows a server's certificate of its authority.
 
     By which name or address the server is reached does not matter: the authority is the site's own and signs nobody else's
     servers, and a device's certificate is not fit to serve (it lacks that use), so another device cannot pass for the server.
-    The server's certificate has ended where both `clock` and the beginning of our own say so; `revoked` are serial numbers.
+    The server's certificate has ended where `clock`, or the beginning of our own, says so; `revoked` are serial numbers. What is
+    refused is told to `on_refused`, kind and sentence.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
     context.check_hostname = False
@@ -119,15 +124,27 @@ def client_context(
         if of.serial in revoked():
             raise _refusal(f"certificate is revoked: that of {of.node}")
 
+    def told(error: ssl.SSLCertVerificationError) -> None:
+        if on_refused is not None:
+            on_refused("refused server", f"a server's certificate is not to be trusted; got {error.verify_message}.")
+
     class Judged(ssl.SSLObject):
         def do_handshake(self) -> None:
-            super().do_handshake()
-            judge(self.getpeercert() or {})
+            try:
+                super().do_handshake()
+                judge(self.getpeercert() or {})
+            except ssl.SSLCertVerificationError as error:
+                told(error)
+                raise
 
     class JudgedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            judge(self.getpeercert() or {})
+            try:
+                super().do_handshake(block)
+                judge(self.getpeercert() or {})
+            except ssl.SSLCertVerificationError as error:
+                told(error)
+                raise
 
     context.sslobject_class, context.sslsocket_class = Judged, JudgedSocket
     return context

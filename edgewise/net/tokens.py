@@ -28,7 +28,9 @@ PEOPLE = "people"
 PREFIX = "ew1_"
 DAYS = 90.0
 LARGEST = 1 << 20
+AHEAD = 300.0  # s by which the clock of who made a token may be ahead
 MayBe = Literal["viewer", "operator"]
+_ASK = "Ask who runs the server: edgewise keys token NAME."
 
 
 class Person(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,23 +50,46 @@ People = Annotated[tuple[Person, ...], Meta(max_length=1024)]
 
 
 class Tokens:
-    """Who shows which token; the file is read anew when it changes."""
+    """Who shows which token; the file is read anew when it changes. `on_refused` is told kind and sentence, never the token."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] = time.time, on_refused: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._folder, self._clock, self._on_refused = folder, clock, on_refused
         self._seen: object = None
         self._people: tuple[Person, ...] = ()
 
     def check(self, header: str | None) -> Person | None:
         """The person whose token stands in an `Authorization` header; None where there is none that is good now."""
-        kind, _, token = (header or "").partition(" ")
-        if kind.lower() != "bearer" or not token.startswith(PREFIX) or len(token) > 128:
+        try:
+            return self.need(header, "viewer")
+        except IdentityError:
             return None
-        shown, found = _hash(token), None
+
+    def need(self, header: str | None, role: MayBe) -> Person:
+        """The person whose token stands in an `Authorization` header; IdentityError where it is not good now or for `role`."""
+        try:
+            return self._need(header, role)
+        except IdentityError as error:
+            if self._on_refused is not None:
+                self._on_refused("refused token", str(error))
+            raise
+
+    def _need(self, header: str | None, role: MayBe) -> Person:
+        kind, _, token = (header or "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise IdentityError("no token is shown", allowed="Authorization: Bearer ew1_…", hint=_ASK)
+        shown, found = _hash(token[:256]), None
         for person in self._all():
             if hmac.compare_digest(person.sha256, shown):
                 found = person
-        return found if found is not None and found.issued - 300 <= self._clock() < found.expires else None
+        if found is None:
+            raise IdentityError("a token is not known here", hint=_ASK)
+        if not found.issued - AHEAD <= self._clock() < found.expires:
+            raise IdentityError(f"the token of {found.name} has ended, or the clock is wrong", hint=_ASK)
+        if not found.may(role):
+            raise IdentityError(f"{found.name} may not do this", got=found.role, allowed=role)
+        return found
 
     def _all(self) -> tuple[Person, ...]:
         try:

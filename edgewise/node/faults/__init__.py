@@ -1,1 +1,1 @@
-"""The fault simulator: the real protocol, store, delivery and agent on a simulated clock, network and disk. See docs/faults.md."""
+"""The fault simulator: the real protocol, store, delivery and agent on simulated clock, network and disk. See docs/faults.md."""

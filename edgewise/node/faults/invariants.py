@@ -12,6 +12,7 @@ itself; it reads the disks on its own.
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
@@ -51,9 +52,16 @@ class Witness:
 
     # Told as it happens
 
+    def crashed(self, node: str, error: BaseException) -> None:
+        """A process ended by an exception that nobody expected."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+        self.against("converged", f"{node} ended by {type(error).__name__} in {place}: {error}")
+
     def put(self, node: str, epoch: str, seq: int, kind: str, body: bytes) -> None:
         """An outbox took an item, and said so: from here on it must not be lost."""
         self._put[node, epoch, seq] = (kind, sha(body))
+        self._trace.say(node, f"item {seq} is put: {kind}")
 
     def loaded(self, node: str, address: str, files: Mapping[str, bytes]) -> None:
         """A machine uses the version at `address`, made of `files`."""
@@ -88,7 +96,7 @@ class Witness:
             if n > 1:
                 self.against("double", f"item {seq} of {node} took effect {n} times.")
         missing: dict[str, Counter[str]] = {}
-        for (node, epoch, seq), (kind, digest) in self._put.items():
+        for (node, epoch, seq), (kind, _) in self._put.items():
             if (node, epoch, seq) not in times:
                 missing.setdefault(node, Counter())[kind] += 1
         for node, kinds in missing.items():
@@ -105,6 +113,10 @@ class Witness:
         for event, n in Counter(happened).items():
             if n > 1:
                 self.against("double", f"{what} {event} is there {n} times.")
+
+    def waits(self, node: str, epoch: str, seq: int) -> None:
+        """The item is still in its outbox: it is not lost."""
+        self._put.pop((node, epoch, seq), None)
 
     def at_rest(self, sentence: str | None) -> None:
         """`sentence` says what has not come to rest, or is None."""

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 
 from edgewise.node.faults.clock import Timeline, WallClock
+from edgewise.node.faults.invariants import Witness
 from edgewise.node.faults.trace import Trace
 from edgewise.node.store.simulated import PowerCut, SimulatedDisk
 
@@ -17,11 +18,11 @@ from edgewise.node.store.simulated import PowerCut, SimulatedDisk
 class Machine:
     """Give `start` and `stop`; `life` numbers the processes. Subclasses keep what dies with the process in `born`."""
 
-    def __init__(self, name: str, timeline: Timeline, trace: Trace, draw: random.Random) -> None:
-        self.name, self.timeline, self.trace, self.draw = name, timeline, trace, draw
+    def __init__(self, name: str, timeline: Timeline, trace: Trace, draw: random.Random, witness: Witness) -> None:
+        self.name, self.timeline, self.trace, self.draw, self.witness = name, timeline, trace, draw, witness
         self.clock = WallClock(timeline)
         self.disk = SimulatedDisk(draw)
-        self.life = 0
+        self.life = self.deaths = 0
         self.alive = False
         self.down_for = 1.0  # s until it is switched on again after the next power cut
 
@@ -44,6 +45,11 @@ class Machine:
             call()
         except PowerCut:
             self.power_cut()
+        except (
+            Exception
+        ) as error:  # the border of a process: what it does not catch ends it, and is a fault of the code under test
+            self.witness.crashed(self.name, error)
+            self.kill(again_after=1.0)
 
     def start(self) -> None:
         """Switch on: a new process on the disk as it is."""
@@ -70,7 +76,8 @@ class Machine:
 
     def _end(self, cut: bool, again_after: float) -> None:
         self.alive = False
-        self.died()
+        self.deaths += 1
+        self.died(cut)
         if cut:
             self.disk.cut()
         else:
@@ -82,6 +89,6 @@ class Machine:
         """The process begins."""
         raise NotImplementedError
 
-    def died(self) -> None:
-        """The process is gone: forget what it held, without a word to anybody."""
+    def died(self, cut: bool) -> None:
+        """The process is gone; unless power was cut, its system closes what it had open."""
         raise NotImplementedError

@@ -10,12 +10,13 @@ It does not know the disk's or the network's inner workings: `edgewise.node.faul
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
 
 SERVER = "server"
-Bad = Literal["", "quality", "slow", "load"]
+Bad = Literal["", "quality", "slow", "load", "crash"]
 Deed = Literal["publish", "rollout", "pause", "resume", "revert"]
 
 
@@ -96,7 +97,12 @@ class Schedule(Struct, frozen=True):
 
     def __str__(self) -> str:
         head = f"seed {self.seed}: {len(self.devices)} devices, trouble for {self.trouble:.1f} s, then {self.quiet:g} s of quiet"
-        return "\n".join([head, *(f"  {it}" for it in sorted([*self.faults, *self.acts], key=lambda x: x.at))])
+        return "\n".join([head, *(f"  {it}" for it in sorted([*_events(self)], key=lambda event: event.at))])
+
+
+def _events(plan: Schedule) -> Iterator[Fault | Act]:
+    yield from plan.faults
+    yield from plan.acts
 
 
 QUIET = 60.0  # s: longer than every back-off, silence and window that the machines under test have
@@ -129,7 +135,7 @@ def _acts(draw: random.Random, trouble: float) -> tuple[Act, ...]:
     """One to three versions, each published and rolled out; now and then paused and resumed, or reverted."""
     acts: list[Act] = []
     count = draw.choice((1, 1, 2, 2, 3))
-    wrong: tuple[Bad, ...] = ("", "", "", "quality", "slow", "load")
+    wrong: tuple[Bad, ...] = ("", "", "", "", "quality", "slow", "load", "crash")
     bad = [draw.choice(wrong) for _ in range(count)]
     for i in range(count):
         at = draw.uniform(0.5, 0.9 * trouble * (i + 1) / count)

@@ -33,4 +33,4 @@ def test_every_kind_is_drawn_and_befalls_whom_it_may() -> None:
     assert {f.kind for f in drawn} == set(KINDS)
     assert all(KINDS[f.kind].server for f in drawn if f.node == SERVER)
     bad = {a.bad for seed in range(200) for a in schedule(seed).acts if a.deed == "publish"}
-    assert bad == {"", "quality", "slow", "load"}
+    assert bad == {"", "quality", "slow", "load", "crash"}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import job, keys, models
+from edgewise.cli import delivery, job, keys, models
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -20,6 +20,13 @@ VERBS: dict[str, Callable[..., int]] = {
     "demo": job.demo,
     "serve": job.serve,
     "run": job.run,
+    "publish": delivery.publish,
+    "rollout": delivery.rollout,
+    "pause": delivery.pause,
+    "resume": delivery.resume,
+    "revert": delivery.revert,
+    "nodes": delivery.nodes,
+    "audit": delivery.audit,
     "plan": models.plan,
     "calibrate": models.calibrate,
     "doctor": models.doctor,

@@ -20,7 +20,6 @@ from edgewise.apps.vision.books import overall
 from edgewise.apps.vision.camera import Camera
 from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.nodes import ADDRESS, NodesState
-from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.nodes import routes as node_routes
 from edgewise.apps.vision.past import RANGES, Minutes, Past
 from edgewise.apps.vision.status import NodeStatus, ServerStatus
@@ -46,7 +45,8 @@ class PageState:
     """Everything that the page shows. `address` is where devices find the server, for the sentence that invites them.
 
     `history` is the store's, from which the charts have hours and days; without it they end ten minutes ago.
-    All of it runs in one event loop and nothing here waits but for that. Records of devices beyond `MOST_CAMERAS` are counted, not shown.
+    All of it runs in one event loop and nothing here waits but for that. Records of devices beyond `MOST_CAMERAS` are counted,
+    not shown.
     """
 
     def __init__(

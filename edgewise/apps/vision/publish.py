@@ -17,7 +17,8 @@ from edgewise.apps.vision.operator import Operator
 from edgewise.core.artifact import MANIFEST, parse
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.release import Envelope, FileEntry, Release, Route
-from edgewise.runtime.bundle import bundle_files, route
+from edgewise.runtime.bundle import bundle_files
+from edgewise.runtime.parcel import parcel
 
 DAY = 86400.0
 MOST_DAYS = 3650.0
@@ -75,7 +76,7 @@ def _way(folder: Path, files: Mapping[str, bytes]) -> tuple[str, bytes]:
     base = bundle_files(folder)
     if base[MANIFEST] == files[MANIFEST]:
         raise ModelError("a route would lead from a bundle to itself", got=folder, allowed="an older bundle of the same model")
-    return _sha(base[MANIFEST]), route(base, files)
+    return _sha(base[MANIFEST]), parcel(base, files)
 
 
 async def publish(

@@ -1,8 +1,8 @@
 """What each kind of emulated link gives, beside what was wanted: round trip, goodput up, and loss of packets.
 
 Used by the benchmark of delivery and by the tests of the links. Goodput is that of the kernel's own TCP, without its slow start
-(the first fifth of the bytes); a full packet of 1500 bytes carries 1448 of them, so 0.965 of the wanted rate is all there is. Loss
-is of UDP packets, sent a little slower than the link; the proxy carries none, so it has no such figure.
+(the first fifth of the bytes); a full packet of 1500 bytes carries 1448 of them, so 0.965 of the wanted rate is all there is.
+Loss is of UDP packets, sent a little slower than the link; the proxy carries none, so it has no such figure.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class _Sink:
         self.echoing, self.got = True, 0
         self.marks: list[tuple[float, int]] = []
         self.news = asyncio.Event()
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         clock = asyncio.get_running_loop().time
         while data := await reader.read(1 << 16):
             if self.echoing:
@@ -67,7 +69,6 @@ class _Sink:
             self.got += len(data)
             self.marks.append((clock(), self.got))
             self.news.set()
-        writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -83,8 +84,10 @@ async def _server(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, async
     try:
         yield reader, writer, sink
     finally:
-        writer.transport.abort()
+        for end in (writer, *sink.writers):  # both: what one end says last may never arrive at the other
+            end.transport.abort()
         server.close()
+        await asyncio.sleep(0)
 
 
 async def _ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:

@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from edgewise.core.errors import LinkError
 
 NOT_SENT = 16 * 1024
+PAUSES = (0.001, 0.01)  # s, the first and the longest between two looks at a wire that is full
 CLOSE_SECONDS = 1.0
 
 
@@ -35,7 +36,9 @@ class WebSocketTransport:
     """A WebSocket of aiohttp, either side.
 
     `queue` bounds the bytes that wait because the peer does not read: beyond it the connection is cut (`slow` is called)
-    instead of keeping the sender. None lets `send` wait, which is right on a device: its own link is what is slow.
+    instead of keeping the sender. None lets `send` wait, which is right on a device: its own link is what is slow. It waits until
+    the kernel has all of it, for what lies in our own buffers is a frame that no newer one can replace (and aiohttp would wait
+    beyond 64 KB alone, and TLS keeps as much again below it).
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class WebSocketTransport:
         release: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         self._ws, self._wire, self._queue, self._slow, self._release = ws, wire, queue, slow, release
+        below = getattr(getattr(wire, "_ssl_protocol", None), "_transport", None)  # what TLS writes to; asyncio shows it nowhere
+        self._wires: tuple[asyncio.Transport, ...] = (wire,) if below is None else (wire, below)
         prefer_fresh(wire)
         wire.set_write_buffer_limits(high=NOT_SENT if queue is None else 2 * queue)
 
@@ -61,6 +66,14 @@ class WebSocketTransport:
             await self._ws.send_bytes(data)
         except (ConnectionError, RuntimeError, aiohttp.ClientError) as error:
             raise LinkError("the link is closed", got=error) from None
+        if self._queue is None:
+            await self._drained()
+
+    async def _drained(self) -> None:
+        pause, longest = PAUSES
+        while any(wire.get_write_buffer_size() for wire in self._wires) and not self._wire.is_closing():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
 
     async def receive(self) -> bytes:
         try:

@@ -34,6 +34,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 # Result codes (https://www.sqlite.org/rescode.html): what happened, and what to do.
 _DAMAGED = (11, 26)
+_FULL = 13
 _SENTENCES = {
     5: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
     6: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
@@ -118,6 +119,8 @@ class SqlDatabase:
             try:
                 return Rows(self._connection.execute(sql, params).fetchall())
             except self._engine.errors as error:
+                if self._engine.code(error) == _FULL and not self._connection.in_transaction:
+                    self._make_room()
                 raise told(self._engine, error, self._name) from error
 
     @contextmanager
@@ -134,8 +137,8 @@ class SqlDatabase:
                 if self._broken:
                     raise StoreError("a part of a transaction failed, so all of it is undone")
                 self.execute("commit")
-            except BaseException:
-                self._undo()
+            except BaseException as error:
+                self._undo(full=_is_full(error, self._engine))
                 raise
             finally:
                 self._depth = 0
@@ -158,10 +161,21 @@ class SqlDatabase:
         finally:
             self._depth -= 1
 
-    def _undo(self) -> None:
+    def _undo(self, full: bool) -> None:
         if self._connection.in_transaction:  # SQLite may have rolled back by itself
             with contextlib.suppress(StoreError):  # the first failure is the one to tell
                 self.execute("rollback")
+                if full:
+                    self._make_room()
+
+    def _make_room(self) -> None:
+        """Take the WAL in, where that needs no room, so that the next transaction is written over it and not behind it."""
+        with contextlib.suppress(self._engine.errors):
+            self._connection.execute("pragma wal_checkpoint(restart)").fetchall()
+
+
+def _is_full(error: BaseException, engine: Engine) -> bool:
+    return isinstance(error.__cause__, engine.errors) and engine.code(error.__cause__) == _FULL
 
 
 def told(engine: Engine, error: Exception, name: str) -> StoreError:

@@ -12,7 +12,7 @@ import pytest
 
 from edgewise.core.errors import StoreError
 from edgewise.node.store.disk import Disk, RealDisk
-from edgewise.node.store.outbox import Outbox
+from edgewise.node.store.outbox import Bounds, Outbox
 from edgewise.node.store.simulated import SimulatedDisk
 
 
@@ -70,10 +70,10 @@ def test_no_path_leaves_the_folder(disk: Disk, path: str) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
+    """A file system of 2 MiB."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", tmp_path], capture_output=True, text=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", tmp_path], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"no tmpfs can be mounted here: {made.stderr.strip()}")
     yield tmp_path
@@ -86,7 +86,7 @@ def test_a_full_disk_is_a_sentence_and_all_goes_on_when_there_is_room(tiny: Path
     kept = outbox.put("rows", b"before", 0.0)
     disk.write("ballast", bytes(100_000))
     with pytest.raises(StoreError, match="disk is full"):
-        disk.write("blob", bytes(1_000_000))
+        disk.write("blob", bytes(4_000_000))
     disk.remove("blob")
     free = disk.free()
     assert free is not None
@@ -120,3 +120,26 @@ def test_a_read_only_disk_is_a_sentence(tiny: Path) -> None:
     assert disk.read("a") == b"kept"
     subprocess.run(["mount", "-o", "remount,rw", tiny], check=True)
     assert len(Outbox(disk.connect("state.db"))) == 1
+
+
+def test_an_outbox_at_its_bounds_goes_on_while_others_have_filled_the_disk(tiny: Path) -> None:
+    disk = RealDisk(tiny)
+    for life in (1, 2):
+        database = disk.connect("state.db")
+        outbox = Outbox(database, Bounds(bytes=40_000))
+        for _ in range(20):
+            outbox.put("rows", bytes(4000), 0.0)
+        if life == 1:
+            database.close()
+    with pytest.raises(StoreError, match="disk is full"):
+        disk.write("ballast", bytes(4 << 20))
+    took = refused = 0
+    for _ in range(60):
+        try:
+            outbox.put("rows", bytes(4000), 0.0)
+            took += 1
+        except StoreError:
+            refused += 1
+    assert refused, "the disk is full"
+    assert took > 3 * refused, "what was refused made room for what came after"
+    assert outbox.counts["rows"].put == 40 + took

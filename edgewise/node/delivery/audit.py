@@ -3,8 +3,8 @@
     chain(0) = 64 zeros        chain(n) = SHA-256(chain(n-1), and row n as JSON)
 
 So a row that was changed, taken out or put in is found by `verify`. Rows cut off at the end are found only by who wrote the
-last chain down elsewhere (`head`). What is refused from outside is bounded: RATE rows a minute for one sort, the others counted,
-so that nobody fills the disk by being refused. It does not know who may read it.
+last chain down elsewhere (`head`). What comes from outside is bounded: RATE rows a minute of one sort and MOST of all, the
+others counted, so that nobody fills the disk by being refused. It does not know who may read it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from msgspec import Struct
 from edgewise.core.errors import StoreError
 from edgewise.node.store.database import Database
 
-RATE = 10  # rows a minute
+RATE = 10  # rows a minute of one sort
+MOST = 120  # rows a minute from outside
 MINUTE = 60.0
-SORTS = 256  # of refusals that are remembered at once
+SORTS = 256  # that are remembered at once
 _START = "0" * 64
 _TABLE = """CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
 subject TEXT NOT NULL, sentence TEXT NOT NULL, chain TEXT NOT NULL)"""
@@ -44,7 +45,7 @@ class Audit:
         self._database = database
         self._sorts: dict[tuple[str, str], tuple[float, int]] = {}  # (who, what) -> when its minute began, rows in it
         self.suppressed = 0
-        """Refusals that are in no row of their own."""
+        """Things from outside that stand in no row of their own."""
         with database.transaction():
             database.execute(_TABLE)
 
@@ -57,21 +58,29 @@ class Audit:
             self._database.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*words, entry.chain))
         return entry
 
-    def refused(self, now: float, who: str, what: str, subject: str = "", sentence: str = "") -> Entry | None:
-        """Add a row on what was refused, unless `who` had RATE of them in this minute; then it is only counted."""
+    def bounded(self, now: float, who: str, what: str, subject: str = "", sentence: str = "") -> Entry | None:
+        """Add a row on what comes from outside: RATE a minute of one sort (`who`, `what`) and MOST of all; others are counted."""
         key = (who, what)
+        rows = self._rows(key, now)
+        if rows >= RATE or self._rows(("", ""), now) >= MOST:
+            self.suppressed += 1
+            self._sorts[key] = (self._sorts[key][0], rows + 1)
+            return None
+        for sort in (key, ("", "")):
+            self._sorts[sort] = (self._sorts[sort][0], self._sorts[sort][1] + 1)
+        return self.add(now, who, what, subject, sentence)
+
+    def _rows(self, key: tuple[str, str], now: float) -> int:
+        """How many rows of a sort there were, or would have been, in its minute. One that is over is told of and begins anew."""
         began, rows = self._sorts.get(key, (now, 0))
         if not 0 <= now - began < MINUTE:
-            if rows > RATE:
-                self.add(now, who, what, "", f"{rows - RATE} more of these in the minute before are in no row.")
+            if rows > RATE and key[1]:
+                self.add(now, *key, "", f"{rows - RATE} more of these in the minute before stand in no row.")
             began, rows = now, 0
         if key not in self._sorts and len(self._sorts) >= SORTS:
-            self._sorts.pop(min(self._sorts, key=lambda k: self._sorts[k][0]))
-        self._sorts[key] = (began, rows + 1)
-        if rows >= RATE:
-            self.suppressed += 1
-            return None
-        return self.add(now, who, what, subject, sentence)
+            self._sorts.pop(min((k for k in self._sorts if k[1]), key=lambda k: self._sorts[k][0]))
+        self._sorts[key] = (began, rows)
+        return rows
 
     def head(self) -> tuple[int, str]:
         """Number and chain of the last row: written down elsewhere, they show that nothing was cut off."""

@@ -11,10 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgewise.core.errors import ModelError
-from edgewise.core.release import Assignment, Envelope, FileEntry, Key, Release, Route, Trust, pack
-from edgewise.core.rollout import Report
+from edgewise.core.placement import Quality
+from edgewise.core.release import Assignment, Envelope, FileEntry, Key, Release, Route, Trust, document, pack
+from edgewise.core.rollout import Health, Report
 from edgewise.net.signing import Verifier, public, sign
+from edgewise.node.delivery.course import Rollout
 from edgewise.node.delivery.news import News, pack_news
+from edgewise.node.delivery.rollouts import Rollouts
 from edgewise.node.delivery.updater import Updater
 from edgewise.node.delivery.words import unpack_report
 from edgewise.node.store.blobs import Blobs
@@ -179,4 +182,103 @@ def device(site: Site, tmp_path: Path) -> Device:
     made = Device(site, RealDisk(tmp_path))
     made.updater.begin(MODEL, sha(site.parts[1]["manifest.json"]), site.parts[1], T0)
     made.updater.restarted(T0)
+    return made
+
+
+class World:
+    """A server and devices, wired directly: items go up by number, once each, and news down when it changed."""
+
+    def __init__(self, site: Site, disk: Callable[[str], Disk]) -> None:
+        self.site, self.disk, self.now = site, disk, T0
+        self.server_disk = disk("server")
+        self.devices: dict[str, Device] = {}
+        self.offline: set[str] = set()
+        self.told: dict[str, bytes] = {}
+        self.taken: dict[str, int] = {}
+        self.healths: dict[str, Callable[[Device], Health | None]] = {}
+        self.open()
+        for version in site.releases:
+            self.publish(version)
+        self.rollouts.adopt("main", site.releases[1].digest, "ann", T0)
+
+    def open(self) -> None:
+        self.database = self.server_disk.connect("server.db")
+        self.blobs = Blobs(self.server_disk)
+        self.rollouts = Rollouts(self.database, self.blobs, self.site.assign, self.site.trust)
+
+    def restart(self) -> None:
+        self.database.close()
+        self.open()
+        self.told.clear()
+
+    def publish(self, version: int) -> None:
+        release = document(self.site.releases[version], Release)
+        for found in (*release.files.values(), *(r.delta for r in release.routes)):
+            self.blobs.put(self.site.files[found.sha256])
+        self.rollouts.publish(self.site.releases[version], "ann", self.now)
+
+    def join(self, node: str) -> Device:
+        device = self.devices[node] = Device(self.site, self.disk(node), node)
+        parts = self.site.parts[1]
+        device.updater.begin(MODEL, sha(parts["manifest.json"]), parts, self.now)
+        device.updater.restarted(self.now)
+        return device
+
+    def second(self, seconds: float = 1.0) -> None:
+        """A moment of the world: devices speak, the server judges, news goes down, files come."""
+        self.now += seconds
+        for name, device in self.devices.items():
+            device.now = self.now
+            device.updater.tick(self.now)
+            health = self.healths.get(name, healthy)(device)
+            if health is not None:
+                device.updater.health(health, self.now)
+            if name in self.offline:
+                continue
+            self.rollouts.seen(name, self.now)
+            for item in device.outbox.waiting(self.taken.get(name, 0), 1 << 20):
+                self.rollouts.report(item.body, self.now, name)
+                self.taken[name] = item.seq
+            device.outbox.acked(self.taken.get(name, 0))
+        self.rollouts.tick(self.now)
+        for name, device in self.devices.items():
+            if name in self.offline:
+                continue
+            news = self.rollouts.news(name, self.now)
+            if news is not None and self.told.get(name) is not news:
+                self.told[name] = news
+                device.updater.news(news, self.now)
+            while device.fetch(1 << 18):
+                pass
+            while device.updater.swap_due() is not None and device.updater.swapped(self.now):
+                pass
+
+    def run(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.second()
+
+    def versions(self) -> dict[str, int]:
+        return {name: device.updater.running.version for name, device in self.devices.items()}  # type: ignore[union-attr]
+
+    @property
+    def rollout(self) -> Rollout:
+        return self.rollouts.rollouts("main")[0]
+
+
+def healthy(device: Device, **figures: object) -> Health | None:
+    """Two frames a second, all answered."""
+    slot = device.updater.running
+    if slot is None or slot.proved:
+        return None
+    seconds = device.now - slot.since
+    quality = Quality(0.9, 0.88, 0.92, 100)
+    return msgspec.structs.replace(Health(seconds, int(2 * seconds), 0, 0.05, quality, quality), **figures)
+
+
+@pytest.fixture
+def world(site: Site, tmp_path: Path) -> World:
+    made = World(site, lambda name: RealDisk(tmp_path / name))
+    for i in range(10):
+        made.join(f"cam-{i}")
+    made.run(2)
     return made

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from edgewise.core.rollout import Health
 
 T0 = 1.8e9

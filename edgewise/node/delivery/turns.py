@@ -1,0 +1,152 @@
+"""The turns of rollouts on a server: judged at each tick, each stage entered in one transaction with its row in the audit log.
+
+`stages.py` says what the canaries' health means; here it is read from the roster, and what follows is written. It does not know
+what a person may do: that is in `rollouts.py`.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from edgewise.node.delivery import stages
+from edgewise.node.delivery.audit import Audit
+from edgewise.node.delivery.course import Channels, Rollout
+from edgewise.node.delivery.roster import Roster
+from edgewise.node.delivery.shelf import Shelf
+from edgewise.node.store.database import Database
+
+FORGET = 90 * 86_400.0  # s after which a node that was not seen holds no old version back
+TROUBLED = 0.1  # share of a channel's nodes that may put a wide release back before it is paused
+GUARD = "guard"
+
+
+class Turns:
+    """Every method joins an open transaction."""
+
+    def __init__(self, database: Database, roster: Roster, channels: Channels, shelf: Shelf, audit: Audit) -> None:
+        self._database, self._roster, self._channels, self._shelf, self._audit = database, roster, channels, shelf, audit
+
+    def tick(self, now: float) -> None:
+        for rollout in self._channels.rollouts():
+            if rollout.stage == "canary":
+                self._judge(rollout, now)
+            elif rollout.stage == "wide":
+                self._spread(rollout, now)
+
+    def _judge(self, rollout: Rollout, now: float) -> None:
+        if not rollout.canaries:
+            with self._database.transaction():
+                rollout = self.with_canaries(rollout, now)
+                if rollout.canaries:
+                    self._channels.write(rollout)
+                    self._roster.look(rollout.plan.channel, rollout.canaries)
+        found = stages.outcome(rollout.plan, [self._candidate(rollout, name, now) for name in rollout.canaries])
+        if found.kind == "wait":
+            if found.sentence != rollout.sentence:
+                self._channels.write(replace(rollout, sentence=found.sentence))
+        elif found.kind == "broken":
+            barrier = self.barrier(rollout)
+            if barrier:
+                words = f"{found.sentence} {barrier}."
+                self.turn(replace(rollout, stage="paused", before="canary", sentence=words), GUARD, "pause", now)
+            else:
+                self.reverted(rollout, GUARD, now, found.sentence)
+        else:
+            release = self._shelf.get(rollout.plan.release)
+            with self._database.transaction():
+                own = self._channels.own(rollout.plan.channel, rollout.model)
+                self._channels.set(rollout.plan.channel, rollout.model, own, release.floor if release is not None else 1)
+                for name in rollout.canaries:
+                    node = self._roster.node(name)
+                    if node is not None:
+                        self._roster.put(replace(node, bump=True))  # they hear that it is kept
+                self.turn(replace(rollout, stage="wide", sentence=found.sentence), GUARD, "wide", now)
+
+    def _spread(self, rollout: Rollout, now: float) -> None:
+        """A wide release: done when every node that is online runs it."""
+        plan, model = rollout.plan, rollout.model
+        release = self._shelf.get(plan.release)
+        if release is None:
+            return
+        nodes = self._roster.of(plan.channel)
+        back = [n.node for n in nodes if plan.release in n.refused.get(model, ())]
+        there = [n.node for n in nodes if (said := n.said.get(model)) is not None and said.running == release.address]
+        lacking = [n.node for n in nodes if n.node not in {*there, *back} and self._roster.away(n.node, now) == 0]
+        if len(back) > max(1, TROUBLED * len(nodes)):
+            words = f"{len(back)} of {len(nodes)} nodes put it back: {', '.join(back[:3])}."
+            self.turn(replace(rollout, stage="paused", before="wide", sentence=words), GUARD, "pause", now)
+        elif there and not lacking:
+            rest = len(nodes) - len(there) - len(back)
+            words = f"{len(there)} nodes run it; {rest} are offline and follow; {len(back)} keep the version before."
+            with self._database.transaction():
+                self._channels.set(plan.channel, model, plan.release, release.floor)
+                self.turn(replace(rollout, stage="done", sentence=words), GUARD, "done", now)
+            self.retire(now)
+        else:
+            words = f"{len(there)} of {len(nodes)} nodes run it; online and not yet: {', '.join(lacking[:3]) or 'none'}."
+            if words != rollout.sentence:
+                self._channels.write(replace(rollout, sentence=words))
+
+    def _candidate(self, rollout: Rollout, name: str, now: float) -> stages.Candidate:
+        node, release = self._roster.node(name), self._shelf.get(rollout.plan.release)
+        away = min(self._roster.away(name, now), max(0.0, now - rollout.since))
+        if node is None or release is None or rollout.model not in node.said:
+            return stages.Candidate(name, away)
+        said = node.said[rollout.model]
+        if said.release != rollout.plan.release or said.sequence < node.began.get(rollout.model, 0):
+            return stages.Candidate(name, away)  # said of another version, or before this rollout
+        return stages.Candidate(name, away, said.step, said.sentence, said.running == release.address, said.health)
+
+    def with_canaries(self, rollout: Rollout, now: float) -> Rollout:
+        """Canaries are chosen among the nodes that are online, or among all where none is."""
+        names = [node.node for node in self._roster.of(rollout.plan.channel)]
+        online = [name for name in names if self._roster.away(name, now) == 0]
+        return replace(rollout, canaries=stages.canaries(rollout.plan.release, online or names, rollout.plan.canary))
+
+    def afresh(self, channel: str, model: str, digest: str) -> None:
+        """A release that is started again is tried again where it was put back."""
+        for node in self._roster.of(channel):
+            refused = tuple(d for d in node.refused.get(model, ()) if d != digest)
+            if refused != node.refused.get(model, ()):
+                self._roster.put(replace(node, refused={**node.refused, model: refused}))
+
+    def barrier(self, rollout: Rollout) -> str:
+        """Why there is no way back; empty: there is one."""
+        older = self._shelf.get(rollout.previous)
+        channel, name = rollout.plan.channel, f"{rollout.model} {rollout.version}"
+        if older is None:
+            return f"There is no version before {name} in the channel {channel}"
+        floor = self._channels.floor(channel, rollout.model)
+        if older.version < floor:
+            return f"{name} cannot go back to {older.version}: it set the floor to {floor}"
+        if not self._shelf.holds(rollout.previous):
+            return f"The files of {rollout.model} {older.version} are no longer here"
+        return ""
+
+    def reverted(self, rollout: Rollout, by: str, now: float, sentence: str) -> Rollout:
+        with self._database.transaction():
+            floor = self._channels.floor(rollout.plan.channel, rollout.model)
+            self._channels.set(rollout.plan.channel, rollout.model, rollout.previous, floor)
+            return self.turn(replace(rollout, stage="reverted", sentence=sentence), by, "revert", now)
+
+    def turn(self, rollout: Rollout, by: str, what: str, now: float) -> Rollout:
+        """A rollout enters a stage."""
+        rollout = replace(rollout, since=now)
+        with self._database.transaction():
+            self._channels.write(rollout)
+            self._roster.look(rollout.plan.channel)
+            self._audit.add(now, by, what, f"{rollout.plan.channel} {rollout.model} {rollout.version}", rollout.sentence)
+        return rollout
+
+    def retire(self, now: float) -> None:
+        """Let go of versions that nobody needs."""
+        seen = self._roster.last_seen()
+        nodes = [n for n in self._roster.of() if now - seen.get(n.node, n.joined) < FORGET]
+        rollouts = self._channels.rollouts()
+        protected = {c[2] for c in self._channels.all()} | {d for r in rollouts for d in (r.plan.release, r.previous)}
+        protected |= {digest for node in nodes for digest in node.assigned.values()}
+        addresses = {said.running for node in nodes for said in node.said.values()}
+        with self._database.transaction():
+            for release in self._shelf.retire(protected, addresses):
+                self._audit.add(now, GUARD, "retire", f"{release.name} {release.version}", "No node runs it.")
+        self._shelf.sweep()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from contextlib import suppress
 
 import pytest
@@ -148,3 +149,13 @@ def test_the_same_seed_and_calls_leave_the_same_things() -> None:
     runs = [run(seed) for seed in range(10)]
     assert runs == [run(seed) for seed in range(10)]
     assert len({str(found) for found in runs}) > 5, "and other seeds leave other things"
+
+
+def test_without_apsw_the_database_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgewise.node.store
+
+    monkeypatch.delattr(edgewise.node.store, "vfs", raising=False)
+    monkeypatch.delitem(sys.modules, "edgewise.node.store.vfs", raising=False)
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    with pytest.raises(StoreError, match=r"no module apsw\. Install edgewise\[faults\]"):
+        SimulatedDisk(random.Random(1)).connect("state.db")

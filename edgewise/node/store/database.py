@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgewise.node.store.disk import Disk
 
 FORMAT = 1
+WAL_KEPT = 8 << 20  # bytes that the WAL may keep after it grew with a large transaction
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 # Result codes (https://www.sqlite.org/rescode.html): what happened, and what to do.
@@ -232,6 +233,8 @@ def _ready(
         database.execute("pragma synchronous=full")
         database.execute("pragma fullfsync=on")  # for macOS alone
         database.execute("pragma temp_store=memory")
+        database.execute("pragma secure_delete=off")  # some builds write zeros over what is deleted: half of all writes
+        database.execute(f"pragma journal_size_limit={WAL_KEPT}")
         found = [row[0] for row in database.execute("pragma quick_check(1)")]
         if found != ["ok"]:
             raise _Damaged(found[0] if found else "no answer to a check")

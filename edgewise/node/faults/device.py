@@ -53,6 +53,7 @@ class Device(Machine):
         self.connection: Connection | None = None
         self.frames = self.swaps = 0
         self.seeing = True
+        self.interval = camera.INTERVAL
         self.heard: list[bytes] = []  # news, for who may want to say it again
 
     # A process
@@ -108,7 +109,7 @@ class Device(Machine):
         self.witness.frame(self.name, self.life, self._number)
         self.agent.frame(self._number, self.timeline.now, self.timeline.now)
         self.turn()
-        self.later(camera.INTERVAL, self._see)
+        self.later(self.interval, self._see)
 
     def _worked(self, work: Work, took: float) -> None:
         now = self.timeline.now
@@ -148,8 +149,10 @@ class Device(Machine):
             self._woken = max(wake, now + 1e-6)
             self.at(self._woken, self._tick)
 
-    def hear(self, payload: bytes) -> None:
-        self.heard.append(payload)
+    def hear(self, payload: bytes, keep: bool = True) -> None:
+        """News, from the server or from somebody who speaks in its name (`keep` False)."""
+        if keep:
+            self.heard.append(payload)
         self.say(f"hears news of {len(payload)} bytes")
         self.updates.news(payload)
 

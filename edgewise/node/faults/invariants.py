@@ -103,6 +103,7 @@ class Witness:
             for kind, n in kinds.items():
                 if (counted := dropped.get(node, Counter())[kind]) < n:
                     self.against("lost", f"{n} items of kind {kind!r} of {node} are gone, {counted} are counted as dropped.")
+        self.once("the content of an item of", [(node, digest) for node, _, _, digest in seen])
         for node, epoch, seq, digest in seen:
             put = self._put.get((node, epoch, seq))
             if put is not None and put[1] != digest:

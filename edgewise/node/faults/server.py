@@ -7,19 +7,23 @@ transaction, with nothing to keep it from being there twice.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgewise.core.answer import Answer
 from edgewise.core.errors import StoreError
+from edgewise.core.release import Assignment, Envelope, pack
 from edgewise.net.edge_session import Limits
 from edgewise.net.items import Item
 from edgewise.net.messages import unpack_records
+from edgewise.net.signing import sign
 from edgewise.node.delivery.files import part
+from edgewise.node.delivery.rollouts import Rollouts
 from edgewise.node.edge import Edge, Run
-from edgewise.node.faults.clock import Timeline
+from edgewise.node.faults.clock import DAY, Timeline
 from edgewise.node.faults.invariants import Witness
 from edgewise.node.faults.machine import Machine
-from edgewise.node.faults.publisher import Publisher, sha
+from edgewise.node.faults.publisher import CHANNEL, Publisher, sha
 from edgewise.node.faults.schedule import SERVER
 from edgewise.node.faults.trace import Trace
 from edgewise.node.faults.wire import Connection
@@ -50,6 +54,8 @@ class Server(Machine):
         super().__init__(SERVER, timeline, trace, draw, witness)
         self.publisher, self.devices = publisher, devices
         self.connections: dict[int, Connection] = {}
+        self.life_of_news = DAY
+        self.strange: Mapping[str, bytes] = {}  # files that an attacker has put in the way of requests
 
     # A process
 
@@ -59,13 +65,18 @@ class Server(Machine):
             self.database.execute(EFFECTS)
             self.inbox = Inbox(self.database)
             self.blobs = Blobs(self.disk)
+            trust = pack(self.publisher.trust)
+            self.rollouts = Rollouts(self.database, self.blobs, self._sign, trust, channel=CHANNEL, life=self.life_of_news)
         except StoreError as error:
             self.say(f"cannot start: {error.what}")
             self.kill(again_after=1.0)
             return
         limits = Limits(silence=6.0)
-        self.edge = Edge(lambda s: None, lambda s: s.point, limits, post=self._post, transaction=self.database.transaction)
-        self._woken = -1.0
+        self.edge = Edge(
+            lambda s: None, lambda s: s.point, limits, post=self._post, transaction=self.database.transaction, news=self._news
+        )
+        self._woken, self._told = -1.0, {}
+        self._told: dict[str, bytes | None]
         self._beat()
 
     def died(self, cut: bool) -> None:
@@ -96,9 +107,22 @@ class Server(Machine):
         del self.connections[number]
         self.edge.lost(number, self.timeline.now)
 
+    def _news(self, node: str) -> bytes | None:
+        """What Edge tells a node when it opens, and when it is notified."""
+        now = self.clock.now()
+        self.rollouts.seen(node, now)
+        self._told[node] = self.rollouts.news(node, now)
+        return self._told[node]
+
+    def _sign(self, assignment: Assignment) -> Envelope:
+        return sign(assignment, {"channel": self.publisher.channel})
+
     def serve(self, download: Download) -> None:
         """Answer a request for a file, a range of it."""
         fetch = download.fetch
+        if fetch.sha256 in self.strange:
+            download.send(fetch.at, self.strange[fetch.sha256][fetch.at :])
+            return
         try:
             answer = part(fetch.sha256, self.blobs.size(fetch.sha256), f"bytes={fetch.at}-{fetch.size - 1}")
             if answer.status not in (200, 206):
@@ -133,6 +157,16 @@ class Server(Machine):
         self.turn()
 
     def _beat(self) -> None:
+        """As the rim of a server does it: judge, sign, and tell who is to hear something else than what it was told last."""
+        wall = self.clock.now()
+        try:
+            self.rollouts.tick(wall)
+            for node in sorted({c.device.name for c in self.connections.values()}):
+                self.rollouts.seen(node, wall)
+                if self.rollouts.news(node, wall) is not self._told.get(node):
+                    self.edge.notify(node, self.timeline.now)
+        except StoreError as error:
+            self.say(f"cannot look after rollouts: {error.what}")
         self.turn()
         self.later(BEAT, self._beat)
 
@@ -157,6 +191,8 @@ class Server(Machine):
     def _effect(self, node: str, item: Item) -> None:
         if item.kind == "rows":
             unpack_records(item.body)
+        elif not self.rollouts.report(item.body, self.clock.now(), node):
+            self.witness.at_rest(f"the server refuses item {item.seq} of {node}, a report.")
 
     def effects(self) -> list[tuple[str, str, int, str]]:
         """Everything that ever took effect, as the database has it."""

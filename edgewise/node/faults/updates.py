@@ -127,8 +127,8 @@ class Updates:
 
     def _use(self, slot: Slot) -> None:
         device, version = self._device, self._publisher.versions[slot.address]
-        before = self.watch.version if self.watch is not None else None
-        self.watch = Watch(version, before if before is not version else None, device.timeline.now)
+        standby = next((self._publisher.versions.get(s.address) for s in self.updater.status.standby), None)
+        self.watch = Watch(version, standby, device.timeline.now)
         device.say(f"uses version {version.number}{'' if slot.proved else ' on trial'}")
         if version.bad == "crash":
             device.later(CRASH, lambda: device.kill(again_after=0.5))

@@ -10,20 +10,25 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from edgewise.node.faults.clock import EPOCH, Timeline
+from edgewise.node.faults import camera
+from edgewise.node.faults.attacker import Attacker
+from edgewise.node.faults.clock import DAY, Timeline
 from edgewise.node.faults.device import Device
 from edgewise.node.faults.invariants import Witness
 from edgewise.node.faults.machine import Machine
 from edgewise.node.faults.network import Direction
+from edgewise.node.faults.operator import Operator
 from edgewise.node.faults.publisher import Publisher
 from edgewise.node.faults.report import Outcome
+from edgewise.node.faults.rest import unrest
 from edgewise.node.faults.schedule import SERVER, Fault, Schedule
 from edgewise.node.faults.server import Server
 from edgewise.node.faults.trace import Heard, Trace
 from edgewise.node.store.outbox import Bounds
 
 LAST_FRAME = 3.0  # s before the end: every frame has its fate by then
-HOURS = 3600.0
+OPERATOR = 5.0  # s after the trouble for which a person tries again
+ONCE = ("publish", "adopt", "start", "wide", "done", "revert")  # what cannot happen twice to one version
 
 
 class World:
@@ -44,6 +49,10 @@ class World:
             for name in schedule.devices
         }
         self.machines: dict[str, Machine] = {SERVER: self.server, **self.devices}
+        self.server.life_of_news = draw.choice((40.0, DAY))  # in the first case they are renewed within a schedule
+        self.operator = Operator(self.timeline, self.trace, self.publisher, self.server, schedule.trouble + OPERATOR)
+        self.attacker = Attacker(self.publisher, _row(draw))
+        self.server.strange = self.attacker.blobs
         self._shut: Counter[tuple[str, str]] = Counter()  # faults of a machine's disk or clock that last
 
     def run(self) -> Outcome:
@@ -53,6 +62,8 @@ class World:
             timeline.at(0.01 * len(name), machine.start)
         for fault in plan.faults:
             timeline.at(fault.at, lambda f=fault: self._befall(f))  # type: ignore[misc]
+        for act in plan.acts:
+            timeline.at(act.at, lambda a=act: self.operator.do(a))  # type: ignore[misc]
         timeline.at(plan.trouble, self._heal)
         timeline.at(plan.until - LAST_FRAME, self._last_frame)
         with Heard(self.trace, self.witness.crashed):
@@ -83,7 +94,13 @@ class World:
             self._network(fault)
 
     def _attack(self, fault: Fault) -> None:
-        pass
+        """Somebody speaks to a device in the server's name."""
+        device = self.devices[fault.node]
+        heard = {name: d.heard for name, d in self.devices.items()}
+        speak = self.attacker.forged if fault.kind == "forged news" else self.attacker.replayed
+        payload = speak(fault.node, heard)
+        if payload is not None:
+            device.guarded(lambda: device.hear(payload, keep=False))
 
     def _lasts(self, fault: Fault, what: str) -> None:
         """A disk's flag, up while one such fault lasts."""
@@ -137,6 +154,8 @@ class World:
         for machine in self.machines.values():
             machine.disk.cut_at(0)
             machine.clock.mend()
+        for device in self.devices.values():
+            device.interval = 2 * camera.INTERVAL  # quiet: there is less to see
 
     # The end
 
@@ -160,6 +179,10 @@ class World:
                 for item in waiting:
                     self.witness.waits(name, device.epoch, item.seq)
         self.witness.effects(self.server.effects(), dropped)
+        for sentence in unrest(self.server, list(self.devices.values())):
+            self.witness.at_rest(sentence)
+        entries = self.server.rollouts.audit.entries(0, 10_000)
+        self.witness.once("audit entry", [(e.who, e.what, e.subject) for e in entries if e.what in ONCE])
 
     def _outcome(self) -> Outcome:
         devices = self.devices.values()
@@ -180,6 +203,3 @@ class World:
 
 def _row(draw: random.Random) -> random.Random:
     return random.Random(draw.getrandbits(64))
-
-
-__all__ = ["EPOCH", "HOURS", "World"]

@@ -38,6 +38,7 @@ class Peer(Struct, frozen=True):
     role: str
     address: str
     serial: str = ""
+    ends: float = 0.0  # of the certificate (s since 1970)
 
 
 Handler = Callable[[WebSocketTransport, Peer], Awaitable[None]]
@@ -158,7 +159,7 @@ class Listener:
         if of.role not in allowed:
             error = IdentityError(f"{of.node} has the wrong role", got=of.role, allowed=", ".join(allowed))
             raise self._refused("refused identity", error)
-        return Peer(of.node, of.role, address, of.serial)
+        return Peer(of.node, of.role, address, of.serial, of.ends)
 
     @web.middleware
     async def _judged(self, request: web.Request, handler: Route) -> web.StreamResponse:

@@ -31,7 +31,7 @@ def greets(edge: Edge, certificate: str, name: str) -> int:
 def said(edge: Edge, connection: int) -> str:
     """The sentence with which the edge ended a connection."""
     messages = [decode(m, 1 << 20) for m in edge.outgoing(connection)]
-    return " ".join(unpack(payload, Refusal).sentence for header, payload in messages if header.kind is Kind.BYE)
+    return " ".join(unpack(Refusal, payload).sentence for header, payload in messages if header.kind is Kind.BYE)
 
 
 def test_a_name_that_is_not_on_the_certificate_opens_nothing() -> None:

@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "resume": delivery.resume,
     "revert": delivery.revert,
     "nodes": delivery.nodes,
+    "move": delivery.move,
     "audit": delivery.audit,
     "plan": models.plan,
     "calibrate": models.calibrate,

@@ -1,4 +1,4 @@
-"""Delivery: publish, rollout, pause, resume, revert, nodes, audit. All of them ask an edge server, as its operator."""
+"""Delivery: publish, rollout, pause, resume, revert, nodes, move, audit. All of them ask an edge server, as its operator."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def publish(
     floor: int | None = None,
     days: float = 30.0,
     about: str = "",
+    own: bool = False,
     json: Path | None = None,
 ) -> int:
     """Sign a bundle as the next version of its model, and bring what the server lacks of it there.
@@ -40,13 +41,14 @@ def publish(
         floor: nodes that have taken it never go below this version again (default: as before).
         days: after so many days nobody begins to use it any more.
         about: a sentence for people, shown beside it.
+        own: the channel's nodes came with this bundle. It becomes the channel's own, so that a first rollout has a way back.
         json: write what became of it there.
     """
     from edgewise.apps.vision.operating import publish_bundle
 
     screen = console()
     with screen.status("publishing") as status:
-        done = publish_bundle(bundle, channel, keys, server, from_, version, floor, days, about, status.update)
+        done = publish_bundle(bundle, channel, keys, server, from_, version, floor, days, about, own, status.update)
     _say(done.sentence)
     for base, size in done.shorter.items():
         _say(f"from {base[:8]}: {size:,} bytes instead of {done.whole:,}")
@@ -87,37 +89,40 @@ def rollout(
     return 0
 
 
-def pause(channel: tyro.conf.Positional[str], keys: Path = KEYS, server: Server = SERVER) -> int:
+def pause(channel: tyro.conf.Positional[str], model: str = "", keys: Path = KEYS, server: Server = SERVER) -> int:
     """Hold a rollout: no further node takes the version, and those that run it keep it.
 
     Args:
         channel: the channel.
+        model: which one, where the channel has rollouts of several models.
         keys: folder with an operator's certificate.
         server: the edge server.
     """
-    return _act(channel, "pause", keys, server)
+    return _act(channel, "pause", model, keys, server)
 
 
-def resume(channel: tyro.conf.Positional[str], keys: Path = KEYS, server: Server = SERVER) -> int:
+def resume(channel: tyro.conf.Positional[str], model: str = "", keys: Path = KEYS, server: Server = SERVER) -> int:
     """Let a paused rollout go on, under the same guard.
 
     Args:
         channel: the channel.
+        model: which one, where the channel has rollouts of several models.
         keys: folder with an operator's certificate.
         server: the edge server.
     """
-    return _act(channel, "resume", keys, server)
+    return _act(channel, "resume", model, keys, server)
 
 
-def revert(channel: tyro.conf.Positional[str], keys: Path = KEYS, server: Server = SERVER) -> int:
+def revert(channel: tyro.conf.Positional[str], model: str = "", keys: Path = KEYS, server: Server = SERVER) -> int:
     """Take a rollout back: every node that took the version returns to the one before, which it still holds.
 
     Args:
         channel: the channel.
+        model: which one, where the channel has rollouts of several models.
         keys: folder with an operator's certificate.
         server: the edge server.
     """
-    return _act(channel, "revert", keys, server)
+    return _act(channel, "revert", model, keys, server)
 
 
 def nodes(watch: bool = False, json: Path | None = None, keys: Path = KEYS, server: Server = SERVER) -> int:
@@ -142,6 +147,22 @@ def nodes(watch: bool = False, json: Path | None = None, keys: Path = KEYS, serv
     return 0
 
 
+def move(nodes: tyro.conf.Positional[list[str]], channel: str, keys: Path = KEYS, server: Server = SERVER) -> int:
+    """Put nodes into a channel; each gets what that channel runs. A node that is new is in the channel that `serve` says.
+
+    Args:
+        nodes: names of nodes, as `edgewise nodes` shows them.
+        channel: the channel; a new name makes a new one.
+        keys: folder with an operator's certificate.
+        server: the edge server.
+    """
+    from edgewise.apps.vision.operating import move_nodes
+
+    for sentence in move_nodes(nodes, channel, keys, server):
+        _say(sentence)
+    return 0
+
+
 def audit(most: int = 20, json: Path | None = None, keys: Path = KEYS, server: Server = SERVER) -> int:
     """The newest lines of the server's audit log: who published, rolled out and reverted what, and what was refused.
 
@@ -160,10 +181,10 @@ def audit(most: int = 20, json: Path | None = None, keys: Path = KEYS, server: S
     return 0
 
 
-def _act(channel: str, deed: str, keys: Path, server: str) -> int:
+def _act(channel: str, deed: str, model: str, keys: Path, server: str) -> int:
     from edgewise.apps.vision.operating import act
 
-    _say(act(channel, deed, keys, server))
+    _say(act(channel, deed, model, keys, server))
     return 0
 
 

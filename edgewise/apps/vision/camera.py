@@ -25,6 +25,7 @@ HELD = 16  # pictures that wait for their record
 REMEMBERED = 64  # records that wait for their picture
 PATIENCE = 2.0  # s
 SILENT = 10.0  # s without a word after which a node counts as away
+STALE = 10.0  # s for which a view is good enough for the nodes view
 FRESH = 1.0  # s for which the last record says better than a status what the device does
 RATES = 60  # s of link estimates in the little chart
 
@@ -118,9 +119,9 @@ class Camera:
 
     def row(self, now: float, epoch: float) -> NodeRow:
         """Its row in the nodes view; `epoch` turns the page's clock into the time of day."""
-        status, books = self.status, self.books.accounts(now)
+        status, counts = self.status, self.books.tally.counts()
         role, ends = self.certificate
-        dropped, failed = sum(books.counts.dropped.values()), sum(books.counts.failed.values())
+        dropped, failed = sum(counts.dropped.values()), sum(counts.failed.values())
         return NodeRow(
             node=self.node,
             role=role,
@@ -132,14 +133,14 @@ class Camera:
             outbox=status.outbox if status else None,
             outbox_bytes=status.outbox_bytes if status else None,
             budget=status.budget if status else "",
-            frames=books.counts.answered + dropped + failed,
+            frames=counts.answered + dropped + failed,
             failed=failed,
-            p95=self.figures(now).latency_p95,
+            p95=self.latest(now, STALE + self.slot % 8).figures.latency_p95,
         )
 
-    def latest(self, now: float) -> NodeView:
-        """The last view where it is of this second, since a new one costs a tenth of a millisecond."""
-        return self._view if self._view is not None and now - self.viewed < 1.0 else self.view(now)
+    def latest(self, now: float, age: float = 1.0) -> NodeView:
+        """The last view where it is no older than `age`, since a new one costs a tenth of a millisecond."""
+        return self._view if self._view is not None and now - self.viewed < age else self.view(now)
 
     def jpeg(self, version: int | None) -> bytes | None:
         """The picture of that version while it is kept, or the newest; None where there is none."""

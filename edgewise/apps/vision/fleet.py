@@ -16,7 +16,7 @@ from edgewise.apps.vision.views import NAME, SENTENCE, plain
 from edgewise.core.rollout import Health, Stage, Step, Subject
 from edgewise.node.delivery.audit import Entry
 
-Verdict = Literal["holds", "broken", "unknown"]
+Verdict = Literal["holds", "broken", "holds so far", "broken so far", "unknown"]
 
 
 class Running(Struct, frozen=True):
@@ -76,8 +76,12 @@ class GuardRow(Struct, frozen=True):
 
 
 class RolloutRow(Struct, frozen=True):
-    """A release on its way over a channel. `why` says what it waits for or why it ended; `steps` counts nodes by their step."""
+    """A release on its way over a channel; `key` tells it from others.
 
+    `why` says what it waits for or why it ended; `steps` counts nodes by their step.
+    """
+
+    key: str
     channel: str
     model: str
     version: int
@@ -87,7 +91,7 @@ class RolloutRow(Struct, frozen=True):
     stage: Stage
     why: str
     by: str
-    since: float
+    began: float
     canary: float
     window: float
     canaries: tuple[str, ...]
@@ -133,10 +137,10 @@ def cleaned(row: NodeRow) -> NodeRow:
     )
 
 
-def worst(subject: Subject, above: bool, values: dict[str, float]) -> tuple[str, float | None]:
+def worst(above: bool, values: dict[str, float]) -> tuple[str, float | None]:
     """The node that is nearest to breaking a condition, and its value.
 
-    >>> worst("p95", False, {"a": 0.08, "b": 0.11})
+    >>> worst(False, {"a": 0.08, "b": 0.11})
     ('b', 0.11)
     """
     if not values:

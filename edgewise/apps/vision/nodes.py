@@ -77,13 +77,13 @@ class NodesState:
 
     def _names(self, fleet: Fleet) -> dict[str, object]:
         """Who is there at all, so that a browser drops the others; `started` tells one run of the server from the next."""
-        nodes, channels = [row.node for row in fleet.nodes], [row.channel for row in fleet.rollouts]
-        return {"started": self._started, "at": fleet.at, "nodes": nodes, "channels": channels}
+        nodes, rollouts = [row.node for row in fleet.nodes], [row.key for row in fleet.rollouts]
+        return {"started": self._started, "at": fleet.at, "nodes": nodes, "rollouts": rollouts}
 
 
 def _rows(fleet: Fleet) -> dict[tuple[str, str], msgspec.Struct]:
     nodes = {("node", row.node): _coarse(row) for row in fleet.nodes}
-    return {**nodes, **{("rollout", row.channel): row for row in fleet.rollouts}}
+    return {**nodes, **{("rollout", row.key): row for row in fleet.rollouts}}
 
 
 def _coarse(row: NodeRow) -> NodeRow:

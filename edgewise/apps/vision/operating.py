@@ -28,7 +28,7 @@ from edgewise.node.delivery.audit import Entry
 from edgewise.node.delivery.guard import parse
 
 Kind = TypeVar("Kind")
-_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SPANS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 1e6  # s
 
@@ -43,6 +43,7 @@ def publish_bundle(
     floor: int | None,
     days: float,
     about: str,
+    own: bool,
     say: Callable[[str], None],
 ) -> Published:
     """Publish the bundle in a folder; the files come first, so that the release names nothing that is not there."""
@@ -52,7 +53,7 @@ def publish_bundle(
     async def ask(operator: Operator) -> Published:
         known = await operator.releases()
         release, blobs = prepare(bundle, old, version, known, time.time(), days, floor, about)
-        return await publish(operator, release, blobs, signer, named, say)
+        return await publish(operator, release, blobs, signer, named, own, say)
 
     return _asked(keys, server, ask)
 
@@ -70,10 +71,20 @@ def start_rollout(channel: str, canary: str, guard: str, window: str, release: s
     return _asked(keys, server, ask)
 
 
-def act(channel: str, deed: str, keys: Path, server: str) -> str:
+def act(channel: str, deed: str, model: str, keys: Path, server: str) -> str:
     """Pause, resume or revert a channel; the server's sentence."""
     named = checked(channel)
-    return _asked(keys, server, lambda operator: operator.act(named, deed))
+    return _asked(keys, server, lambda operator: operator.act(named, deed, model))
+
+
+def move_nodes(nodes: Sequence[str], channel: str, keys: Path, server: str) -> list[str]:
+    """Put nodes into a channel; a sentence each."""
+    named = checked(channel)
+
+    async def ask(operator: Operator) -> list[str]:
+        return [await operator.move(checked(node, "a node"), named) for node in nodes]
+
+    return _asked(keys, server, ask)
 
 
 def read_fleet(keys: Path, server: str) -> Fleet:
@@ -98,11 +109,11 @@ def watch_fleet(keys: Path, server: str, console: Console) -> None:
     _asked(keys, server, ask)
 
 
-def checked(channel: str) -> str:
-    if not _CHANNEL.fullmatch(channel):
+def checked(name: str, what: str = "a channel") -> str:
+    if not _NAME.fullmatch(name):
         allowed = "letters, digits, dot, dash and underscore, 64 at most"
-        raise ConfigError("a channel cannot have this name", got=repr(channel[:80]), allowed=allowed)
-    return channel
+        raise ConfigError(f"{what} cannot have this name", got=repr(name[:80]), allowed=allowed)
+    return name
 
 
 def share(text: str) -> float:
@@ -140,11 +151,10 @@ def chosen(rows: Sequence[ReleaseRow], channel: str, word: str) -> ReleaseRow:
     models = sorted({row.name for row in there})
     if word == "latest" and len(models) == 1:
         return max(there, key=lambda row: row.version)
-    named = word.removeprefix("v")
-    if named.isdecimal() and len(named) < 8:
-        found = [row for row in there if row.version == int(named)]
-    else:
-        found = [row for row in there if len(word) >= 4 and (row.address.startswith(word) or row.digest.startswith(word))]
+    number = word.removeprefix("v")
+    found = [row for row in there if number == str(row.version)]
+    if not found and len(word) >= 4:
+        found = [row for row in there if row.address.startswith(word) or row.digest.startswith(word)]
     if len({row.digest for row in found}) != 1:
         listed = ", ".join(f"{row.name} v{row.version} {row.address[:8]}" for row in sorted(there, key=lambda r: -r.version)[:8])
         what = "several releases are meant" if found or word == "latest" else "there is no such release"

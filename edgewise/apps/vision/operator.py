@@ -59,15 +59,19 @@ class Operator:
         """The newest entries, newest first."""
         return await self._read(f"/audit?most={most}", tuple[Entry, ...])
 
-    async def publish(self, envelope: Envelope, channel: str) -> str:
-        return await self._act("/releases", pack(envelope), {"channel": channel})
+    async def publish(self, envelope: Envelope, channel: str, own: bool = False) -> str:
+        """`own`: the nodes of the channel came with this version."""
+        return await self._act("/releases", pack(envelope), {"channel": channel, **({"own": "yes"} if own else {})})
 
     async def start(self, plan: Plan) -> str:
         return await self._act("/rollouts", msgspec.json.encode(plan))
 
-    async def act(self, channel: str, deed: str) -> str:
+    async def act(self, channel: str, deed: str, model: str = "") -> str:
         """`deed` is pause, resume or revert; the server's sentence."""
-        return await self._act(f"/rollouts/{channel}/{deed}")
+        return await self._act(f"/rollouts/{channel}/{deed}", query={"model": model})
+
+    async def move(self, node: str, channel: str) -> str:
+        return await self._act(f"/nodes/{node}/channel/{channel}")
 
     async def upload(self, data: bytes, progress: Progress = lambda n: None) -> int:
         """Bring a file to the server, going on where a try broke off; how many bytes were sent (0: it was there)."""

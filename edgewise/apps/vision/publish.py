@@ -80,7 +80,13 @@ def _way(folder: Path, files: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 
 async def publish(
-    operator: Operator, release: Release, blobs: Mapping[str, bytes], sign: Callable[[Release], Envelope], channel: str, say: Say
+    operator: Operator,
+    release: Release,
+    blobs: Mapping[str, bytes],
+    sign: Callable[[Release], Envelope],
+    channel: str,
+    own: bool,
+    say: Say,
 ) -> Published:
     """Sign, bring the files that the server lacks, and publish; files first, so that no release names what is not there."""
     envelope = sign(release)
@@ -88,7 +94,7 @@ async def publish(
     for sha, data in blobs.items():
         say(f"{sha[:8]}, {len(data):,} bytes")
         sent += await operator.upload(data)
-    sentence = await operator.publish(envelope, channel)
+    sentence = await operator.publish(envelope, channel, own)
     whole = sum({entry.sha256: entry.size for entry in release.files.values()}.values())
     shorter = {way.base: way.delta.size for way in release.routes}
     return Published(release, envelope.digest, whole, shorter, sent, sentence)

@@ -17,7 +17,13 @@ UNKNOWN = "–"
 WIDE = 130  # columns of a terminal from which budgets and links have columns of their own
 _TONES = {"good": "green", "refused": "red", "failed": "red", "reverted": "red"}
 _STAGES = {"done": "green", "reverted": "red"}
-_VERDICTS = {"holds": ("✓", "green"), "broken": ("✗", "red"), "unknown": ("?", "yellow")}
+_VERDICTS = {
+    "holds": ("✓", "green"),
+    "broken": ("✗", "red"),
+    "holds so far": ("·", "green"),
+    "broken so far": ("·", "red"),
+    "unknown": ("?", "yellow"),
+}
 
 
 def fleet_screen(fleet: Fleet, width: int) -> RenderableType:

@@ -11,7 +11,7 @@ const at = (id) => document.getElementById(id);
 const byName = (a, b) => a.localeCompare(b, "en-GB", { numeric: true });
 
 const nodes = new Map(); // name → { view, body }
-const rollouts = new Map(); // channel → Rollout
+const rollouts = new Map(); // key → Rollout
 let lines = [];
 let changed = false;
 let now = Date.now() / 1000; // the server's time of day
@@ -154,8 +154,8 @@ live(
       now = view.at;
       const known = new Set(view.nodes);
       for (const [name, node] of nodes) if (!known.has(name)) nodes.delete(name) && node.body.remove();
-      const channels = new Set(view.channels);
-      for (const [name, rollout] of rollouts) if (!channels.has(name)) rollouts.delete(name) && rollout.root.remove();
+      const keys = new Set(view.rollouts);
+      for (const [key, rollout] of rollouts) if (!keys.has(key)) rollouts.delete(key) && rollout.root.remove();
       changed = true;
     },
     node(view) {
@@ -164,13 +164,13 @@ live(
       changed = true;
     },
     rollout(view) {
-      if (!rollouts.has(view.channel)) {
+      if (!rollouts.has(view.key)) {
         const made = new Rollout();
-        const next = [...rollouts.keys()].filter((name) => byName(name, view.channel) > 0).sort(byName)[0];
+        const next = [...rollouts.keys()].filter((key) => byName(key, view.key) > 0).sort(byName)[0];
         at("rollouts").insertBefore(made.root, next ? rollouts.get(next).root : null);
-        rollouts.set(view.channel, made);
+        rollouts.set(view.key, made);
       }
-      rollouts.get(view.channel).show(view);
+      rollouts.get(view.key).show(view);
       changed = true;
     },
     audit({ entries }) {

@@ -7,7 +7,13 @@ import { ask } from "./operator.js";
 const STAGES = ["canary", "wide", "done"];
 export const STEPS = { good: "good", trial: "on trial", ready: "ready", fetching: "fetching", waiting: "not heard of it yet", refused: "refused", reverted: "reverted", failed: "failed" };
 const TONES = { canary: "warn", wide: "warn", done: "good", paused: "warn", reverted: "bad" };
-const VERDICTS = { holds: ["✓ holds", "good"], broken: ["✗ broken", "bad"], unknown: ["not measured yet", ""] };
+const VERDICTS = {
+  holds: ["✓ holds", "good"],
+  broken: ["✗ broken", "bad"],
+  "holds so far": ["holds so far", "good"],
+  "broken so far": ["over so far", "warn"],
+  unknown: ["not measured yet", ""],
+};
 
 export const short = (address) => address.slice(0, 8);
 
@@ -42,7 +48,7 @@ export class Rollout {
     this.#steps(view);
     say(parts.about, view.about);
     reveal(parts.about, Boolean(view.about));
-    say(parts.began, `Begun by ${view.by} at ${clock(view.since)}; ${share(view.canary)} of the channel first, ${span(view.window)} on trial.`);
+    say(parts.began, `Begun by ${view.by} at ${clock(view.began)}; ${share(view.canary)} of the channel first, ${span(view.window)} on trial.`);
     reveal(parts.pause, ["canary", "wide"].includes(view.stage));
     reveal(parts.resume, view.stage === "paused");
     reveal(parts.revert, view.stage !== "reverted");
@@ -68,7 +74,7 @@ export class Rollout {
     this.parts.guard.replaceChildren(
       ...rows.map((row) => {
         const [word, tone] = VERDICTS[row.verdict];
-        const partly = row.verdict === "holds" && row.measured < row.of ? ` (${row.measured} of ${row.of})` : "";
+        const partly = row.verdict.startsWith("holds") && row.measured < row.of ? ` (${row.measured} of ${row.of})` : "";
         return element(
           "tr",
           { "data-verdict": row.verdict },
@@ -108,7 +114,7 @@ export class Rollout {
       sentence,
       word,
       tone: deed === "revert" ? "bad" : "",
-      path: `/rollouts/${encodeURIComponent(channel)}/${deed}`,
+      path: `/rollouts/${encodeURIComponent(channel)}/${deed}?model=${encodeURIComponent(model)}`,
       done: (said) => say(this.parts.refused, said),
     });
   }

@@ -169,7 +169,7 @@ def address(server: str) -> str:
 def refusal(status: int, sentence: str) -> EdgewiseError:
     """What a server said no with."""
     kind = IdentityError if status in (401, 403) else LinkError
-    return kind("the server refused it", got=sentence.strip().rstrip(".") or f"HTTP status {status}")
+    return kind(f"the server refused it: {sentence.strip() or f'HTTP status {status}'}")
 
 
 async def _text(response: Any) -> str:

@@ -93,7 +93,9 @@ class Turns:
         if node is None or release is None or rollout.model not in node.said:
             return stages.Candidate(name, away)
         said = node.said[rollout.model]
-        if rollout.plan.release in node.refused.get(rollout.model, ()):  # its last word may be of the version that it went back to
+        if rollout.plan.release in node.refused.get(
+            rollout.model, ()
+        ):  # its last word may be of the version that it went back to
             why = said.sentence if said.release == rollout.plan.release else "It went back to another version."
             return stages.Candidate(name, away, "reverted", why)
         if said.release != rollout.plan.release or said.sequence < node.began.get(rollout.model, 0):

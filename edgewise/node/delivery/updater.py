@@ -16,23 +16,24 @@ Models that must change together belong in one artifact: each model of an assign
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from edgewise.core.errors import InputError, StoreError
-from edgewise.core.release import FileEntry, Release
+from edgewise.core.release import FileEntry
 from edgewise.core.rollout import Health
 from edgewise.net.signing import Verifier
 from edgewise.node.delivery import trial
 from edgewise.node.delivery.courier import Build, Courier, Files, Rebuild
 from edgewise.node.delivery.hearing import Hearing
 from edgewise.node.delivery.slots import Goal, Slot, Slots
+from edgewise.node.delivery.steps import Loadable, Steps
 from edgewise.node.delivery.switch import Switch
 from edgewise.node.delivery.trial import BOUNDS, Bounds
-from edgewise.node.delivery.ways import AT_ONCE, LARGEST, Fetch, Way
+from edgewise.node.delivery.ways import AT_ONCE, LARGEST, Fetch
 from edgewise.node.delivery.words import Words, digest
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.database import Database
@@ -67,20 +68,20 @@ class Updater:
         verifier: Verifier,
         outbox: Outbox,
         build: Build,
-        loadable: Callable[[Release], str | None] = lambda release: None,
+        loadable: Loadable = lambda release: None,
         *,
         bounds: Bounds = BOUNDS,
         largest: int = LARGEST,
         inline: bool = True,
     ) -> None:
         self.node = node
-        self._database, self._verifier, self._loadable = store, verifier, loadable
-        self._bounds, self._inline = bounds, inline
+        self._database, self._verifier, self._bounds = store, verifier, bounds
         self._slots = Slots(store)
         self._words = Words(node, self._slots, outbox)
         self._switch = Switch(store, self._slots, self._words, verifier)
         self._courier = Courier(self._slots, blobs, build)
         self._hearing = Hearing(store, verifier, self._slots, self._words, self._switch, self._courier, largest)
+        self._steps = Steps(store, self._slots, self._words, self._switch, self._courier, loadable, inline)
         self._trouble = self._link = ""
         self._news: bytes | None = None  # came while the disk would take nothing
         self._now = self._pause = 0.0
@@ -144,7 +145,9 @@ class Updater:
         slots = self._slots.all()
         running = tuple(slot for place, slot in slots if place == "active")
         standby = tuple(slot for place, slot in slots if place == "standby")
-        return Status(running, standby, tuple(self._slots.goals()), self._trouble, self.stale(self._now), self._slots.counts)
+        return Status(
+            running, standby, tuple(self._slots.goals()), self._trouble or self._link, self.stale(self._now), self._slots.counts
+        )
 
     def stale(self, now: float) -> str:
         """A sentence where the assignment has ended; what it assigned goes on. Empty: it holds, or there never was one."""
@@ -178,12 +181,12 @@ class Updater:
                 if place != "active":
                     continue
                 if not self._courier.whole(slot.files):
-                    self._give_up(slot, now, "Files of it are gone from the disk.")
+                    self._steps.give_up(slot, now, "Files of it are gone from the disk.")
                 elif not slot.proved:
                     started = replace(slot, boots=slot.boots + 1)
                     self._slots.fill("active", started)
                     if started.boots > self._bounds.boots:
-                        self._give_up(started, now, f"The process ended {slot.boots} times while it was on trial.")
+                        self._steps.give_up(started, now, f"The process ended {slot.boots} times while it was on trial.")
         self._in_use = self._actives()
         self._offered = None
         self._collect(now)
@@ -217,13 +220,14 @@ class Updater:
             try:
                 whole = self._courier.take(entry, at, data)
             except InputError as error:
-                self._wrong(goal, way, entry, str(error), now)
+                if self._steps.wrong(goal, way, entry, str(error), now):
+                    self.fetch_failed(sha256, str(error), now)
                 return
             stubborn = way.base and self._failures.get(way.files[0].sha256, 0) >= STUBBORN
             if whole and stubborn and entry.sha256 != way.files[0].sha256:
-                self._spoil(goal, way.base, "The delta cannot be had, and other files can.", now)
+                self._steps.spoil(goal, way.base, "The delta cannot be had, and other files can.", now)
             self._failures.pop(sha256, None)
-            self._pause = 0.0
+            self._pause, self._link = 0.0, ""
         self.tick(now)
 
     def fetch_failed(self, sha256: str, sentence: str, now: float) -> None:
@@ -241,7 +245,7 @@ class Updater:
             return
         with self._disk(now):
             if files is None:
-                self._spoil(goal, work.base, sentence, now)
+                self._steps.spoil(goal, work.base, sentence, now)
             else:
                 self._courier.store(goal.release.files, files)
         self.tick(now)
@@ -249,11 +253,11 @@ class Updater:
     def swapped(self, now: float) -> bool:
         """What `swap_due` gave is loaded and warm, and is to be used from now on.
 
-        False where that cannot be written down: then the version before goes on, and `swap_due` gives it again.
+        False where that cannot be written down, or another version is due by now: then the one before goes on.
         """
         self._at(now)
-        due = self.swap_due()
-        if due is None:
+        offered, due = self._offered, self.swap_due()
+        if due is None or offered not in (None, (due.model, due.address)):
             return False
         goal = self._slots.goal(due.model)
         with self._disk(now):
@@ -266,19 +270,21 @@ class Updater:
         return self._in_use.get(due.model) == due.address
 
     def refused_to_load(self, sentence: str, now: float) -> None:
-        """What `swap_due` gave last, or else what is `running`, does not load."""
+        """What `swap_due` gave last, or (at the start, when it gave nothing) what is `running`, does not load."""
         self._at(now)
         offered, self._offered = self._offered, None
         with self._disk(now):
-            goal = self._slots.goal(offered[0]) if offered is not None else None
-            if goal is not None and offered == (goal.release.name, goal.release.address) and goal.state == "ready":
-                self._unfit(goal, sentence, now)
-            else:
-                slot = self._slots.slot(offered[0], "active") if offered is not None else self.running
+            if offered is None:
+                slot = self.running
                 if slot is not None:
-                    self._give_up(slot, now, sentence)
-                if offered is None:
-                    self._in_use = self._actives()
+                    self._steps.give_up(slot, now, sentence)
+                self._in_use = self._actives()
+            else:
+                goal, slot = self._slots.goal(offered[0]), self._slots.slot(offered[0], "active")
+                if goal is not None and goal.state == "ready" and goal.release.address == offered[1]:
+                    self._steps.unfit(goal, sentence, now)
+                elif slot is not None and slot.address == offered[1]:
+                    self._steps.give_up(slot, now, sentence)
         self._collect(now)
 
     def health(self, health: Health, now: float, model: str = "") -> None:
@@ -309,9 +315,7 @@ class Updater:
             self._tell(now)
         if self._news is not None:
             self._hear(now)
-        for goal in self._fetching():
-            with self._disk(now):
-                self._go_on(goal, now)
+        self._go_on(now)
 
     # Steps
 
@@ -322,87 +326,14 @@ class Updater:
             self._hearing.hear(self._news, now)
             self._news = None
         self._collect(now)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
         for goal in self._fetching():
             with self._disk(now):
-                self._go_on(goal, now)
-
-    def _go_on(self, goal: Goal, now: float) -> None:
-        way = self._courier.way(goal)
-        for entry in way.files:
-            try:
-                if not self._courier.close(entry):
-                    return
-            except InputError as error:
-                self._wrong(goal, way, entry, str(error), now)
-                return
-        if way.base:
-            self._apply(goal, way.base, now)
-        if self._courier.whole(goal.release.files):
-            self._complete(goal, now)
-
-    def _apply(self, goal: Goal, base: str, now: float) -> None:
-        work = self._courier.rebuild(goal, base) if self._inline else None
-        if work is None:
-            return
-        try:
-            self._courier.store(goal.release.files, work.run())
-        except InputError as error:
-            self._spoil(goal, base, str(error), now)
-
-    def _complete(self, goal: Goal, now: float) -> None:
-        release = goal.release
-        sentence = self._loadable(release)
-        if sentence is not None:
-            self._unfit(goal, sentence, now)
-            return
-        with self._database.transaction():
-            self._slots.aim(replace(goal, state="ready", sentence="", told=False))
-            self._words.say("ready", release.name, release.version, goal.digest, now, sequence=goal.sequence)
-
-    def _wrong(self, goal: Goal, way: Way, entry: FileEntry, sentence: str, now: float) -> None:
-        """A file came whole and is another one, or has no end."""
-        if way.base and entry == way.files[0]:
-            self._spoil(goal, way.base, sentence, now)
-            return
-        self.fetch_failed(entry.sha256, sentence, now)
-        with self._database.transaction():
-            self._slots.count("wrong file")
-            self._stuck(goal, now, sentence)
-
-    def _spoil(self, goal: Goal, base: str, sentence: str, now: float) -> None:
-        """A delta is no good: the next shortest way."""
-        with self._database.transaction():
-            self._slots.aim(replace(goal, spoilt=(*goal.spoilt, base), sentence=sentence, told=False))
-            self._slots.count("delta given up")
-            said = f"A delta is of no use, another way is taken: {sentence}"
-            self._words.say("fetching", goal.release.name, goal.release.version, goal.digest, now, said, sequence=goal.sequence)
-
-    def _stuck(self, goal: Goal, now: float, sentence: str) -> None:
-        """Tell the server once why a version does not come."""
-        if not goal.told:
-            self._slots.aim(replace(goal, sentence=sentence, told=True))
-            release = goal.release
-            self._words.say("fetching", release.name, release.version, goal.digest, now, sentence, sequence=goal.sequence)
-
-    def _unfit(self, goal: Goal, sentence: str, now: float) -> None:
-        """A version that is all here does not load: for good, unless files of it are not what they were."""
-        damaged = self._courier.damaged(goal.release.files)
-        if not damaged:
-            self._switch.bar(goal, now, sentence)
-            return
-        with self._database.transaction():
-            self._slots.count("damaged")
-            said = f"Damaged on the disk and fetched again: {', '.join(damaged)}. {sentence}"
-            self._stuck(replace(goal, state="fetching", told=False), now, said)
-
-    def _give_up(self, slot: Slot, now: float, sentence: str) -> None:
-        """The version in use cannot go on."""
-        damaged = self._courier.damaged(slot.files)
-        standby = self._slots.slot(slot.model, "standby")
-        if standby is not None and self._courier.damaged(standby.files):
-            standby = None
-        said = f"{sentence} Damaged on the disk: {', '.join(damaged)}." if damaged else sentence
-        self._switch.back(slot, standby, now, said, again=bool(damaged))
+                wrong = self._steps.go_on(goal, now)
+                if wrong is not None:
+                    self.fetch_failed(wrong.sha256, "It came whole and is another file.", now)
 
     def _collect(self, now: float) -> None:
         with self._disk(now):
@@ -414,7 +345,7 @@ class Updater:
         with self._disk(now), self._database.transaction():
             self._slots.count("disk trouble")
             for goal in self._fetching():
-                self._stuck(goal, now, sentence)
+                self._steps.stuck(goal, now, sentence)
             self._trouble = ""
 
     @contextmanager

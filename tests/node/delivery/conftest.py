@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -282,3 +284,9 @@ def world(site: Site, tmp_path: Path) -> World:
         made.join(f"cam-{i}")
     made.run(2)
     return made
+
+
+@pytest.fixture
+def conf() -> ModuleType:
+    """The names of this file."""
+    return sys.modules[__name__]

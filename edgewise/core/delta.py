@@ -291,7 +291,7 @@ def _added(path: str, a: Rows | LowRank, b: Rows | LowRank) -> Rows:
     a, b = _rows(path, a, shape), _rows(path, b, shape)
     _alike(path, a.values.shape[1:], b.values.shape[1:])
     indices = np.union1d(a.indices, b.indices)
-    values = np.zeros((len(indices), *a.values.shape[1:]), np.float32)
+    values = np.full((len(indices), *a.values.shape[1:]), -0.0, np.float32)  # to which every x is added as x, -0 too
     values[np.searchsorted(indices, a.indices)] += a.values
     values[np.searchsorted(indices, b.indices)] += b.values
     return Rows(indices, values)

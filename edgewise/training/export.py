@@ -1,7 +1,11 @@
-"""torch → ONNX: batch normalisation folded into convolutions, a free batch dimension, our names for the tensors.
+"""torch → ONNX: batch normalisation folded into convolutions or left as it is, a free batch dimension, our names for the tensors.
 
 What is exported is the module's own `forward` in evaluation mode. The files hold weights inside and no traces of
 the machine that wrote them, so equal weights give equal bytes. A test runs both and compares.
+
+`unfold` keeps every batch normalisation as a node, and every parameter as an initialiser by its path in the module, one each even
+where two are equal: then a delta can change scales, shifts and statistics of normalisation alone. It costs nothing when
+it runs: onnxruntime folds at load what is folded here otherwise.
 """
 
 from __future__ import annotations
@@ -11,34 +15,52 @@ import warnings
 from collections.abc import Sequence
 
 import onnx
+import onnx_ir
 import torch
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer, rewriter
+from onnxscript.rewriter.rules import common as rules
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from edgewise.core.artifact import Parameter, PartName
+from edgewise.core.errors import ModelError
+from edgewise.runtime.initialisers import initialisers
 from edgewise.training.nets.detector import Convolution, Head, Local, Tail
 
 OPSET = 18
 MAPS = ("score", "box", "occupied")
+STATISTICS = ("running_mean", "running_var")
+RULES = [
+    rules.collapse_slice_rule,
+    rules.collapse_slice2_rule,
+    rules.remove_optional_bias_from_conv_rule,
+    rules.no_op_cast_rule,
+    rules.mul_by_1_rule,
+    rules.div_by_1_rule,
+    rules.min_max_rule,
+    rules.max_min_rule,
+]
 
 
-def head(net: Head) -> bytes:
+def head(net: Head, unfold: bool = False) -> bytes:
     """`picture` (batch, 180, 320, 3; uint8) → `bottleneck` (batch, channels, 23, 40)."""
-    return exported(net, torch.zeros(2, 180, 320, 3, dtype=torch.uint8), "picture", ["bottleneck"])
+    return exported(net, torch.zeros(2, 180, 320, 3, dtype=torch.uint8), "picture", ["bottleneck"], unfold)
 
 
-def tail(net: Tail, channels: int) -> bytes:
+def tail(net: Tail, channels: int, unfold: bool = False) -> bytes:
     """`bottleneck` → `score`, `box`, `occupied`."""
-    return exported(net, torch.zeros(2, channels, 23, 40), "bottleneck", MAPS)
+    return exported(net, torch.zeros(2, channels, 23, 40), "bottleneck", MAPS, unfold)
 
 
-def local(net: Local) -> bytes:
+def local(net: Local, unfold: bool = False) -> bytes:
     """`picture` (batch, 90, 160, 3; uint8) → `score`, `box`, `occupied`."""
-    return exported(net, torch.zeros(2, 90, 160, 3, dtype=torch.uint8), "picture", MAPS)
+    return exported(net, torch.zeros(2, 90, 160, 3, dtype=torch.uint8), "picture", MAPS, unfold)
 
 
-def exported(net: nn.Module, example: Tensor, source: str, results: Sequence[str]) -> bytes:
+def exported(net: nn.Module, example: Tensor, source: str, results: Sequence[str], unfold: bool = False) -> bytes:
     """`net` with one input and named outputs as the bytes of an ONNX file; the first dimension of everything is free."""
-    net = folded(net)
+    net = plain(net) if unfold else folded(net)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
@@ -50,17 +72,35 @@ def exported(net: nn.Module, example: Tensor, source: str, results: Sequence[str
             output_names=list(results),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
+            optimize=not unfold,
         )
     assert program is not None
+    if unfold:
+        _tidy(program.model)
     model: onnx.ModelProto = program.model_proto
     _forget(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def parameters(part: PartName, net: nn.Module, model: bytes) -> dict[str, Parameter]:
+    """The map of a part for its manifest: what was trained in `net`, as `part.path`; ModelError where the file lacks one."""
+    trained = [name for name, _ in net.named_parameters()]
+    trained += [name for name, _ in net.named_buffers() if name.endswith(STATISTICS)]
+    lacking = set(trained) - initialisers(model).keys()
+    if lacking:
+        raise ModelError(f"part {part} lacks parameters of its net", got=", ".join(sorted(lacking)), hint="Export it unfolded.")
+    return {f"{part}.{name}": Parameter(part, name) for name in trained}
+
+
+def plain(net: nn.Module) -> nn.Module:
+    """A copy in evaluation mode and plain memory layout."""
+    return copy.deepcopy(net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
+
+
 def folded(net: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, plain memory layout, with every batch normalisation folded into the convolution before it."""
-    net = copy.deepcopy(net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    """A plain copy with every batch normalisation folded into the convolution before it."""
+    net = plain(net)
     for module in net.modules():
         if isinstance(module, Convolution):
             convolution, normal = module[0], module[1]
@@ -70,6 +110,24 @@ def folded(net: nn.Module) -> nn.Module:
             assert isinstance(module.level, nn.BatchNorm2d)
             module.squeeze, module.level = fuse_conv_bn_eval(module.squeeze, module.level), nn.Identity()
     return net
+
+
+def _tidy(model: onnx_ir.Model) -> None:
+    """What the exporter's own optimiser does, but for folding normalisation and joining initialisers of equal values."""
+    optimizer.inline(model)
+    for _ in range(2):  # what one round makes constant, the next can take away
+        optimizer.fold_constants(model, onnx_shape_inference=True)
+        rewriter.rewrite(model, RULES)
+    onnx_ir.passes.Sequential(
+        passes.RemoveUnusedNodesPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedFunctionsPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.OutputFixPass(),
+        passes.NameFixPass(),
+    )(model)
 
 
 def _forget(model: onnx.ModelProto) -> None:

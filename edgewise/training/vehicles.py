@@ -121,10 +121,12 @@ def validation_frames(config: Config) -> Frames:
 def bundle(config: Config, split: Split, local: Local, trained: dict[Net, str]) -> Manifest:
     """Export, measure and write the bundle."""
     models: dict[PartName, bytes] = {
-        "head": export.head(split.head),
-        "tail": export.tail(split.tail, config.channels),
-        "local": export.local(local),
+        "head": export.head(split.head, unfold=True),
+        "tail": export.tail(split.tail, config.channels, unfold=True),
+        "local": export.local(local, unfold=True),
     }
+    nets: dict[PartName, nn.Module] = {"head": split.head, "tail": split.tail, "local": local}
+    paths = {path: place for name in models for path, place in export.parameters(name, nets[name], models[name]).items()}
     pictures = {"head": PICTURE, "local": SMALL}
     bottleneck = Bottleneck((config.channels, ROWS, COLUMNS), (0.0,) * config.channels, (1.0,) * config.channels)
     head, tail, small = (Session.load(models[name]) for name in ("head", "tail", "local"))
@@ -140,6 +142,7 @@ def bundle(config: Config, split: Split, local: Local, trained: dict[Net, str]) 
         bottleneck=bottleneck,
         decoding=decoding,
         points=points,
+        parameters=paths,
         provenance=provenance(config, trained, len(frames)),
         probe=PROBE,
     )
@@ -156,6 +159,7 @@ def provenance(config: Config, trained: dict[Net, str], judged: int) -> dict[str
         + (real if config.clip else ""),
         "labels": "rendered: exact; clip: boxes of another network, so its figures are agreement, not accuracy",
         "seed": str(config.seed),
+        "export": "unfolded: batch normalisation as nodes, each parameter an initialiser by its path",
         "trained": "; ".join(f"{name}: {what}" for name, what in trained.items()),
         "quality": f"cell F1 (16 px) on {judged} validation frames (renderer seeds 200 to {199 + config.validation_scenes}"
         + (", the clip's frames 263 to 350" if config.clip else "")

@@ -6,6 +6,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'edgewise[train]'")
 
+from edgewise.core.errors import ModelError  # noqa: E402
+from edgewise.runtime.initialisers import patched, values  # noqa: E402
 from edgewise.runtime.session import Session  # noqa: E402
 from edgewise.training import export  # noqa: E402
 from edgewise.training.nets.detector import Head, Local, Tail  # noqa: E402
@@ -70,3 +72,47 @@ def test_equal_weights_give_equal_bytes_without_traces_of_the_machine(parts):
     again = export.local(parts[2])
     assert again == models(parts)["local"]
     assert b".py" not in again and b"site-packages" not in again
+
+
+def test_unfolded_parts_keep_every_parameter_by_its_path_and_say_the_same(parts):
+    head, tail, local = parts
+    unfolded = {
+        "head": export.head(head, unfold=True),
+        "tail": export.tail(tail, 4, unfold=True),
+        "local": export.local(local, unfold=True),
+    }
+    picture = np.random.default_rng(4).integers(0, 256, (2, 180, 320, 3), np.uint8)
+    bottleneck = agree(unfolded["head"], picture, head, "picture")["bottleneck"]
+    agree(unfolded["tail"], bottleneck, tail, "bottleneck")
+    agree(unfolded["local"], picture[:, :90, :160], local, "picture")
+    for name, net in zip(unfolded, parts):
+        kept = export.parameters(name, net, unfolded[name])
+        lying = values(unfolded[name], [p.initialiser for p in kept.values()])
+        state = net.state_dict()
+        assert all(np.array_equal(value, state[path].numpy()) for path, value in lying.items())
+        assert any(path.endswith("running_var") for path in lying) and len(kept) == len(lying)
+        with pytest.raises(ModelError, match="unfolded"):
+            export.parameters(name, net, models(parts)[name])
+
+
+def test_equal_parameters_stay_apart_so_that_one_can_change_alone():
+    net = Local(wide=8).eval()  # every scale is 1, every shift 0
+    model = export.local(net, unfold=True)
+    assert model == export.local(net, unfold=True)
+    assert len(export.parameters("local", net, model)) == len(list(net.parameters())) + 2 * 7
+    with torch.no_grad():
+        net.body[0][1].bias.fill_(0.5)
+    told = patched(model, {"body.0.1.bias": np.full(8, 0.5, np.float32)})
+    picture = np.random.default_rng(9).integers(0, 256, (1, 90, 160, 3), np.uint8)
+    agree(told, picture, net, "picture")
+
+
+def test_onnxruntime_folds_what_was_left_unfolded(parts, tmp_path):
+    """Equal speed, seen without a clock: the graph that really runs has no normalisation left."""
+    import onnx
+
+    for unfold in (True, False):
+        Session.load(export.local(parts[2], unfold=unfold), optimised_path=tmp_path / f"{unfold}.onnx")
+    ran = [sorted(n.op_type for n in onnx.load(tmp_path / f"{unfold}.onnx").graph.node) for unfold in (True, False)]
+    assert "BatchNormalization" not in ran[0]
+    assert ran[0].count("Conv") == ran[1].count("Conv") and len(ran[0]) == len(ran[1])

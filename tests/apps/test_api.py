@@ -1,4 +1,4 @@
-"""The API over real TLS and over loopback, with real certificates, tokens, rollouts and files: who may do what, and what is said."""
+"""The API over real TLS and loopback, with real certificates, tokens, rollouts and files: who may do what, and what is said."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_a_device_fetches_files_and_nothing_else(doors: Doors) -> None:
 
 
 async def test_what_the_server_refuses_comes_as_its_sentence(doors: Doors) -> None:
-    envelope, files = doors.site.release(2)
+    envelope, _ = doors.site.release(2)
     async with doors.operator() as operator:
         with pytest.raises(LinkError, match="files of vehicles 2 are not here"):
             await operator.publish(envelope, "yard")
@@ -201,9 +201,9 @@ async def test_the_page_reads_openly_and_acts_with_a_token(doors: Doors) -> None
     assert doors.audited()[0].who == "operator"
     assert all(token not in e.sentence for e in doors.audited() for token in doors.tokens.values())
     doors.site.clock.now += 100 * 86_400
-    async with aiohttp.ClientSession(doors.page) as client:
-        async with client.post(path, headers={"Authorization": f"Bearer {doors.tokens['operator']}"}) as response:
-            assert response.status == 401  # it has ended
+    ended = {"Authorization": f"Bearer {doors.tokens['operator']}"}
+    async with aiohttp.ClientSession(doors.page) as client, client.post(path, headers=ended) as response:
+        assert response.status == 401
 
 
 @pytest.mark.parametrize(
@@ -224,14 +224,19 @@ async def test_another_sites_page_cannot_press_the_button(doors: Doors, headers:
             assert response.status == 403
             assert "another site's page" in await response.text()
         assert doors.audited()[0].what == "refused"
-    async with aiohttp.ClientSession(doors.page) as client:
-        async with client.put(f"/files/{'ab' * 32}", data=b"x", headers={**headers, **token}) as response:
-            assert response.status == 403
+    foreign = {**headers, **token}
+    async with (
+        aiohttp.ClientSession(doors.page) as client,
+        client.put(f"/files/{'ab' * 32}", data=b"x", headers=foreign) as response,
+    ):
+        assert response.status == 403
     assert doors.site.rollouts.rollouts("yard")[0].stage == "canary"
-    async with aiohttp.ClientSession(doors.page) as client:
-        same = {"Origin": doors.page, "Sec-Fetch-Site": "same-origin", **token}
-        async with client.post("/rollouts/yard/revert", headers=same) as response:
-            assert response.status == 200
+    same = {"Origin": doors.page, "Sec-Fetch-Site": "same-origin", **token}
+    async with (
+        aiohttp.ClientSession(doors.page) as client,
+        client.post("/rollouts/yard/revert", headers=same) as response,
+    ):
+        assert response.status == 200
 
 
 async def test_a_certificate_that_was_taken_back_opens_nothing(doors: Doors) -> None:
@@ -243,10 +248,12 @@ async def test_a_certificate_that_was_taken_back_opens_nothing(doors: Doors) -> 
     context = client_context(identity)  # read before the folder goes with the revocation
     revoke_node(doors.site.keys, "ben")
     connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.ClientSession(f"https://127.0.0.1:{doors.port}", connector=connector) as client:
-        async with client.post("/rollouts/yard/revert") as response:
-            assert response.status == 403
-            assert "was taken back" in await response.text()
+    async with (
+        aiohttp.ClientSession(f"https://127.0.0.1:{doors.port}", connector=connector) as client,
+        client.post("/rollouts/yard/revert") as response,
+    ):
+        assert response.status == 403
+        assert "was taken back" in await response.text()
 
 
 async def test_figures_stay_beside_the_limits_after_it_went_back(doors: Doors) -> None:

@@ -3,7 +3,7 @@
     GET  /files/HASH                     device, edge, operator    a file by its hash, or a range of it (`depot.py`)
     PUT  /files/HASH                     operator                  a file, or a piece of it
     GET  /releases /nodes /audit         operator, edge            JSON: Release rows; a Fleet; entries, newest first (?most=)
-    POST /releases                       operator                  a packed envelope; ?channel= whose it is, &own=yes to begin with
+    POST /releases                       operator                  a packed envelope; ?channel= for which, &own=yes to begin with
     POST /rollouts                       operator                  JSON of a Plan
     POST /rollouts/CHANNEL/DEED          operator                  pause, resume, revert; ?model= where a channel has several
     POST /nodes/NODE/channel/CHANNEL     operator                  put a node into a channel

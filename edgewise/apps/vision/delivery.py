@@ -55,7 +55,7 @@ class Delivery:
     # Acts: each gives a sentence, or raises one
 
     def publish(self, envelope: Envelope, channel: str, own: bool, by: str) -> str:
-        """Take a release in for a channel; with `own` it is what the channel's nodes came with, and so there is a way back to it."""
+        """Take a release in for a channel; with `own` it is what the channel's nodes came with: there is a way back to it."""
         release = self.rollouts.publish(envelope, by, self._wall())
         if channel:
             with self._database.transaction():

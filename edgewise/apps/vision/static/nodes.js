@@ -122,7 +122,7 @@ function rest(view, over) {
     spread("p95", "", seconds(view.p95)),
     spread("Quality", "", health?.quality ? health.quality.value.toFixed(3) : "–", element("span", { class: "second" }, gap === null ? "" : worth("quality", gap))),
     spread("Link", "", bits(view.link_rate), element("span", { class: "second" }, view.link_kind)),
-    spread("Outbox", "", count(view.outbox), element("span", { class: "second" }, view.outbox_bytes ? bytes(view.outbox_bytes) : "")),
+    spread("Outbox", "", count(view.outbox), element("span", { class: "second" }, view.outbox && view.outbox_bytes ? bytes(view.outbox_bytes) : "")),
     spread("Budget", `word budget${view.budget ? "" : " none"}`, view.budget || "none"),
     spread("Certificate ends", "", element("span", soon ? { class: "tag", "data-tone": "warn" } : {}, view.expires === null ? "–" : until(view.expires))),
   ];

@@ -62,6 +62,11 @@ def limits(
     return middleware
 
 
+def for_people(on_refused: Callable[[str, str], None] | None = None) -> Middleware:
+    """The limits of a page and its interface: 500 requests/s (cameras have many previews), ten wrong tries, then one in 10 s."""
+    return limits(Allowances(rate=500, burst=2000), Allowances(rate=0.1, burst=10), on_refused=on_refused)
+
+
 def network(address: str) -> str:
     """The address, or the /64 of an IPv6 one.
 

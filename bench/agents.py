@@ -29,6 +29,8 @@ from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.device import DeviceNode
 from edgewise.node.heads import Heads
+from edgewise.node.rows import Rows
+from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
 
 LOOK = 0.005  # s between two looks at whether a session is open
@@ -83,9 +85,10 @@ def device(it: AgentsJob, node: str, on_record: list[FrameRecord]) -> DeviceNode
     heads = Heads(standin.bundle())
     streams = heads.streams()
     policy = OnlinePolicy(heads.manifest.points, 1 / it.rate)
-    session = DeviceSession(Hello(node, "bench", streams, heads.address))
+    rows = Rows(MemoryOutbox(), time.time)
+    session = DeviceSession(Hello(node, "bench", streams, heads.address), rows)
     settings = AgentConfig(node, it.deadline)
-    agent = Agent(settings, policy, session, {s.point: s.id for s in streams}, EnergyModel(2.65, 5.6))
+    agent = Agent(settings, policy, session, {s.point: s.id for s in streams}, EnergyModel(2.65, 5.6), rows)
     link = partial(connect, f"127.0.0.1:{it.port}", load_identity(Path(it.folder), node))
     return DeviceNode(agent, heads, Steady("steady", it.rate), link, on_record=on_record.append)
 

@@ -22,19 +22,19 @@ from bench.processes import job, say
 from bench.report import summary
 from bench.standin import POINT, payloads
 from edgewise.core.answer import FrameRecord
-from edgewise.core.errors import FrameError
+from edgewise.core.errors import FrameError, IdentityError
 from edgewise.net.allowance import Allowance
 from edgewise.net.frame import Header, Kind, decode, encode
-from edgewise.net.identity import client_context, load_identity
+from edgewise.net.identity import Identity, client_context, issue, load_identity
+from edgewise.net.items import Item, pack_items
 from edgewise.net.messages import Hello, Refusal, Stream, pack, pack_records, unpack
 
 DEADLINE = 2.0  # s a frame's answer may take; longer than any latency that is still of interest
 SETTLE = 3.0  # s in which the last answers may come
-NODE = "fleet"
-ROWS = 8  # rows of telemetry in one message
-TOLD = 100.0  # rows a second that a device tells at most; a server takes 200, no camera has that many frames
+ROWS = 8  # rows of telemetry in one item
+TOLD = 100.0  # rows a second that a device tells at most; no camera has that many frames
 _PARTS = {"fit": 1e-4, "head": 1e-3, "encode": 1e-4, "link": 1e-3, "wait": 1e-4, "tail": 1e-3}
-ROW = FrameRecord(NODE, 0, 0.0, "answered", "split", POINT, "the best of all points", latency=0.01, deadline=0.2, parts=_PARTS)
+ROW = FrameRecord("", 0, 0.0, "answered", "split", POINT, "the best of all points", latency=0.01, deadline=0.2, parts=_PARTS)
 
 
 class FleetJob(Struct, frozen=True):
@@ -70,6 +70,15 @@ class FleetResult(Struct, frozen=True):
     sentence: str
 
 
+def identity(folder: Path, number: int) -> Identity:
+    """Each device has a name of its own, and its certificate: a second connection under one name would end the first."""
+    node = f"fleet{number}"
+    try:
+        return load_identity(folder, node)
+    except IdentityError:
+        return issue(folder, node, "device")
+
+
 class Device:
     """One light device; frames go out by `send`, the clock of each starts when it was due."""
 
@@ -82,6 +91,9 @@ class Device:
         self._echoes: deque[float] = deque()
         self._rows: list[FrameRecord] = []
         self._telling = Allowance(TOLD, TOLD)
+        self._item = 0
+        self._identity = identity(Path(fleet.job.folder), number)
+        self._context = client_context(self._identity)
 
     @property
     def under_way(self) -> int:
@@ -89,10 +101,11 @@ class Device:
 
     async def open(self) -> None:
         it = self.fleet.job
-        self.link = await connect(it.port, it.path, self.fleet.context, self._message, self._ended)
+        self.link = await connect(it.port, it.path, self._context, self._message, self._ended)
         if it.talk == "edge":
-            self.link.send(encode(Header(Kind.HELLO), pack(Hello(self.fleet.node, "bench", it.streams))))
-            await asyncio.wait_for(self.ready, 10)
+            self.link.send(encode(Header(Kind.HELLO), pack(Hello(self._identity.node, "bench", it.streams, outbox="light"))))
+            async with asyncio.timeout(10):
+                await self.ready
 
     def send(self, due: float) -> None:
         assert self.link is not None
@@ -134,10 +147,12 @@ class Device:
         """A row of the ledger for the server, as a real agent sends it with the others of some frames."""
         if not self._telling.take(1, time.monotonic()):
             return
-        self._rows.append(replace(ROW, frame=frame))
+        self._rows.append(replace(ROW, node=self._identity.node, frame=frame))
         if len(self._rows) >= ROWS:
             assert self.link is not None
-            self.link.send(encode(Header(Kind.RECORD), pack_records(self._rows)))
+            item = Item(self._item, self._item + 1, "rows", pack_records(self._rows))
+            self.link.send(encode(Header(Kind.ITEM), pack_items([item])))
+            self._item += 1
             self._rows.clear()
 
     def _ended(self, reason: str) -> None:
@@ -151,9 +166,7 @@ class Fleet:
 
     def __init__(self, it: FleetJob) -> None:
         self.job = it
-        self.node = NODE
         self.payloads = payloads()
-        self.context = client_context(load_identity(Path(it.folder), self.node))
         self.latencies: list[float] = []
         self.sent = self.answered = self.refused = self.lost = 0
         self.sentence = ""

@@ -121,5 +121,6 @@ async def connect(
         ssl=context,
         server_hostname=host if context is not None else None,
     )
-    await asyncio.wait_for(light.opened, 10)
+    async with asyncio.timeout(10):
+        await light.opened
     return light

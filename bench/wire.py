@@ -79,7 +79,7 @@ def run(quick: bool) -> Report:
         folder = Path(place)
         make_authority(folder)
         issue(folder, EDGE, "edge")
-        for node in ("fleet", *AGENTS):
+        for node in AGENTS:
             issue(folder, node, "device")
         loaded = throughput(folder, size.devices, size.rounds, size.closed, size.half)
         device = device_cost(folder, size)

@@ -1,25 +1,25 @@
 """The device's side of a session: a state machine without I/O. See `edgewise.net.session` for the rules.
 
 `offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`; from then
-on it holds a place in the window. It does not know sockets, clocks or what a payload means.
+on it holds a place in the window. Items of the outbox go when no frame waits. `renew` agrees on other streams while the session
+is open. It does not know sockets, clocks or what a payload means.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
-from edgewise.core.answer import FrameRecord
-from edgewise.core.errors import FrameError
+from edgewise.core.errors import FrameError, StoreError
 from edgewise.net import events, messages
-from edgewise.net.allowance import Allowance
+from edgewise.net.end import End
 from edgewise.net.frame import Header, Kind, budget_us, decode, encode
-from edgewise.net.heartbeat import Heartbeat
+from edgewise.net.items import Outbox
 from edgewise.net.messages import Hello, Welcome, pack, unpack
-from edgewise.net.telemetry import Telemetry
+from edgewise.net.posting import Posting
 from edgewise.net.window import Flight, Window
 
 MAX_DOWN = 1 << 20
@@ -32,34 +32,33 @@ class Waiting(Struct):
     deadline: float
 
 
-class DeviceSession:
-    """`window` bounds the frames in flight from this side as well; `records` rows of telemetry wait at most."""
+class DeviceSession(End):
+    """`outbox` holds what is to go up as items; `window` bounds the frames in flight from this side as well."""
 
     def __init__(
         self,
         hello: Hello,
+        outbox: Outbox | None = None,
         *,
         window: int = 1024,
-        records: int = 1024,
         heartbeat: float = 1.0,
         silence: float = 3.0,
         handshake: float = 5.0,
     ) -> None:
-        self.hello, self.window = hello, window
+        super().__init__(heartbeat, silence)
+        self._posting = Posting(outbox, self.counts)
+        self.hello, self.window = self._with_epoch(hello), window
         self.welcome: Welcome | None = None
-        self.counts: Counter[str] = Counter()
         self._streams = {stream.id for stream in hello.streams}
+        self._refused: dict[int, str] = {}
+        self._renewing: Hello | None = None
+        self._greeting = 0  # number of the last HELLO; its WELCOME carries it
         self._state: Literal["away", "greeting", "open"] = "away"
-        self._interval, self._silence, self._handshake = heartbeat, silence, handshake
-        self._heart = Heartbeat(heartbeat, silence, 0.0)
-        self._garbage = Allowance(1.0, 16.0)
-        self._now = self._greeted = -math.inf
+        self._handshake = handshake
+        self._greeted = -math.inf
         self._last = -1
         self._waiting: Waiting | None = None
         self._places = Window()
-        self._telemetry = Telemetry(records, self.counts)
-        self._out: list[bytes] = []
-        self._events: list[events.Event] = []
 
     @property
     def open(self) -> bool:
@@ -72,17 +71,18 @@ class DeviceSession:
         return len(self._places)
 
     @property
-    def rtt(self) -> float:
-        """The smallest recent round trip of an empty frame (s); infinite before the first."""
-        return self._heart.rtt
+    def unacknowledged(self) -> int:
+        """Items that were sent and are not acknowledged."""
+        return self._posting.unacknowledged
 
     @property
-    def records_waiting(self) -> int:
-        return len(self._telemetry)
+    def renewing(self) -> bool:
+        """Whether new streams were asked for and the server has not said which of them it takes."""
+        return self._renewing is not None
 
-    def events(self) -> list[events.Event]:
-        drained, self._events = self._events, []
-        return drained
+    def stir(self) -> None:
+        """Something new waits in the outbox; without this word it is found within a second or so."""
+        self._posting.stir()
 
     def outgoing(self, now: float | None = None) -> list[bytes]:
         """What goes on the wire, in order. Call it when the wire is free: only then is the waiting frame committed."""
@@ -92,22 +92,21 @@ class DeviceSession:
             if self._waiting is not None and len(self._places) < min(self._places.credit, self.window):
                 self._send(self._waiting)
                 self._waiting = None
-            if self._telemetry and self._waiting is None and self._now >= self._telemetry.due:
-                self._send_records()
-        drained, self._out = self._out, []
-        return drained
+            if self._waiting is None:
+                self._send_items()
+        return self._drained()
 
     def next_wake(self) -> float | None:
         """When (s) `tick` has something to do, if nothing else happens before; None where there is nothing to wait for."""
         if self._state == "away":
             return None
-        times = [self._heart.wake()]
-        if self._state == "greeting":
-            times = [self._greeted + self._handshake]
+        times = [self._heart.wake()] if self._state == "open" else []
+        if self._state == "greeting" or self._renewing is not None:
+            times.append(self._greeted + self._handshake)
         if self._waiting is not None:
             times.append(self._waiting.deadline)
-        elif self._telemetry and self._state == "open":
-            times.append(self._telemetry.due)
+        elif self._state == "open":
+            times.append(self._posting.wake(self._now, len(self._places) > 0))
         times.extend(self._places.deadlines())
         return min(times)
 
@@ -117,9 +116,9 @@ class DeviceSession:
             self.lost(now)
         self._now = max(self._now, now)
         self._state, self._greeted, self.welcome = "greeting", self._now, None
-        self._heart = Heartbeat(self._interval, self._silence, self._now)
-        self._garbage = Allowance(1.0, 16.0)
-        self._out = [encode(Header(Kind.HELLO), pack(self.hello))]
+        self._begin(self._now)
+        self._out = []
+        self._greet(self.hello)
 
     def lost(self, now: float) -> None:
         """The connection is gone."""
@@ -127,11 +126,26 @@ class DeviceSession:
         self._close("connection lost")
 
     def bye(self, reason: str, now: float) -> None:
-        """Say what telemetry is left, then go."""
+        """Go, with a word; items that are not acknowledged stay in the outbox."""
         self._advance(now)
-        while self._state == "open" and self._telemetry:
-            self._send_records()
         self._close(reason, say=True)
+
+    def renew(self, hello: Hello, now: float) -> None:
+        """Agree on other streams, with other numbers than those of now, which stand until the renewal after this one.
+
+        Renewed tells when the server has answered. Where the session is not open, the next greeting says `hello`.
+        """
+        self._advance(now)
+        hello = self._with_epoch(hello)
+        if self._renewing is not None:
+            raise FrameError("streams are being renewed already", hint="Wait for Renewed, or for the end of the connection.")
+        if self._state == "open":
+            self._renewing, self._greeted = hello, self._now
+            self._greet(hello)
+            return
+        if self._state == "greeting":
+            self._close("it greets anew", say=True)
+        self._adopt(hello)
 
     def offer(self, frame: int, stream: int, payload: bytes | memoryview, deadline: float, now: float) -> None:
         """Hand over one frame, numbered higher than all before it (else FrameError); its end comes as an event."""
@@ -151,14 +165,6 @@ class DeviceSession:
                 self._drop(self._waiting.frame, "superseded")
             self._waiting = Waiting(frame, stream, payload, deadline)
 
-    def record(self, record: FrameRecord) -> None:
-        """Queue a row of telemetry; it goes when no frame waits. The oldest rows make room, counted."""
-        self._telemetry.add(record)
-
-    def tick(self, now: float) -> None:
-        """Time has passed."""
-        self._advance(now)
-
     def receive(self, data: bytes | memoryview, now: float) -> None:
         """Bytes of one message came in. Never raises: what cannot be read is counted, and too much of it closes."""
         if self._state == "away":
@@ -170,7 +176,7 @@ class DeviceSession:
             self._handle(header, payload, len(data))
         except FrameError as error:
             self.counts["unreadable"] += 1
-            self._events.append(events.Warned(str(error)))
+            self._tell(events.Warned(str(error)))
             if not self._garbage.take(1.0, self._now):
                 self._close(f"the server sends too much that cannot be read: {error}", say=True)
 
@@ -183,14 +189,17 @@ class DeviceSession:
             self._waiting = None
         for flight in self._places.overdue(now):
             self._fail(flight.frame, "deadline", flight.bytes_up)
-            self._out.append(encode(Header(Kind.CANCEL, flight.frame)))
-        if self._state == "greeting":
-            if now >= self._greeted + self._handshake:
-                self._close(f"no welcome within {self._handshake:g} s")
+            self._say(Kind.CANCEL, flight.frame)
+        if (self._state == "greeting" or self._renewing is not None) and now >= self._greeted + self._handshake:
+            self._close(f"no welcome within {self._handshake:g} s")
+        elif self._state == "greeting":
+            pass
         elif self._heart.silent(now):
             self._close(f"the server was silent for {self._silence:g} s")
-        elif (number := self._heart.due(now)) is not None:
-            self._out.append(encode(Header(Kind.PING, number)))
+        else:
+            self._posting.advance(now)
+            if (number := self._heart.due(now)) is not None:
+                self._say(Kind.PING, number)
 
     def _obstacle(self, stream: int, size: int) -> str | None:
         """Why the server would refuse this, as far as that is known."""
@@ -198,8 +207,8 @@ class DeviceSession:
             return f"stream {stream} was not agreed; allowed: {sorted(self._streams)}."
         if self.welcome is None:
             return None
-        if stream in self.welcome.refused:
-            return self.welcome.refused[stream]
+        if stream in self._refused:
+            return self._refused[stream]
         if size > self.welcome.max_payload:
             return f"a frame of {size} bytes is oversized; allowed: {self.welcome.max_payload}."
         return None
@@ -211,10 +220,23 @@ class DeviceSession:
         self.counts["sent"] += 1
         self._out.append(data)
 
-    def _send_records(self) -> None:
-        assert self.welcome is not None
-        if (payload := self._telemetry.batch(self.welcome, self._now)) is not None:
-            self._out.append(encode(Header(Kind.RECORD), payload))
+    def _send_items(self) -> None:
+        """What may go of the outbox: one message while frames are in flight, else as much as the window takes."""
+        busy = len(self._places) > 0
+        try:
+            while (payload := self._posting.take(self._now, busy)) is not None:
+                self._say(Kind.ITEM, 0, payload)
+                if busy:
+                    return
+        except StoreError as error:
+            self._tell(events.Warned(str(error)))
+
+    def _greet(self, hello: Hello) -> None:
+        self._greeting += 1
+        self._say(Kind.HELLO, self._greeting, pack(hello))
+
+    def _with_epoch(self, hello: Hello) -> Hello:
+        return msgspec.structs.replace(hello, outbox=self._posting.epoch)
 
     def _handle(self, header: Header, payload: memoryview, size: int) -> None:
         kind, frame = header.kind, header.frame
@@ -222,36 +244,60 @@ class DeviceSession:
             sentence = unpack(messages.Refusal, payload).sentence
             self._close(f"the server closed: {sentence}")
         elif self._state == "greeting":
-            if kind is not Kind.WELCOME:
+            if kind is not Kind.WELCOME or frame != self._greeting:
                 raise FrameError("the server speaks before its welcome", got=kind.name, allowed="WELCOME or BYE")
             self._open(unpack(Welcome, payload))
         elif kind is Kind.ANSWER:
             self._answered(frame, payload, size)
+        elif kind is Kind.ACK:
+            self._acknowledged(frame)
         elif kind is Kind.REFUSE:
             refusal = unpack(messages.Refusal, payload)
             if refusal.frame is None or refusal.frame not in self._places:
                 self.counts["warned"] += 1
-                self._events.append(events.Warned(refusal.sentence))
+                self._tell(events.Warned(refusal.sentence))
             else:
                 self._last_word(refusal.frame, f"refused: {refusal.sentence}", size)
         elif kind is Kind.CANCEL:
             self._last_word(frame, "refused: the server gave it up", size)
         elif kind is Kind.CREDIT:
             self._places.credit = unpack(messages.Credit, payload).credit
-        elif kind is Kind.PING:
-            self._out.append(encode(Header(Kind.PONG, frame)))
-        elif kind is Kind.PONG:
-            if (rtt := self._heart.pong(frame, self._now)) is not None:
-                self._events.append(events.Pong(rtt))
-        else:
+        elif kind is Kind.NEWS:
+            self.counts["news"] += 1
+            self._tell(events.News(bytes(payload)))
+        elif kind is Kind.WELCOME and self._renewing is not None and frame == self._greeting:
+            self._renewed(unpack(Welcome, payload))
+        elif not self._beats(header):
             raise FrameError("a frame is of a kind that a server does not send now", got=kind.name)
 
     def _open(self, welcome: Welcome) -> None:
         self._state, self.welcome, self._places.credit = "open", welcome, welcome.credit
-        self._events.append(events.Opened(self.hello, welcome))
+        self._refused = dict(welcome.refused)
+        self._posting.open(welcome.item_window)
+        self._tell(events.Opened(self.hello, welcome))
         if self._waiting is not None and (sentence := self._obstacle(self._waiting.stream, len(self._waiting.payload))):
             self._fail(self._waiting.frame, f"refused: {sentence}")
             self._waiting = None
+
+    def _renewed(self, welcome: Welcome) -> None:
+        """The new streams stand beside those that they follow; older ones are forgotten."""
+        assert self._renewing is not None
+        before = {s.id for s in self.hello.streams}
+        hello, refused = self._renewing, {n: s for n, s in self._refused.items() if n in before}
+        self._adopt(hello)
+        self._streams |= before
+        self._refused, self.welcome = refused | welcome.refused, welcome
+        self._tell(events.Renewed(hello, welcome))
+
+    def _adopt(self, hello: Hello) -> None:
+        self.hello, self._renewing, self._streams = hello, None, {s.id for s in hello.streams}
+
+    def _acknowledged(self, seq: int) -> None:
+        try:
+            if self._posting.acked(seq, self._now):
+                self._tell(events.Acked(seq))
+        except StoreError as error:
+            self._tell(events.Warned(str(error)))
 
     def _answered(self, frame: int, payload: memoryview, size: int) -> None:
         if frame not in self._places:
@@ -266,24 +312,24 @@ class DeviceSession:
         assert flight is not None
         word = events.Late if flight.told else events.Answered
         self.counts["late answers" if flight.told else "answered"] += 1
-        self._events.append(word(frame, reply, flight.sent_at, flight.bytes_up, size, self._now))
+        self._tell(word(frame, reply, flight.sent_at, flight.bytes_up, size, self._now))
 
     def _last_word(self, frame: int, reason: str, size: int) -> None:
         flight = self._places.pop(frame)
         if flight is None:
             return
         if flight.told:
-            self._events.append(events.Late(frame, None, flight.sent_at, flight.bytes_up, size, self._now))
+            self._tell(events.Late(frame, None, flight.sent_at, flight.bytes_up, size, self._now))
         else:
             self._fail(frame, reason, flight.bytes_up)
 
     def _drop(self, frame: int, reason: str) -> None:
         self.counts[reason] += 1
-        self._events.append(events.Dropped(frame, reason))
+        self._tell(events.Dropped(frame, reason))
 
     def _fail(self, frame: int, reason: str, bytes_up: int = 0) -> None:
         self.counts[reason.partition(":")[0]] += 1
-        self._events.append(events.Failed(frame, reason, bytes_up))
+        self._tell(events.Failed(frame, reason, bytes_up))
 
     def _close(self, reason: str, *, say: bool = False) -> None:
         if self._state == "away":
@@ -293,8 +339,13 @@ class DeviceSession:
             self._waiting = None
         for flight in self._places.close():
             self._fail(flight.frame, "connection lost", flight.bytes_up)
-        kept = [d for d in self._out if d[3] == Kind.RECORD] if say else []
-        self._out = [*kept, encode(Header(Kind.BYE), messages.refusal(None, reason))] if say else []
-        self._state, self.welcome = "away", None
+        self._out = []
+        if say:
+            self._say_bye(reason)
+        self._posting.close()
+        if self._renewing is not None:  # the next greeting is the new one
+            self._adopt(self._renewing)
+        self._streams = {s.id for s in self.hello.streams}
+        self._state, self.welcome, self._refused = "away", None, {}
         self.counts["closed"] += 1
-        self._events.append(events.Closed(reason))
+        self._tell(events.Closed(reason))

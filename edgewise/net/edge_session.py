@@ -3,13 +3,15 @@
 What a device may not do is refused with a sentence and counted, and the session stays; only an unacceptable HELLO, silence
 and too much garbage end it. A sentence is owed for every frame: ANSWER, REFUSE or CANCEL is the last word on it.
 
-It does not know models: `admit` says of a stream why it cannot be served (or None), and answers are handed in from outside.
+It does not know models: `admit` says of a stream why it cannot be served (or None), and answers are handed in from outside. It
+does not know a store: items are handed on as they come, and acknowledged when somebody says that their effect is durable, and not
+faster than `item_rate`: so a device that has too much to say is slowed, and loses nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,19 +19,20 @@ from msgspec import Struct
 
 from edgewise.core.errors import FrameError
 from edgewise.net import events, messages
-from edgewise.net.allowance import Allowance
-from edgewise.net.frame import NO_DEADLINE, Header, Kind, decode, encode
-from edgewise.net.heartbeat import Heartbeat
+from edgewise.net.end import End
+from edgewise.net.frame import NO_DEADLINE, Header, Kind, decode
+from edgewise.net.items import LARGEST_BODY, unpack_items
 from edgewise.net.messages import Hello, Reply, Stream, Welcome, pack, unpack
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one device may ask of a server. Times in s, sizes in bytes."""
+    """What one device may ask of a server. Times in s, sizes in bytes, rates in bytes/s."""
 
     credit: int = 4
     max_payload: int = 4 << 20
     max_streams: int = 16
-    records_per_second: float = 200.0
+    item_window: int = 16 << 10
+    item_rate: float = float(128 << 10)
     garbage_per_second: float = 1.0
     garbage_burst: float = 16.0
     handshake: float = 5.0
@@ -37,11 +40,14 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     silence: float = 10.0
 
 
+BURST = 2.0  # s of its rate that a device may use at once
+
+
 def admit_all(stream: Stream) -> str | None:
     return None
 
 
-class EdgeSession:
+class EdgeSession(End):
     """`node` is the name on the peer's certificate; a HELLO of another name is refused ("" where there is no certificate)."""
 
     def __init__(
@@ -52,22 +58,23 @@ class EdgeSession:
         node: str = "",
         admit: Callable[[Stream], str | None] = admit_all,
     ) -> None:
+        super().__init__(limits.heartbeat, limits.silence, limits.garbage_per_second, limits.garbage_burst)
         self.limits, self.session, self.node = limits, session, node
         self.hello: Hello | None = None
-        self.counts: Counter[str] = Counter()
         self._admit = admit
         self._state: Literal["new", "greeting", "open", "closed"] = "new"
         self._streams: dict[int, Stream] = {}
         self._refused: dict[int, str] = {}
-        self._garbage = Allowance(limits.garbage_per_second, limits.garbage_burst)
-        self._records = Allowance(limits.records_per_second, 2 * limits.records_per_second)
-        self._heart = Heartbeat(limits.heartbeat, limits.silence, 0.0)
-        self._now = self._started = -math.inf
+        self._started = -math.inf
+        self._greeting = -1  # number of the last HELLO
         self._window = limits.credit
         self._live: set[int] = set()
         self._last = -1
-        self._out: list[bytes] = []
-        self._events: list[events.Event] = []
+        self._owed_items: deque[tuple[int, int]] = deque()  # number and bytes of those that are not acknowledged
+        self._owed_bytes = 0
+        self._highest = 0  # number of an item
+        self._acks: deque[tuple[float, int]] = deque()  # when each may go, at the device's rate
+        self._paid = -math.inf  # until when the rate is used up
 
     @property
     def open(self) -> bool:
@@ -83,31 +90,23 @@ class EdgeSession:
         return len(self._live)
 
     @property
-    def rtt(self) -> float:
-        """The smallest recent round trip of an empty frame (s); infinite before the first."""
-        return self._heart.rtt
-
-    @property
     def speaking(self) -> bool:
         """Whether `outgoing` has anything."""
         return bool(self._out)
-
-    def events(self) -> list[events.Event]:
-        drained, self._events = self._events, []
-        return drained
 
     def outgoing(self, now: float | None = None) -> list[bytes]:
         """What goes on the wire, in order."""
         if now is not None:
             self._advance(now)
-        drained, self._out = self._out, []
-        return drained
+        return self._drained()
 
     def next_wake(self) -> float | None:
         """When (s) `tick` has something to do, if nothing else happens before."""
         if self._state == "greeting":
             return self._started + self.limits.handshake
-        return self._heart.wake() if self._state == "open" else None
+        if self._state != "open":
+            return None
+        return min(self._heart.wake(), self._acks[0][0]) if self._acks else self._heart.wake()
 
     def connected(self, now: float) -> None:
         """The connection stands; the device has `limits.handshake` seconds to greet."""
@@ -123,16 +122,12 @@ class EdgeSession:
         self._advance(now)
         self._close(reason, say=True)
 
-    def tick(self, now: float) -> None:
-        """Time has passed."""
-        self._advance(now)
-
     def grant(self, credit: int, now: float) -> None:
         """Change the device's window; frames within the widest window granted so far are still taken."""
         self._advance(now)
         if self._state == "open":
             self._window = max(self._window, credit)
-            self._out.append(encode(Header(Kind.CREDIT), pack(messages.Credit(credit))))
+            self._say(Kind.CREDIT, 0, pack(messages.Credit(credit)))
 
     def answer(self, frame: int, reply: Reply, now: float) -> bool:
         """The last word on a frame; False where none is owed any more (cancelled, refused, or the session is over)."""
@@ -141,6 +136,34 @@ class EdgeSession:
     def refuse(self, frame: int, sentence: str, now: float) -> bool:
         """The other last word; False as with `answer`."""
         return self._last_word(Kind.REFUSE, frame, messages.refusal(frame, sentence), "refused", now)
+
+    def ack(self, seq: int, now: float) -> None:
+        """All items up to number `seq` have had their effect, durably; the device hears it when its rate allows."""
+        self._advance(now)
+        seq = min(seq, self._highest)  # of others the device has not spoken in this session
+        if self._state != "open" or seq <= 0:
+            return
+        freed = 0
+        while self._owed_items and self._owed_items[0][0] <= seq:
+            freed += self._owed_items.popleft()[1]
+        self._owed_bytes -= freed
+        rate = self.limits.item_rate
+        self._paid = max(self._paid, self._now - BURST) + freed / rate
+        self.counts["acknowledged late"] += self._paid > self._now
+        self._acks.append((self._paid, seq))
+        self._send_acks()
+
+    def news(self, payload: bytes, now: float) -> None:
+        """Tell the device what the site has for it."""
+        self._advance(now)
+        if self._state == "open":
+            self._say(Kind.NEWS, 0, payload)
+
+    def warn(self, sentence: str, key: str, now: float) -> None:
+        """Tell the device what was wrong with something that belongs to no frame."""
+        self._advance(now)
+        if self._state == "open":
+            self._refuse(None, sentence, key)
 
     def receive(self, data: bytes | memoryview, now: float) -> None:
         """Bytes of one message came in. Never raises: refused, told and counted instead."""
@@ -166,8 +189,10 @@ class EdgeSession:
         elif self._state == "open":
             if self._heart.silent(now):
                 self._close(f"the device was silent for {self.limits.silence:g} s", say=True)
-            elif (number := self._heart.due(now)) is not None:
-                self._out.append(encode(Header(Kind.PING, number)))
+            else:
+                self._send_acks()
+                if (number := self._heart.due(now)) is not None:
+                    self._say(Kind.PING, number)
 
     def _handle(self, header: Header, payload: memoryview) -> None:
         kind = header.kind
@@ -176,26 +201,27 @@ class EdgeSession:
         elif self._state == "greeting":
             if kind is not Kind.HELLO:
                 raise FrameError("a device speaks before its HELLO", got=kind.name, allowed="HELLO or BYE")
-            self._greet(payload)
+            self._greet(header.frame, payload)
         elif kind is Kind.DATA:
             self._arrive(header, payload)
+        elif kind is Kind.ITEM:
+            self._post(payload)
+        elif kind is Kind.HELLO:
+            if header.frame <= self._greeting:
+                raise FrameError("a HELLO came twice", got=f"number {header.frame}", allowed=f"above {self._greeting}")
+            self._greet(header.frame, payload)
         elif kind is Kind.CANCEL:
             if header.frame in self._live:
                 self._live.remove(header.frame)
                 self.counts["cancelled"] += 1
-                self._events.append(events.Cancelled(header.frame))
+                self._tell(events.Cancelled(header.frame))
             # Also for a frame that is unknown or answered: it frees the device's window in every case.
-            self._out.append(encode(Header(Kind.CANCEL, header.frame)))
-        elif kind is Kind.RECORD:
-            self._record(payload)
-        elif kind is Kind.PING:
-            self._out.append(encode(Header(Kind.PONG, header.frame)))
-        elif kind is Kind.PONG:
-            self._heart.pong(header.frame, self._now)
-        else:
+            self._say(Kind.CANCEL, header.frame)
+        elif not self._beats(header):
             raise FrameError("a frame is of a kind that a device does not send now", got=kind.name)
 
-    def _greet(self, payload: memoryview) -> None:
+    def _greet(self, number: int, payload: memoryview) -> None:
+        """The first HELLO opens; a later one brings streams that stand beside those of the one before."""
         try:
             hello = unpack(Hello, payload)
             self._check(hello)
@@ -203,15 +229,21 @@ class EdgeSession:
             self.counts["refused hello"] += 1
             self._close(str(error), say=True)
             return
+        before = {s.id for s in self.hello.streams} if self.hello is not None else set()
         refused = {s.id: sentence[:500] for s in hello.streams if (sentence := self._admit(s)) is not None}
-        self._streams = {s.id: s for s in hello.streams if s.id not in refused}
-        self._refused, self.hello, self._state = refused, hello, "open"
+        kept = {n: s for n, s in self._streams.items() if n in before}
+        self._streams = kept | {s.id: s for s in hello.streams if s.id not in refused}
+        self._refused = {n: s for n, s in self._refused.items() if n in before} | refused
         self.counts["refused stream"] += len(refused)
         limits = self.limits
-        welcome = Welcome(self.session, limits.credit, limits.max_payload, limits.records_per_second, refused)
-        self._heart = Heartbeat(limits.heartbeat, limits.silence, self._now)
-        self._out.append(encode(Header(Kind.WELCOME), pack(welcome)))
-        self._events.append(events.Opened(hello, welcome))
+        welcome = Welcome(self.session, self._window, limits.max_payload, limits.item_window, refused)
+        if self.hello is None:
+            self._state = "open"
+            self._begin(self._now)
+        word = events.Opened if self.hello is None else events.Renewed
+        self.hello, self._greeting = hello, number
+        self._say(Kind.WELCOME, number, pack(welcome))
+        self._tell(word(hello, welcome))
 
     def _check(self, hello: Hello) -> None:
         if self.node and hello.node != self.node:
@@ -222,6 +254,12 @@ class EdgeSession:
             raise FrameError("a HELLO names too many streams", got=len(hello.streams), allowed=self.limits.max_streams)
         if len({s.id for s in hello.streams}) != len(hello.streams):
             raise FrameError("a HELLO names a stream twice", got=[s.id for s in hello.streams])
+        if self.hello is None:
+            return
+        if (hello.node, hello.outbox) != (self.hello.node, self.hello.outbox):
+            raise FrameError("a HELLO renews the streams of another node or outbox", got=hello.node, allowed=self.hello.node)
+        if taken := {s.id for s in hello.streams} & {s.id for s in self.hello.streams}:
+            raise FrameError("a HELLO gives streams the numbers of those that stand", got=sorted(taken), allowed="other numbers")
 
     def _arrive(self, header: Header, payload: memoryview) -> None:
         frame, now = header.frame, self._now
@@ -248,21 +286,30 @@ class EdgeSession:
             left = math.inf if header.budget_us == NO_DEADLINE else header.budget_us / 1e6
             # Half a round trip is gone already, and the answer needs the other half.
             by = now + left - (self._heart.rtt if self._heart.rtt < math.inf else 0.0)
-            self._events.append(events.Arrived(frame, stream, payload, by, now))
+            self._tell(events.Arrived(frame, stream, payload, by, now))
 
-    def _record(self, payload: memoryview) -> None:
+    def _post(self, payload: memoryview) -> None:
         assert self.hello is not None
-        if len(payload) > self.limits.max_payload:
-            raise FrameError("telemetry is oversized", got=f"{len(payload)} bytes", allowed=self.limits.max_payload)
-        records = messages.unpack_records(payload)
-        if any(r.node != self.hello.node for r in records):
-            raise FrameError("telemetry is of another node", got=records[0].node[:64], allowed=self.hello.node)
-        if not self._records.take(len(records), self._now):
-            sentence = f"telemetry comes too fast; allowed: {self.limits.records_per_second:g} records a second."
-            self._refuse(None, sentence, "records over rate")
-            return
-        self.counts["records"] += len(records)
-        self._events.append(events.Records(tuple(records)))
+        if not self.hello.outbox:
+            raise FrameError("items come from a device that named no outbox")
+        for item in unpack_items(payload):
+            if item.seq > self._highest:
+                self._highest = item.seq
+                self._owed_items.append((item.seq, item.cost))
+                self._owed_bytes += item.cost
+            self.counts["items"] += 1
+            self._tell(events.Posted(item))
+        if self._owed_bytes > self.limits.item_window + LARGEST_BODY:
+            self.counts["items over window"] += 1
+            self._close(f"more than {self.limits.item_window} bytes of items came without an acknowledgement.", say=True)
+
+    def _send_acks(self) -> None:
+        """Of the acknowledgements that may go, the last one says it all."""
+        seq = 0
+        while self._acks and self._acks[0][0] <= self._now:
+            seq = self._acks.popleft()[1]
+        if seq:
+            self._say(Kind.ACK, seq)
 
     def _last_word(self, kind: Kind, frame: int, payload: bytes, key: str, now: float) -> bool:
         self._advance(now)
@@ -271,12 +318,12 @@ class EdgeSession:
             return False
         self._live.remove(frame)
         self.counts[key] += 1
-        self._out.append(encode(Header(kind, frame), payload))
+        self._say(kind, frame, payload)
         return True
 
     def _refuse(self, frame: int | None, sentence: str, key: str) -> None:
         self.counts[key] += 1
-        self._out.append(encode(Header(Kind.REFUSE, frame or 0), messages.refusal(frame, sentence)))
+        self._say(Kind.REFUSE, frame or 0, messages.refusal(frame, sentence))
 
     def _close(self, reason: str, *, say: bool = False) -> None:
         if self._state == "closed":
@@ -284,8 +331,8 @@ class EdgeSession:
         self._state = "closed"
         self._live.clear()
         if say:
-            self._out.append(encode(Header(Kind.BYE), messages.refusal(None, reason)))
+            self._say_bye(reason)
         else:
             self._out.clear()
         self.counts["closed"] += 1
-        self._events.append(events.Closed(reason))
+        self._tell(events.Closed(reason))

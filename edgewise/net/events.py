@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgewise.core.answer import FrameRecord
+from edgewise.net.items import Item
 from edgewise.net.messages import Hello, Reply, Stream, Welcome
 
 
@@ -19,10 +19,23 @@ class Opened(Struct, frozen=True):
     welcome: Welcome
 
 
+class Renewed(Struct, frozen=True):
+    """The streams of `hello` stand, those that it had before as well, until the renewal after this one."""
+
+    hello: Hello
+    welcome: Welcome
+
+
 class Closed(Struct, frozen=True):
     """The session is over; on a device, `connected` begins the next one."""
 
     reason: str
+
+
+class Pong(Struct, frozen=True):
+    """A round trip of an empty frame (s)."""
+
+    rtt: float
 
 
 # On a device ---------------------------------------------------------------------------------------------------------
@@ -75,10 +88,16 @@ class Warned(Struct, frozen=True):
     sentence: str
 
 
-class Pong(Struct, frozen=True):
-    """A round trip of an empty frame (s)."""
+class Acked(Struct, frozen=True):
+    """The server has all items up to number `seq` durably."""
 
-    rtt: float
+    seq: int
+
+
+class News(Struct, frozen=True):
+    """What the site has to tell this node: signed documents, opaque here."""
+
+    payload: bytes
 
 
 # On an edge server -----------------------------------------------------------------------------------------------------
@@ -104,10 +123,12 @@ class Cancelled(Struct, frozen=True):
     frame: int
 
 
-class Records(Struct, frozen=True):
-    """Rows of the device's ledger."""
+class Posted(Struct, frozen=True):
+    """An item came, perhaps not for the first time; `ack` is owed when its effect is durable."""
 
-    records: tuple[FrameRecord, ...]
+    item: Item
 
 
-Event = Opened | Closed | Answered | Dropped | Failed | Late | Warned | Pong | Arrived | Cancelled | Records
+Event = (
+    Opened | Renewed | Closed | Answered | Dropped | Failed | Late | Warned | Pong | Acked | News | Arrived | Cancelled | Posted
+)

@@ -21,7 +21,7 @@ from msgspec import Struct
 from edgewise.core.errors import FrameError
 
 MAGIC = b"EW"
-VERSION = 1
+VERSION = 2
 NO_DEADLINE = 0xFFFF_FFFF
 _FIELDS = struct.Struct(">2sBBHHIII")
 _WHOLE = struct.Struct(">2sBBHHIIII")
@@ -40,8 +40,10 @@ class Kind(IntEnum):
     CREDIT = 7
     PING = 8
     PONG = 9
-    RECORD = 10
+    ITEM = 10
     BYE = 11
+    ACK = 12
+    NEWS = 13
 
 
 _KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}

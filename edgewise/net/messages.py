@@ -43,21 +43,27 @@ class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
 
 
 class Hello(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """The first word of a device: its name, the package's version, the streams that it may send, and its bundle's address."""
+    """The first word of a device: its name, the package's version, the streams that it may send, its bundle's address, and the
+    epoch of its outbox ("" where it has none). Said again on an open session, it renews the streams.
+    """
 
     node: Name
     version: Name
     streams: Annotated[tuple[Stream, ...], Meta(max_length=64)]
     bundle: Annotated[str, Meta(max_length=64)] = ""
+    outbox: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """The server's answer: session, window of frames in flight, and its limits; `refused` streams, each with a sentence."""
+    """The server's answer: session, window of frames in flight, and its limits; `refused` streams, each with a sentence.
+
+    `item_window` is how many bytes of items may be without an acknowledgement.
+    """
 
     session: Name
     credit: Annotated[int, Meta(ge=1, le=1024)]
     max_payload: Annotated[int, Meta(ge=1, le=1 << 30)]
-    records_per_second: Annotated[float, Meta(ge=0, le=1e6)]
+    item_window: Annotated[int, Meta(ge=1, le=1 << 24)]
     refused: Annotated[dict[int, Sentence], Meta(max_length=64)] = {}
 
 

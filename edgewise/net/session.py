@@ -7,16 +7,24 @@
     Answered | Failed ◀───── ANSWER | REFUSE ─
     Failed("deadline") ─ CANCEL ─────────────▶ Cancelled
     Late       ◀───────────────────── CANCEL ─
+    outbox ─ ITEM ───────────────────────────▶ Posted ─ … effect and watermark committed ─ ack
+    Acked      ◀──────────────────────── ACK ─
+    News       ◀─────────────────────── NEWS ─ news
+    renew      ── HELLO (other streams) ─────▶ Renewed
+    Renewed    ◀───────────────────── WELCOME
 
 The rules: one waiting slot, newest wins; frames in flight ≤ the server's window; a frame keeps its place in the window until
 the server's last word on it; an answer after the deadline is no answer; each side sends a PING a second; every offered frame
-ends once. A rim (asyncio, or a test in virtual time) does the same after each call: put `outgoing()` on the wire, act on
-`events()`, and call `tick` at `next_wake()`. The same rim fits both sides. Bytes and limits: docs/protocol.md.
+ends once; items go when no frame waits, are sent until they are acknowledged, and count once.
+
+A rim (asyncio, or a test in virtual time) does the same after each call: put `outgoing()` on the wire, act on `events()`, and
+call `tick` at `next_wake()`. The same rim fits both sides. Bytes and limits: docs/protocol.md.
 """
 
 from edgewise.net.device_session import DeviceSession
 from edgewise.net.edge_session import EdgeSession, Limits
 from edgewise.net.events import (
+    Acked,
     Answered,
     Arrived,
     Cancelled,
@@ -25,13 +33,16 @@ from edgewise.net.events import (
     Event,
     Failed,
     Late,
+    News,
     Opened,
     Pong,
-    Records,
+    Posted,
+    Renewed,
     Warned,
 )
 
 __all__ = [
+    "Acked",
     "Answered",
     "Arrived",
     "Cancelled",
@@ -43,8 +54,10 @@ __all__ = [
     "Failed",
     "Late",
     "Limits",
+    "News",
     "Opened",
     "Pong",
-    "Records",
+    "Posted",
+    "Renewed",
     "Warned",
 ]

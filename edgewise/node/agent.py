@@ -1,7 +1,7 @@
 """The device agent as a state machine without I/O: clock, transport and inference are given to it.
 
 The rim tells it what happened (`frame`, `prepared`, `answered`, `receive`, `lost`, `tick`) and asks it what to do next
-(`work`, `outgoing`, `records`, `next_wake`). The device has one worker: at most one piece of work runs, and of the frames
+(`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of the frames
 that wait for it only the newest stays. Each frame ends in exactly one record.
 
 The insurance (ours): a frame that went over the link and is not answered shortly before its deadline is answered here, by
@@ -17,9 +17,10 @@ from msgspec import Struct
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.placement import OperatingPoint
 from edgewise.meter.energy import EnergyModel
-from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, Opened, Pong, Warned
+from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
 from edgewise.node.ledger import Ledger
 from edgewise.node.outlook import Outlook
+from edgewise.node.rows import Rows
 from edgewise.plan.online import OnlinePolicy, Situation
 
 MARGIN = 0.004  # s kept free before a deadline, for the timer and the hand-over
@@ -63,16 +64,26 @@ class _Open:
 
 
 class Agent:
-    """See the module. `streams` maps the name of a remote operating point to its stream in the session."""
+    """See the module. `streams` maps the name of a remote operating point to its stream in the session.
+
+    `rows` takes the ledger's rows to the session's outbox; None where nobody is to be told.
+    """
 
     def __init__(
-        self, config: AgentConfig, policy: OnlinePolicy, session: DeviceSession, streams: dict[str, int], energy: EnergyModel
+        self,
+        config: AgentConfig,
+        policy: OnlinePolicy,
+        session: DeviceSession,
+        streams: dict[str, int],
+        energy: EnergyModel,
+        rows: Rows | None = None,
     ) -> None:
         self.config, self.policy, self.session = config, policy, session
         self.ledger = Ledger()
         self.hung_up = False  # the session ended by itself: the rim closes the transport and tries again
         self.warnings: list[str] = []
         self.last: FrameRecord | None = None
+        self.rows = rows
         self._streams, self._energy = streams, energy
         self._outlook = Outlook(policy)
         self._open: dict[int, _Open] = {}
@@ -84,6 +95,7 @@ class Agent:
         self._connected = self._was_open = False
         self._greeted = 0.0  # when HELLO went out
         self._records: list[FrameRecord] = []
+        self._news: list[bytes] = []
         local = [p for p in policy.points.values() if p.mode == "local"]
         self._local = max(local, key=lambda p: p.worth(), default=None)
 
@@ -152,6 +164,8 @@ class Agent:
         """Time has passed: expire, insure, beat."""
         self.session.tick(now)
         self._drain(now)
+        if self.rows is not None and self.rows.tick(now):
+            self._stored()
         for it in self._open.values():
             if it.away and not it.insured and now >= self._insure_at(it):
                 self._insure(it, now, "no answer in time")
@@ -186,9 +200,14 @@ class Agent:
         return data
 
     def records(self) -> list[FrameRecord]:
-        """The records of frames that have ended since the last call; the session carries them to the server as well."""
+        """The records of frames that have ended since the last call; the outbox carries them to the server as well."""
         ended, self._records = self._records, []
         return ended
+
+    def news(self) -> list[bytes]:
+        """What the site told since the last call."""
+        told, self._news = self._news, []
+        return told
 
     @property
     def busy(self) -> bool:
@@ -210,6 +229,8 @@ class Agent:
         beat = self.session.next_wake()
         if beat is not None:
             times.append(beat)
+        if self.rows is not None and self.rows.due < math.inf:
+            times.append(self.rows.due)
         return min(times, default=None)
 
     def close(self, now: float, reason: str) -> None:
@@ -217,8 +238,17 @@ class Agent:
         self.closed = True
         for it in list(self._open.values()):
             self._end(it, "failed", now, reason=reason)
+        if self.rows is not None and self.rows.flush():
+            self._stored()
 
     # Inside
+
+    def _stored(self) -> None:
+        """Rows became an item."""
+        assert self.rows is not None
+        self.session.stir()
+        if self.rows.sentence and self.rows.sentence not in self.warnings:
+            self._warn(self.rows.sentence)
 
     def _start(self, it: _Open, task: str, point: OperatingPoint) -> Work:
         self._running = it.frame
@@ -257,6 +287,8 @@ class Agent:
                 self._outlook.pong(event.rtt, now)
             elif isinstance(event, Warned):
                 self._warn(event.sentence)
+            elif isinstance(event, News):
+                self._news.append(event.payload)
             elif isinstance(event, Opened):
                 self._connected = self._was_open = True
                 self._refused(event.welcome.refused)
@@ -356,3 +388,5 @@ class Agent:
         self.ledger.add(record)
         self.last = record
         self._records.append(record)
+        if self.rows is not None and self.rows.add(record, now):
+            self._stored()

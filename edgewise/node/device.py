@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.answer import FrameRecord
 from edgewise.core.errors import EdgewiseError, LinkError
 from edgewise.data.source import Sample, Source
 from edgewise.net.connect import backoff
@@ -36,7 +35,8 @@ FAREWELL = 1.0  # s that the last rows of the ledger may take to the server
 class DeviceNode:
     """Runs an agent until its source ends, `seconds` are over or `stop()` is called.
 
-    `connect` is None for a device without a server. `on_record` and `on_sample` are told what happens (page, file).
+    `connect` is None for a device without a server. `on_record` and `on_sample` are told what happens (page, file);
+    `on_news` what the site says.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class DeviceNode:
         connect: Connect | None,
         on_record: Callable[[FrameRecord], None] | None = None,
         on_sample: Callable[[int, Sample], None] | None = None,
+        on_news: Callable[[bytes], None] | None = None,
     ) -> None:
         self.agent, self.heads, self.source = agent, heads, source
         self.first_record: float | None = None
@@ -54,7 +55,7 @@ class DeviceNode:
         self.broken = False  # the source or a part of this node failed
         self.bytes_up = self.bytes_down = 0  # everything over the transport: frames, telemetry, heartbeats
         self._connect = connect
-        self._on_record, self._on_sample = on_record, on_sample
+        self._on_record, self._on_sample, self._on_news = on_record, on_sample, on_news
         self._images: dict[int, NDArray[np.uint8]] = {}
         self._worker = ThreadPoolExecutor(1, "edgewise-worker")
         self._write_wake, self._time_wake = asyncio.Event(), asyncio.Event()
@@ -103,10 +104,14 @@ class DeviceNode:
             await asyncio.sleep(0.01)
 
     async def _say_farewell(self) -> None:
-        """The last rows of the ledger, then BYE."""
-        self._publish()
-        if self.agent.session.open:
-            self.agent.session.bye("stopped", time.monotonic())
+        """The last rows of the ledger, until the server has them; then BYE."""
+        self._turn()
+        session, rows, until = self.agent.session, self.agent.rows, time.monotonic() + FAREWELL
+        while session.open and rows is not None and rows.waiting_rows and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        if session.open:
+            session.bye("stopped", time.monotonic())
+            self._flushed.clear()
             self._write_wake.set()
             await within(self._flushed.wait(), FAREWELL)
 
@@ -185,11 +190,11 @@ class DeviceNode:
         for record in self.agent.records():
             if self.first_record is None:
                 self.first_record = time.monotonic()
-            # The server has its own answers; it is told only those that it did not give.
-            known = record.mode in ("split", "image")
-            self.agent.session.record(msgspec.structs.replace(record, answer=Answer()) if known else record)
             if self._on_record is not None:
                 self._on_record(record)
+        for payload in self.agent.news():
+            if self._on_news is not None:
+                self._on_news(payload)
         for frame in [f for f in self._images if not self.agent.holds(f)]:
             del self._images[frame]
 

@@ -1,23 +1,31 @@
 """The edge server as a state machine without I/O: sessions of many devices, one queue, one worker.
 
 The rim (`edgewise.node.server`) tells it what came in and runs what `work` gives it; a simulation does the same in virtual
-time. Each frame that arrives gets exactly one last word: an answer or a sentence.
+time. Each frame that arrives gets exactly one last word: an answer or a sentence. Items are committed together and acknowledged
+then. A node has one connection: a second one supersedes the first.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 
 import msgspec
 from msgspec import Struct
 
 from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.errors import EdgewiseError
 from edgewise.net.messages import Reply, Stream
-from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Records
+from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Posted
 from edgewise.node.batch import Batcher, Item
+from edgewise.node.intake import Intake, Post, Transaction, take_all
 
-REMEMBERED = 64  # answers kept for the rows of the ledger that come after them
+log = logging.getLogger("edgewise.edge")
+REMEMBERED = 128  # answers kept for the rows of the ledger that come after them
+News = Callable[[str], bytes | None]
 
 
 class Job(Struct, frozen=True):
@@ -56,7 +64,11 @@ class Connection:
 
 
 class Edge:
-    """`admit` and `key` come from the models (`Tails`); `counts` says what was refused, dropped and answered."""
+    """`admit` and `key` come from the models (`Tails`); `counts` says what was refused, dropped and answered.
+
+    `post` and `transaction` are the store's (see `intake`). `news` says what a node is to be told (None: nothing), when it opens
+    and when `notify` is called.
+    """
 
     def __init__(
         self,
@@ -64,13 +76,19 @@ class Edge:
         key: Callable[[Stream], Hashable],
         limits: Limits = Limits(),
         largest: int = 8,
+        *,
+        post: Post = take_all,
+        transaction: Transaction = nullcontext,
+        news: News = lambda node: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.connections: dict[int, Connection] = {}
+        self.intake = Intake(post, transaction)
         self.batcher: Batcher[Job] = Batcher(largest)
         self._admit, self._key, self._limits = admit, key, limits
+        self._news = news
         self._running = False
-        self._records: list[FrameRecord] = []
+        self._nodes: dict[str, int] = {}  # the open connection of each node
         self._number = 0
         self._gone: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()  # by address of the model
@@ -92,11 +110,17 @@ class Edge:
             it.session.receive(data, now)
             self._drain(connection, it, now)
             self.stirred.add(connection)
+            self.commit(now)
 
     def lost(self, connection: int, now: float) -> None:
-        """The transport is gone; what waits for it leaves the queue."""
-        it = self.connections.pop(connection, None)
+        """The transport is gone; what waits for it leaves the queue, and its last items are committed."""
+        it = self.connections.get(connection)
         if it is not None:
+            if not self.intake.failing:
+                self.commit(now, at_once=True)
+            del self.connections[connection]
+            if self._nodes.get(it.node) == connection:
+                del self._nodes[it.node]
             it.session.lost(now)
             self._gone += it.session.counts
             self.counts["left with their device"] += len(self.batcher.drop(lambda job: job.connection == connection))
@@ -106,6 +130,40 @@ class Edge:
             it.session.tick(now)
             self._drain(number, it, now)
             self.stirred.add(number)
+        self.commit(now)
+
+    def commit(self, now: float, *, at_once: bool = False) -> None:
+        """Commit the items that wait, where it is time for that or `at_once` is said, and acknowledge them."""
+        due = self.intake.due
+        if due == math.inf or (due > now and not at_once):
+            return
+        for taken in self.intake.commit(now):
+            it = self._of(taken.node)
+            if it is None or it.session.hello is None or it.session.hello.outbox != taken.epoch:
+                continue
+            if taken.seq is not None:
+                it.session.ack(taken.seq, now)
+            else:
+                self.counts["items refused"] += 1
+                it.session.bye(taken.sentence or "items are missing before those that came.", now)
+                self._drain(self._nodes[taken.node], it, now)
+            self.stirred.add(self._nodes[taken.node])
+
+    def notify(self, node: str, now: float) -> None:
+        """There may be news for this node; it is told at once if it is here."""
+        it = self._of(node)
+        if it is not None:
+            self._tell_news(it, now)
+            self.stirred.add(self._nodes[node])
+
+    def warn(self, node: str, sentence: str, key: str, now: float) -> None:
+        """Something that this node sent was wrong and belongs to no frame."""
+        it = self._of(node)
+        if it is None:
+            self.counts[key] += 1
+        else:
+            it.session.warn(sentence, key, now)
+            self.stirred.add(self._nodes[node])
 
     def outgoing(self, connection: int) -> list[bytes]:
         it = self.connections.get(connection)
@@ -121,8 +179,10 @@ class Edge:
         return it is None or it.session.closed
 
     def next_wake(self) -> float | None:
-        wakes = (it.session.next_wake() for it in self.connections.values())
-        return min((w for w in wakes if w is not None), default=None)
+        wakes = [w for it in self.connections.values() if (w := it.session.next_wake()) is not None]
+        if self.intake.due < math.inf:
+            wakes.append(self.intake.due)
+        return min(wakes, default=None)
 
     # Work
 
@@ -158,14 +218,17 @@ class Edge:
                 it.remember(job.frame, result)
                 self.answered[job.stream.address] += 1
 
-    def records(self) -> list[FrameRecord]:
-        """Rows that devices sent since the last call, with the answers that this server gave put back in."""
-        taken, self._records = self._records, []
-        return taken
+    def whole(self, node: str, record: FrameRecord) -> FrameRecord:
+        """A row of a device's ledger with the answer that this server gave put back in."""
+        it = self._of(node)
+        answer = it.answers.pop(record.frame, None) if it is not None else None
+        if answer is None or record.mode not in ("split", "image"):
+            return record
+        return msgspec.structs.replace(record, answer=answer)
 
     def totals(self) -> dict[str, int]:
         """What all sessions counted, those that are gone included, and the queue's own counts."""
-        total = Counter(self._gone) + self.counts
+        total = Counter(self._gone) + self.counts + self.intake.counts
         for it in self.connections.values():
             total += it.session.counts
         return dict(total)
@@ -186,19 +249,39 @@ class Edge:
             elif isinstance(event, Cancelled):
                 gone = event.frame
                 self.batcher.drop(lambda job: job.connection == number and job.frame == gone)  # noqa: B023 (used at once)
-            elif isinstance(event, Records):
-                self._records.extend(self._whole(it, r) for r in event.records)
+            elif isinstance(event, Posted):
+                assert it.session.hello is not None
+                self.intake.add(it.node, it.session.hello.outbox, event.item)
             elif isinstance(event, Opened):
                 it.node = event.hello.node
+                self._supersede(number, it.node, now)
+                self._tell_news(it, now)
             elif isinstance(event, Closed):
                 self.counts["closed sessions"] += 1
                 self.batcher.drop(lambda job: job.connection == number)
 
-    def _whole(self, it: Connection, record: FrameRecord) -> FrameRecord:
-        answer = it.answers.pop(record.frame, None)
-        if answer is None or record.mode not in ("split", "image"):
-            return record
-        return msgspec.structs.replace(record, answer=answer)
+    def _of(self, node: str) -> Connection | None:
+        return self.connections.get(self._nodes.get(node, 0))
+
+    def _supersede(self, number: int, node: str, now: float) -> None:
+        """The connection `number` is the node's from here on; an earlier one ends."""
+        before, self._nodes[node] = self._nodes.get(node), number
+        if before is not None and before in self.connections:
+            self.counts["superseded"] += 1
+            old = self.connections[before]
+            old.session.bye(f"another connection of {node} took over; is a second device running under its name?", now)
+            self._drain(before, old, now)
+            self.stirred.add(before)
+
+    def _tell_news(self, it: Connection, now: float) -> None:
+        try:
+            payload = self._news(it.node)
+        except EdgewiseError as error:
+            self.counts["news failed"] += 1
+            log.error("there are no news for %s: %s", it.node, error)
+            return
+        if payload is not None:
+            it.session.news(payload, now)
 
     def _refuse(self, job: Job, sentence: str, now: float, key: str) -> None:
         self.counts[key] += 1

@@ -8,26 +8,34 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from contextlib import contextmanager, nullcontext
+from itertools import groupby
+from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from edgewise.core.answer import Answer, FrameRecord
-from edgewise.core.errors import LinkError
+from edgewise.core.errors import FrameError, LinkError
 from edgewise.meter.memory import resident
 from edgewise.net.edge_session import Limits
+from edgewise.net.items import Item
 from edgewise.net.listen import Peer
-from edgewise.net.messages import Stream
+from edgewise.net.messages import Stream, unpack_records
 from edgewise.net.transport import Transport
 from edgewise.node.background import background, cancel
-from edgewise.node.edge import Edge, Run
+from edgewise.node.edge import Edge, News, Run
+from edgewise.node.intake import Transaction
+from edgewise.node.rows import KIND
+from edgewise.node.store.database import in_memory
+from edgewise.node.store.inbox import Inbox
 
 log = logging.getLogger("edgewise.server")
 SWITCH = 5e-4  # s; at the default of 5 ms the worker's Python would hold the sockets up for as long
@@ -41,6 +49,16 @@ class Model(Protocol):
     def accept(self, stream: Stream) -> str | None: ...
     def key(self, stream: Stream) -> tuple[str, str]: ...
     def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]: ...
+
+
+class Watermarks(Protocol):
+    """Which items have had their effect; see `edgewise.node.store.inbox`."""
+
+    def take(self, node: str, epoch: str, after: int, seq: int) -> Literal["new", "seen", "gap"]: ...
+
+
+OnRows = Callable[[str, list[FrameRecord]], None]
+OnItems = Callable[[str, str, list[Item]], None]
 
 
 class Health(Struct, frozen=True):
@@ -58,7 +76,12 @@ class Health(Struct, frozen=True):
 
 
 class EdgeServer:
-    """`handle` serves one device's transport; `on_record` is told every row that devices report."""
+    """`handle` serves one device's transport.
+
+    Items: within one `transaction`, `inbox` says which of them are new, and of those `on_rows` is told rows (node, rows) and
+    `on_items` the others (node, kind, items). `on_record` is told each row after the commit. `news` says what a node is to be
+    told (see `Edge`); `notify` asks it again.
+    """
 
     def __init__(
         self,
@@ -66,9 +89,19 @@ class EdgeServer:
         limits: Limits = Limits(),
         largest: int = 8,
         on_record: Callable[[FrameRecord], None] | None = None,
+        *,
+        inbox: Watermarks | None = None,
+        transaction: Transaction = nullcontext,
+        on_rows: OnRows | None = None,
+        on_items: OnItems | None = None,
+        news: News = lambda node: None,
     ) -> None:
         self.model = model
-        self.edge = Edge(model.accept, model.key, limits, largest)
+        self.edge = Edge(model.accept, model.key, limits, largest, post=self._post, transaction=self._commit, news=news)
+        self._inbox = inbox if inbox is not None else Inbox(in_memory())
+        self._transaction, self._on_rows, self._on_items = transaction, on_rows, on_items
+        self._fresh: list[FrameRecord] = []  # rows of the transaction that is open
+        self._commits: asyncio.TimerHandle | None = None
         self.batches: deque[int] = deque(maxlen=256)
         self.seconds: deque[float] = deque(maxlen=256)  # of each run of the tails
         self.worked = 0.0  # s that the worker has worked in all
@@ -90,9 +123,16 @@ class EdgeServer:
     def _fail(self, sentence: str) -> None:
         self.failing = sentence
 
+    def notify(self, node: str) -> None:
+        """There may be news for this node."""
+        self.edge.notify(node, time.monotonic())
+        self._turn()
+
     async def stop(self) -> None:
         if self._timer is not None:
             await cancel(self._timer)
+        if self._commits is not None:
+            self._commits.cancel()
         self._worker.shutdown(wait=True)
 
     async def handle(self, transport: Transport, peer: Peer) -> None:
@@ -131,17 +171,63 @@ class EdgeServer:
             return  # the reader meets the same end, and says so
 
     def _turn(self) -> None:
-        """Hand out work if the worker is free, pass records on, and wake the writers that have something to send."""
-        run = self.edge.work(time.monotonic())
+        """Hand out work if the worker is free, commit items in time, and wake the writers that have something to send."""
+        now = time.monotonic()
+        run = self.edge.work(now)
         if run is not None:
             self._begin(run)
-        for record in self.edge.records():
-            if self._on_record is not None:
-                self._on_record(record)
+        if self._commits is None and (due := self.edge.intake.due) < math.inf:
+            self._commits = self._loop.call_later(max(0.0, due - now), self._commit_due)
         while self.edge.stirred:
             connection = self.edge.stirred.pop()
             if connection in self._wakes and self.edge.speaking(connection):
                 self._wakes[connection].set()
+
+    def _commit_due(self) -> None:
+        self._commits = None
+        self.edge.commit(time.monotonic())
+        self._turn()
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """One transaction of the intake; its rows are told when they are on the disk, and not at all where it fails."""
+        self._fresh = []
+        with self._transaction():
+            yield
+        if self._on_record is not None:
+            for record in self._fresh:
+                self._on_record(record)
+        self._fresh = []
+
+    def _post(self, node: str, epoch: str, items: list[Item]) -> int | None:
+        new, whole = [], True
+        for item in items:
+            verdict = self._inbox.take(node, epoch, item.after, item.seq)
+            if verdict == "gap":
+                whole = False
+                break
+            if verdict == "new":
+                new.append(item)
+        for kind, group in groupby(new, key=lambda item: item.kind):
+            several = list(group)
+            if kind == KIND:
+                for item in several:
+                    self._take_rows(node, item)
+            elif self._on_items is not None:
+                self._on_items(node, kind, several)
+        return items[-1].seq if whole else None
+
+    def _take_rows(self, node: str, item: Item) -> None:
+        try:
+            rows = [self.edge.whole(node, row) for row in unpack_records(item.body)]
+            if strange := next((row for row in rows if row.node != node), None):
+                raise FrameError("telemetry is of another node", got=strange.node[:64], allowed=node)
+        except FrameError as error:  # it counts as taken, or it would come again for ever
+            self.edge.warn(node, str(error), "unreadable rows", time.monotonic())
+            return
+        if self._on_rows is not None:
+            self._on_rows(node, rows)
+        self._fresh += rows
 
     def _begin(self, run: Run) -> None:
         future = self._loop.run_in_executor(self._worker, self._do, run)
@@ -178,7 +264,7 @@ class EdgeServer:
     def health(self) -> Health:
         edge = self.edge
         return Health(
-            status=self.failing or "ok",
+            status=self.failing or edge.intake.failing or "ok",
             models=self.model.models,
             devices=tuple(sorted(c.node for c in edge.connections.values())),
             queue=len(edge.batcher),

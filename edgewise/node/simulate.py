@@ -22,6 +22,8 @@ from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig, Work
 from edgewise.node.edge import Edge, Run
+from edgewise.node.rows import Rows
+from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
 
 
@@ -79,11 +81,13 @@ def camera(
     deadline: float,
     insured: bool = True,
 ) -> Agent:
-    """An agent with a session of its own, one stream for each point that goes over the link."""
+    """An agent with a session and an outbox of its own, one stream for each point that goes over the link."""
     remote = [p for p in points if p.mode in ("split", "image")]
     streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
-    session = DeviceSession(Hello(name, "simulated", streams))
-    return Agent(AgentConfig(name, deadline, insured=insured), policy, session, {s.point: s.id for s in streams}, energy)
+    rows = Rows(MemoryOutbox(), lambda: 0.0)
+    session = DeviceSession(Hello(name, "simulated", streams), rows)
+    settings = AgentConfig(name, deadline, insured=insured)
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows)
 
 
 class SimulatedDevice:
@@ -149,11 +153,10 @@ class SimulatedDevice:
         self._flush()
         for record in self.agent.records():
             self.records.append(record)
-            self.agent.session.record(record)
         if self._connection is not None and self.agent.hung_up:
             self._lose()
         wake = self.agent.next_wake()
-        if wake is not None and not now <= self._woken <= max(wake, now + 1e-6):
+        if wake is not None and not now < self._woken <= max(wake, now + 1e-6):
             self._woken = max(wake, now + 1e-6)
             self.world.at(self._woken, self._tick)
 

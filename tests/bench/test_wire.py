@@ -24,7 +24,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("keys")
     make_authority(folder)
     issue(folder, EDGE, "edge")
-    issue(folder, "fleet", "device")
     return str(folder)
 
 

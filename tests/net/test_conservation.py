@@ -7,7 +7,7 @@ from collections import Counter, deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.answer import Answer
 from edgewise.net.frame import Header, Kind, decode, encode
 from edgewise.net.messages import Hello, Reply, Stream
 from edgewise.net.session import (
@@ -21,8 +21,9 @@ from edgewise.net.session import (
     Failed,
     Limits,
     Opened,
-    Records,
+    Posted,
 )
+from edgewise.node.store.outbox import MemoryOutbox
 
 HELLO = Hello(
     "cam",
@@ -51,7 +52,8 @@ STEPS = st.one_of(
                 "duplicate",
                 "swap",
                 "lose one",
-                "record",
+                "put",
+                "commit",
             ]
         )
     ),
@@ -68,7 +70,8 @@ class World:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.device = DeviceSession(HELLO, records=3)
+        self.outbox = MemoryOutbox(epoch="e")
+        self.device = DeviceSession(HELLO, self.outbox)
         self.edge: EdgeSession | None = None
         self.up: deque[bytes] = deque()
         self.down: deque[bytes] = deque()
@@ -76,7 +79,7 @@ class World:
         self.offered: list[int] = []
         self.ends: Counter[int] = Counter()
         self.answered: set[int] = set()
-        self.rows = 0
+        self.watermark = 0
         self.wide = LIMITS.credit
 
     def settle(self) -> None:
@@ -98,8 +101,8 @@ class World:
                     self.owed.remove(event.frame)
                 elif isinstance(event, Closed):
                     self.owed.clear()
-                elif isinstance(event, Records):
-                    self.rows += len(event.records)
+                elif isinstance(event, Posted):
+                    self.watermark = max(self.watermark, event.item.seq)
         else:
             self.owed.clear()
         for side in (self.device, self.edge):
@@ -157,8 +160,11 @@ class World:
         elif word == "credit" and self.edge and self.edge.open:
             self.edge.grant(rest[0], self.now)
             self.wide = max(self.wide, rest[0])
-        elif word == "record":
-            self.device.record(FrameRecord("cam", 1, 0.0, "dropped", "drop", "drop", "why"))
+        elif word == "put":
+            self.outbox.put("rows", b"row", 0.0)
+            self.device.stir()
+        elif word == "commit" and self.edge:
+            self.edge.ack(self.watermark, self.now)
         elif word == "duplicate" and self.up:
             self.up.append(self.up[0])
         elif word == "swap" and self.up:

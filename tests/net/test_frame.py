@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgewise.core.answer import Answer, Box, FrameRecord
 from edgewise.core.errors import FrameError
-from edgewise.net import messages
+from edgewise.net import items, messages
 from edgewise.net.frame import HEADER_SIZE, NO_DEADLINE, Header, Kind, budget_us, decode, encode
 
 MAX = 1 << 16
@@ -77,6 +77,8 @@ def test_arbitrary_payloads_are_a_message_or_a_frame_error(kind: type, payload: 
         assert isinstance(messages.unpack(kind, payload), kind)
     with contextlib.suppress(FrameError):
         messages.unpack_records(payload)
+    with contextlib.suppress(FrameError):
+        assert items.unpack_items(payload)
 
 
 @given(
@@ -93,6 +95,8 @@ def test_well_formed_msgpack_of_the_wrong_shape_too(kind: type, value: object) -
     payload = msgspec.msgpack.encode(value)
     with contextlib.suppress(FrameError):
         assert isinstance(messages.unpack(kind, payload), kind)
+    with contextlib.suppress(FrameError):
+        assert items.unpack_items(payload)
 
 
 RECORD = FrameRecord(

@@ -18,7 +18,7 @@ from edgewise.net.frame import Header, Kind, decode, encode
 from edgewise.net.identity import Identity, issue, make_authority, server_context
 from edgewise.net.links.proxy import start
 from edgewise.net.listen import Listener, Peer
-from edgewise.net.messages import Hello, Refusal, Reply, Stream, pack, unpack
+from edgewise.net.messages import Hello, Refusal, Reply, Stream, pack, unpack, unpack_records
 from edgewise.net.session import (
     Answered,
     Arrived,
@@ -31,9 +31,11 @@ from edgewise.net.session import (
     Limits,
     Opened,
     Pong,
-    Records,
+    Posted,
 )
 from edgewise.net.transport import Transport
+from edgewise.node.rows import Rows
+from edgewise.node.store.outbox import MemoryOutbox
 
 STREAM = Stream(1, "a" * 64, "s4", "affine", 4, (1, 8, 23, 40), "float32")
 Session = DeviceSession | EdgeSession
@@ -99,8 +101,10 @@ class Edge:
             if isinstance(event, Arrived):
                 session.answer(event.frame, Reply(Answer(cells=bytes(event.payload[:1]))), event.now)
                 wake.set()
-            elif isinstance(event, Records):
-                self.records.extend(event.records)
+            elif isinstance(event, Posted):
+                self.records.extend(unpack_records(event.item.body))
+                session.ack(event.item.seq, asyncio.get_running_loop().time())
+                wake.set()
 
         await drive(session, transport, seen, wake)
 
@@ -110,7 +114,8 @@ class Device:
 
     def __init__(self, address: str, identity: Identity) -> None:
         self.address, self.identity = address, identity
-        self.session = DeviceSession(Hello(identity.node, "0.1", (STREAM,)))
+        self.rows = Rows(MemoryOutbox(), lambda: 0.0)
+        self.session = DeviceSession(Hello(identity.node, "0.1", (STREAM,)), self.rows)
         self.wake = asyncio.Event()
         self.ends: Counter[int] = Counter()
         self.events: list[Event] = []
@@ -174,12 +179,14 @@ async def test_frames_are_answered_telemetry_arrives_and_a_restart_loses_no_acco
     run = asyncio.create_task(device.run())
     await until(lambda: device.session.open)
     for i in range(3):
-        device.session.record(FrameRecord("cam-1", i, 0.0, "dropped", "drop", "drop", "still"))
+        device.rows.add(FrameRecord("cam-1", i, 0.0, "dropped", "drop", "drop", "still"), 0.0)
+    device.rows.flush()
+    device.session.stir()
     await device.offer(0.5)
     before = device.count(Answered)
     assert before > 3
     assert device.count(Pong) >= 1
-    await until(lambda: len(edge.records) == 3)
+    await until(lambda: len(edge.records) == 3 and device.rows.waiting_rows == 0)
 
     await edge.stop()
     await device.offer(0.4)

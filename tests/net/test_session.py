@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.answer import Answer
 from edgewise.core.errors import FrameError
 from edgewise.net import messages
 from edgewise.net.allowance import Allowance
@@ -29,7 +29,7 @@ from edgewise.net.session import (
     Limits,
     Opened,
     Pong,
-    Records,
+    Renewed,
     Warned,
 )
 
@@ -39,7 +39,7 @@ STREAMS = (
     Stream(2, WRONG, "s8", "affine", 8, (1, 2, 2, 2), "float32"),
 )
 HELLO = Hello("cam", "0.1", STREAMS)
-LIMITS = Limits(credit=2, max_payload=100, max_streams=3, records_per_second=100.0, garbage_burst=3.0)
+LIMITS = Limits(credit=2, max_payload=100, max_streams=3, garbage_burst=3.0)
 E = TypeVar("E", bound=Event)
 
 
@@ -93,7 +93,7 @@ def refusals(edge: EdgeSession) -> list[messages.Refusal]:
         ([data(5)[:-1] + b"!"], "unreadable", None, "damaged"),
         ([encode(Header(Kind.HELLO), pack(HELLO))], "unreadable", None, "HELLO"),
         ([encode(Header(Kind.WELCOME))], "unreadable", None, "WELCOME"),
-        ([encode(Header(Kind.RECORD), b"\xff")], "unreadable", None, "telemetry"),
+        ([encode(Header(Kind.ITEM), b"\xff")], "unreadable", None, "no outbox"),
     ],
 )
 def test_a_refusal_is_a_sentence_counted_and_the_next_frame_is_taken(
@@ -343,69 +343,97 @@ def test_a_lost_connection_ends_all_and_the_next_one_starts_clean() -> None:
     assert [e.frame for e in only(edge.events(), Arrived)] == [5]
 
 
-# Telemetry -----------------------------------------------------------------------------------------------------------
+# Renewal -------------------------------------------------------------------------------------------------------------
+
+NEXT = Hello(
+    "cam", "0.1", (Stream(11, GOOD, "s4", "affine", 4, (1, 2, 2, 2), "float32"), Stream(12, WRONG, "x", "jpeg", 1, (1,), "u"))
+)
 
 
-def row(frame: int, node: str = "cam") -> FrameRecord:
-    return FrameRecord(node, frame, 0.0, "dropped", "drop", "drop", "still")
-
-
-def test_telemetry_goes_in_batches_when_no_frame_waits_and_the_oldest_make_room() -> None:
-    limits = Limits(credit=1, max_payload=1 << 16)
-    device, edge = DeviceSession(HELLO, records=40), EdgeSession(limits, node="cam", admit=admit)
-    for i in range(50):
-        device.record(row(i))
-    device.connected(0.0)
-    edge.connected(0.0)
+def test_streams_are_renewed_on_the_open_session_and_old_frames_are_answered() -> None:
+    device, edge = pair()
+    device.events(), edge.events()
+    device.offer(1, 1, b"old", 1.0, 0.0)
     flow(device, edge, 0.0)
-    assert device.counts["records dropped"] == 10
-    assert [len(e.records) for e in only(edge.events(), Records)] == [32]
-    device.offer(1, 1, b"x", 9.0, 1.0)
-    flow(device, edge, 1.0)
-    [sent] = only(edge.events(), Records)
-    assert [r.frame for r in sent.records] == list(range(42, 50))
-    device.record(row(60))
-    device.offer(2, 1, b"x", 9.0, 2.0)  # the window is full: it waits, and so does the row
-    flow(device, edge, 2.0)
-    assert device.records_waiting == 1
-    edge.answer(1, Reply(Answer()), 2.1)
-    flow(device, edge, 2.1)
-    assert device.records_waiting == 0
+    device.renew(NEXT, 0.1)
+    assert device.renewing
+    device.offer(2, 1, b"old", 1.0, 0.1)  # before the server knows
+    flow(device, edge, 0.1)
+    [here], [there] = only(device.events(), Renewed), only(edge.events(), Renewed)
+    assert (here, device.renewing) == (there, False)
+    assert list(here.welcome.refused) == [12]
+    for frame in (1, 2):
+        edge.answer(frame, Reply(Answer()), 0.15)
+    flow(device, edge, 0.15)
+    assert [e.frame for e in only(device.events(), Answered)] == [1, 2]
+    for frame, stream in ((3, 11), (4, 1), (5, 12)):  # the new one, one of those before, one that is refused
+        device.offer(frame, stream, b"x", 1.0, 0.2)
+        flow(device, edge, 0.2)
+    assert [e.stream.id for e in only(edge.events(), Arrived)] == [11, 1]
+    assert [e.frame for e in only(device.events(), Failed)] == [5]
 
 
-def test_what_is_left_is_said_before_goodbye() -> None:
-    device, edge = pair(Limits(max_payload=1 << 16))
+def test_the_streams_before_the_last_ones_are_forgotten_on_both_sides() -> None:
+    device, edge = pair()
+    for base in (10, 20):
+        device.renew(Hello("cam", "0.1", (Stream(base, GOOD, "s4", "affine", 4, (1,), "float32"),)), 0.1)
+        flow(device, edge, 0.1)
+    device.offer(1, 1, b"x", 1.0, 0.2)
+    assert "not agreed" in only(device.events(), Failed)[0].reason
+    edge.receive(data(0, stream=1), 0.2)
+    assert "unknown" in refusals(edge)[0].sentence
+    device.offer(2, 10, b"x", 1.0, 0.2)
     edge.events()
-    for i in range(70):
-        device.record(row(i))
-    device.bye("the source ended", 0.1)
-    for message in device.outgoing(0.1):
-        edge.receive(message, 0.1)
-    events = edge.events()
-    assert sum(len(e.records) for e in only(events, Records)) == 70
-    assert "the source ended" in only(events, Closed)[0].reason
+    flow(device, edge, 0.2)
+    assert [e.frame for e in only(edge.events(), Arrived)] == [2]
 
 
-def test_telemetry_of_another_node_or_too_much_of_it_is_refused() -> None:
-    _, edge = pair(Limits(records_per_second=10.0))
-    edge.events(), edge.outgoing()
-    edge.receive(encode(Header(Kind.RECORD), messages.pack_records([row(1, "other")])), 0.0)
-    assert "another node" in refusals(edge)[0].sentence
-    for _ in range(3):
-        edge.receive(encode(Header(Kind.RECORD), messages.pack_records([row(i) for i in range(9)])), 0.0)
-    assert edge.counts["records"] == 18
-    assert edge.counts["records over rate"] == 1
-    assert "too fast" in refusals(edge)[0].sentence
-
-
-def test_a_row_that_fits_no_frame_is_dropped_and_counted() -> None:
-    device, edge = pair()  # frames of 100 bytes at most
-    device.record(FrameRecord("cam", 1, 0.0, "dropped", "drop", "drop", "why " * 100))
-    device.record(row(2))
-    flow(device, edge, 0.3)
+def test_a_connection_that_ends_while_streams_are_renewed_greets_with_the_new_ones() -> None:
+    device, edge = pair()
+    device.renew(NEXT, 0.1)
+    with pytest.raises(FrameError, match="renewed already"):
+        device.renew(NEXT, 0.1)
+    device.lost(0.2)
+    edge = EdgeSession(LIMITS, node="cam", admit=admit)
+    edge.connected(1.0)
+    device.connected(1.0)
     flow(device, edge, 1.0)
-    assert device.counts["records dropped"] == 1
-    assert device.counts["records sent"] == 1
+    assert only(edge.events(), Opened)[0].hello == NEXT
+    device.offer(1, 11, b"x", 2.0, 1.0)
+    flow(device, edge, 1.0)
+    assert len(only(edge.events(), Arrived)) == 1
+
+
+def test_a_renewal_without_an_answer_ends_the_connection() -> None:
+    device, edge = pair()
+    device.renew(NEXT, 0.1)
+    device.outgoing(0.1)
+    for tenth in range(2, 52):
+        flow(device, edge, tenth / 10)
+    assert "welcome" in only(device.events(), Closed)[0].reason
+
+
+@pytest.mark.parametrize(
+    ("hello", "word"),
+    [
+        (Hello("cam", "0.1", (Stream(1, GOOD, "s4", "affine", 4, (1,), "float32"),)), "numbers"),
+        (Hello("cam", "0.1", NEXT.streams, outbox="another"), "outbox"),
+        (Hello("dog", "0.1", NEXT.streams), "name"),
+    ],
+)
+def test_a_renewal_that_cannot_stand_closes_with_its_sentence(hello: Hello, word: str) -> None:
+    _device, edge = pair()
+    edge.receive(encode(Header(Kind.HELLO, 9), pack(hello)), 0.1)
+    assert word in only(edge.events(), Closed)[0].reason
+
+
+def test_a_greeting_that_comes_twice_changes_nothing() -> None:
+    device, edge = pair()
+    edge.receive(encode(Header(Kind.HELLO, 1), pack(HELLO)), 0.1)
+    assert "twice" in refusals(edge)[0].sentence
+    assert edge.open
+    device.receive(encode(Header(Kind.WELCOME, 1), b""), 0.1)
+    assert device.open
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5)), max_size=50))

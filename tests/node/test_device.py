@@ -14,11 +14,13 @@ from edgewise.core.errors import LinkError, SourceError
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.data.sources.feed import Picture, Source
 from edgewise.meter.energy import EnergyModel
-from edgewise.net.messages import Hello, Reply, Stream
-from edgewise.net.session import Arrived, DeviceSession, EdgeSession, Records
+from edgewise.net.messages import Hello, Reply, Stream, unpack_records
+from edgewise.net.session import Arrived, DeviceSession, EdgeSession, Posted
 from edgewise.net.transport import Pipe
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.device import DeviceNode
+from edgewise.node.rows import Rows
+from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
 
 LOCAL = OperatingPoint("local", "local", device_time=0.005, quality={"all": Quality(0.5, 0.5, 0.5, 1)})
@@ -80,8 +82,9 @@ class Edge:
                 for event in session.events():
                     if isinstance(event, Arrived) and self.answers:
                         session.answer(event.frame, Reply(Answer()), time.monotonic())
-                    elif isinstance(event, Records):
-                        self.records += event.records
+                    elif isinstance(event, Posted):
+                        self.records += unpack_records(event.item.body)
+                        session.ack(event.item.seq, time.monotonic())
                 for data in session.outgoing():
                     await pipe.send(data)
         except LinkError:
@@ -90,8 +93,9 @@ class Edge:
 
 def node(source: Source, connect: object = None, heads: Heads | None = None) -> DeviceNode:
     policy = OnlinePolicy((LOCAL, SPLIT), 1 / 20)
-    session = DeviceSession(Hello("n", "0", (STREAM,)), silence=0.6, heartbeat=0.2, handshake=0.3)
-    agent = Agent(AgentConfig("n", 0.15), policy, session, {"split-4": 1}, EnergyModel(2.0, 5.0))
+    rows = Rows(MemoryOutbox(), time.time)
+    session = DeviceSession(Hello("n", "0", (STREAM,)), rows, silence=0.6, heartbeat=0.2, handshake=0.3)
+    agent = Agent(AgentConfig("n", 0.15), policy, session, {"split-4": 1}, EnergyModel(2.0, 5.0), rows)
     return DeviceNode(agent, heads or Heads(), source, connect)  # type: ignore[arg-type]
 
 

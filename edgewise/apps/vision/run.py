@@ -44,6 +44,8 @@ from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.background import background, cancel
 from edgewise.node.device import DeviceNode
 from edgewise.node.heads import Heads
+from edgewise.node.rows import Rows
+from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
 from edgewise.profiles.load import load_device
 from edgewise.runtime.bundle import Bundle
@@ -161,7 +163,8 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, n
     points = _points(bundle, config.only)
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
     settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
-    session = DeviceSession(Hello(node, __version__, streams, bundle.address))
+    rows = Rows(MemoryOutbox(), time.time) if config.server is not None else None
+    session = DeviceSession(Hello(node, __version__, streams, bundle.address), rows)
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
     if profile.idle is None or profile.active is None:
@@ -169,7 +172,7 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, n
     energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])
     interval = 1 / (source.rate or STILLS)
     policy = OnlinePolicy(points, interval, Budget.parse(config.budget), joules=lambda *spent: energy.of(*spent).value)
-    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy), heads
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows), heads
 
 
 def _instrument() -> Meter | None:
@@ -222,7 +225,7 @@ def _record_writer(path: str | None, stack: contextlib.ExitStack) -> Callable[[F
 def _status(config: RunConfig, agent: Agent, source: Source) -> NodeStatus:
     table = agent.ledger.table()
     ended = table.answered + sum(table.dropped.values()) + sum(table.failed.values())
-    waiting, session = agent.session.records_waiting, agent.session
+    rows, session = agent.rows, agent.session
     last = agent.last
     return NodeStatus(
         node=agent.config.node,
@@ -237,8 +240,8 @@ def _status(config: RunConfig, agent: Agent, source: Source) -> NodeStatus:
         fps=source.rate,
         deadline=agent.config.deadline,
         sent=table.sent,
-        open=table.sent - ended + waiting,
-        records_lost=session.counts["records dropped"],
+        open=table.sent - ended + (rows.waiting_rows if rows is not None else 0),
+        records_lost=rows.lost if rows is not None else 0,
         source=source.name,
         model=agent.session.hello.bundle[:12],
         version=__version__,

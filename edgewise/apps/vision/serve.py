@@ -43,7 +43,9 @@ REFUSALS = (
     "refused stream",
     "refused hello",
     "over credit",
-    "records over rate",
+    "unreadable rows",
+    "items refused",
+    "superseded",
     "expired",
     "queue full",
 )

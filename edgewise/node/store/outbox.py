@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from edgewise.core.errors import FrameError, StoreError
-from edgewise.net.items import LAST, Item
+from edgewise.net.items import LARGEST_BODY, LAST, Item
 from edgewise.node.store.database import Database, in_memory
 
 REPORT = "report"  # kinds other than this are telemetry
@@ -88,6 +88,8 @@ class Outbox:
         cost = len(body) + OVERHEAD
         if not 1 <= len(kind) <= 16:
             raise StoreError("an item's kind has no such length", got=repr(kind[:40]), allowed="1 to 16 characters")
+        if len(body) > LARGEST_BODY:
+            raise StoreError("an item is larger than any session carries", got=f"{len(body)} bytes", allowed=LARGEST_BODY)
         if cost > self.bounds.bytes:
             raise StoreError("an item is larger than its outbox", got=f"{cost} bytes", allowed=f"{self.bounds.bytes}")
         database = self._database

@@ -1,5 +1,6 @@
 """A bundle opens only as the one that was written, to the byte."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -122,3 +123,42 @@ def test_a_manifest_that_lies_about_tensors_is_found(tmp_path: Path) -> None:
     rewrite(tmp_path, parts__head__inputs=[{"dtype": "uint8", "name": "picture", "shape": [None, 2, 1, 1]}])
     with pytest.raises(ModelError, match="not those of its manifest"):
         Bundle.open(tmp_path).session("head")
+
+
+def test_the_address_is_the_hash_of_the_manifest_as_it_lies_there(tmp_path: Path) -> None:
+    written = tiny(tmp_path)
+    assert hashlib.sha256((tmp_path / MANIFEST).read_bytes()).hexdigest() == written.address
+    (tmp_path / MANIFEST).write_bytes(msgspec.json.format(written.canonical, indent=1))
+    with pytest.raises(ModelError, match="canonical"):
+        Bundle.open(tmp_path)
+
+
+def test_a_bundle_loads_from_anywhere_by_hashes_and_believes_nobody(tmp_path: Path) -> None:
+    written = tiny(tmp_path)
+    blobs = {part.sha256: (tmp_path / part.file).read_bytes() for part in written.parts.values()}
+    x = np.ones((1, 2, 1, 1), np.float32)
+    assert (Bundle.load(written.canonical, blobs.__getitem__).session("head").run({"picture": x})["features"] == 2).all()
+    for liar in (lambda _: b"", lambda _: next(iter(blobs.values())), lambda sha: blobs[sha] + b"\0"):
+        with pytest.raises(ModelError, match="not the file that its manifest describes"):
+            Bundle.load(written.canonical, liar)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"parts__tail__file": "head.onnx"}, "one file"),
+        ({"parts__tail__file": MANIFEST}, "outside its bundle"),
+        ({"parts__tail__file": "../tail.onnx"}, "outside its bundle"),
+        ({"parts__tail__file": "a\\tail.onnx"}, "outside its bundle"),
+        ({"parts__tail__size": -1}, "size"),
+        ({"parts__tail__size": 7}, "not the file"),
+        ({"parts__tail__sha256": "ABC"}, "sha256"),
+        ({"parameters": {"local.w": ["local", "w"]}}, "a part that it has not"),
+        ({"parameters": {"a": ["head", "w"], "b": ["head", "w"]}}, "two parameter paths"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_a_sentence(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
+    tiny(tmp_path)
+    rewrite(tmp_path, **changes)
+    with pytest.raises(ModelError, match=sentence):
+        Bundle.open(tmp_path)

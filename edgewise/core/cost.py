@@ -126,6 +126,7 @@ _UNITS: dict[Metric, dict[str, float]] = {
     "quality": _SHARE,
     "miss_rate": _SHARE,
 }
+LONGEST = 1000  # characters of a budget
 _BOUND = re.compile(
     r"^\s*(?:(p\d+)\s+)?([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*(?:/\s*(item|s|second|day))?\s*$"
 )
@@ -200,7 +201,9 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
         >>> Budget.parse("latency<=80ms").bounds[0].limit
         0.08
         """
-        return Budget(tuple(_bound(part) for part in re.split(r"[,;]", text) if part.strip()))
+        if len(text) > LONGEST:
+            raise ConfigError("a budget is too long", got=f"{len(text)} characters", allowed=LONGEST)
+        return Budget(tuple(_bound(" ".join(part.split())) for part in re.split(r"[,;]", text) if part.strip()))
 
 
 def _figure(bound: Bound, cost: Cost, quality: float | None, miss_rate: float | None) -> float | None:

@@ -28,6 +28,7 @@ from edgewise.profiles.traces import DELAY, load_trace, trace_link
 
 HERE = Path(__file__).parent
 LARGEST = 4 << 20  # bytes of a profile
+LONGEST_NAME = 255  # bytes of a file's name
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _UNITS = {"memory": "bytes", "idle": "W", "active": "W", "latency": "s", "energy": "J", "power": "W"}
 
@@ -103,7 +104,7 @@ def load_link(name_or_path: str | Path) -> Link:
     if file.suffix != ".toml":
         return trace_link(file)
     profile = _decoded(file, _tables(file), LinkProfile)
-    up, down = (load_trace(file.parent / t) if t else None for t in (profile.trace_up, profile.trace_down))
+    up, down = (load_trace(_beside(file, t)) if t else None for t in (profile.trace_up, profile.trace_down))
     return Link(
         name=profile.name,
         rate_up=profile.rate_up,
@@ -122,7 +123,10 @@ def read_device(file: Path) -> Device:
     sources = tables.pop("sources", {})
     if not isinstance(sources, dict) or not all(isinstance(s, str) for s in sources.values()):
         raise ConfigError(f"the table [sources] of {file} is not one of texts", got=sources)
-    device = _decoded(file, _sourced(tables, sources), Device)
+    try:
+        device = _decoded(file, _sourced(tables, sources), Device)
+    except RecursionError:
+        raise ConfigError(f"{file} nests its tables too deeply to be a profile") from None
     for place, figure in _figures(device):
         unit = _UNITS[place.rsplit(".", 1)[-1]]
         if figure.unit != unit or not 0 < figure.value < math.inf:
@@ -161,13 +165,20 @@ def _file(what: str, name_or_path: str | Path, names: tuple[str, ...]) -> Path:
     return file
 
 
+def _beside(file: Path, name: str) -> Path:
+    """The file of this name in the same folder: a profile may have been written by somebody else."""
+    if Path(name).name != name or len(name.encode()) > LONGEST_NAME:
+        raise ConfigError(f"{file} names a trace that is not beside it", got=repr(name[:60]), allowed="the name of a file")
+    return file.parent / name
+
+
 def _tables(file: Path) -> dict[str, Any]:
     if file.stat().st_size > LARGEST:
         raise ConfigError(f"{file} is too large for a profile", got=f"{file.stat().st_size} bytes", allowed=f"{LARGEST} bytes")
     try:
         text = file.read_text(encoding="utf-8")
         tables = msgspec.json.decode(text) if file.suffix == ".json" else tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(
             f"{file} cannot be read", got=str(error), allowed="TOML, or JSON in a file that ends in .json"
         ) from error

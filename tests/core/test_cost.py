@@ -194,3 +194,12 @@ def test_a_day_is_counted_by_items() -> None:
     assert Budget.parse("bytes_up<=864MB/day").admits(cost, rate=10)
     assert not Budget.parse("bytes_up<=863MB/day").admits(cost, rate=10)
     assert "bytes_up" in Budget.parse("bytes_up<=5KB/s").violations(cost, rate=10)[0]
+
+
+def test_a_long_or_blank_budget_takes_no_time_to_refuse() -> None:
+    """Found by fuzzing: the pattern tried every way to share out a run of blanks among its optional pieces."""
+    with pytest.raises(ConfigError, match="too long"):
+        Budget.parse("bytes_up<=2" + "\n" * 4000)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Budget.parse("bytes_up<=2" + "\n" * 900 + "!")
+    assert Budget.parse("bytes_up\n<=  2\tKB").bounds[0].limit == 2000

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.core.errors import ConfigError
-from edgewise.profiles.load import HERE, link_names, load_link
+from edgewise.profiles.load import HERE, link_names, load_link, read_device
 from edgewise.profiles.traces import PACKET, load_trace, mahimahi, time_rate, trace_link
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +137,19 @@ def test_the_recorded_uplinks_have_their_published_means(data_pack: Callable[[st
         assert link.radio in ("lte", "3g")
     dead = load_link(folder / "ATT-LTE-driving.up").trace_up
     assert dead and sum(dead.bits(s + 1) == dead.bits(s) for s in range(int(dead.duration))) == pytest.approx(94, abs=3)
+
+
+@pytest.mark.parametrize("name", ["../a.up", "/etc/passwd", "x" * 300, "b/c.csv", ".."])
+def test_a_trace_lies_beside_its_link(tmp_path: Path, name: str) -> None:
+    """Found by fuzzing: a name that is too long was an OSError, and one with a path was followed."""
+    (tmp_path / "a.toml").write_text(f'name = "a"\nsource = "b"\ntrace_up = "{name}"\n')
+    with pytest.raises(ConfigError, match="beside it"):
+        load_link(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.toml", "a = " + "[" * 5000), ("a.json", '{"a": ' * 3000)])
+def test_a_bottomless_profile_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    """Found by fuzzing: the readers of TOML and JSON go as deep as the file."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match="cannot be read|too deeply"):
+        read_device(tmp_path / name)

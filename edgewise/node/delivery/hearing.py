@@ -34,15 +34,17 @@ class Hearing:
         self._database, self._verifier, self._slots, self._words = database, verifier, slots, words
         self._switch, self._courier, self._largest = switch, courier, largest
 
-    def hear(self, payload: bytes, now: float) -> None:
-        """Take what is signed; StoreError where it cannot be written, and then nothing of it was taken."""
+    def hear(self, payload: bytes, now: float) -> bool:
+        """Take what is signed; whether all of it was. StoreError where it cannot be written, and then nothing of it was taken."""
         name = digest(payload)
         assigned = self._verifier.assigned
         if self._slots.fact(_LAST) == name.encode() and assigned is not None and self._verifier.time(now) < assigned.expires:
-            return  # the same again, as after each reconnect
+            return True  # the same again, as after each reconnect
         with self._database.transaction():
-            if self._take(payload, name, now):
+            sound = self._take(payload, name, now)
+            if sound:
                 self._slots.note(_LAST, name.encode())
+        return sound
 
     @property
     def sequence(self) -> int:

@@ -16,6 +16,7 @@ Models that must change together belong in one artifact: each model of an assign
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,7 +40,8 @@ from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.database import Database
 from edgewise.node.store.outbox import Outbox
 
-LONGEST_PAUSE = 900.0  # s
+JUMP = 1.0  # s
+DOUBTED = 4  # refused news that are judged again once the clock was set back
 STUBBORN = 4  # failures of a delta in a row, after which a whole file is tried beside it
 
 
@@ -83,7 +85,8 @@ class Updater:
         self._hearing = Hearing(store, verifier, self._slots, self._words, self._switch, self._courier, largest)
         self._steps = Steps(store, self._slots, self._words, self._switch, self._courier, loadable, inline)
         self._trouble = self._link = ""
-        self._news: bytes | None = None  # came while the disk would take nothing
+        self._news: deque[bytes] = deque(maxlen=DOUBTED)  # to be judged: the disk would take nothing, or the clock was wrong
+        self._doubted: deque[bytes] = deque(maxlen=DOUBTED)
         self._now = self._pause = 0.0
         self._failures: dict[str, int] = {}
         self._disk_failures = 0
@@ -137,7 +140,7 @@ class Updater:
     @property
     def wake(self) -> float | None:
         """When the next `tick` is due at the latest; None: when something happens."""
-        waits = self._news is not None or self._trouble or any(True for _ in self._fetching())
+        waits = self._news or self._trouble or any(True for _ in self._fetching())
         return max(self._pause, self._now) if waits else None
 
     @property
@@ -203,7 +206,7 @@ class Updater:
     def news(self, payload: bytes, now: float) -> None:
         """What the server said: nothing of it is believed that is not signed, and what is refused is told once and counted."""
         self._at(now)
-        self._news = payload
+        self._news.append(payload)
         self._hear(now)
 
     def fetched(self, sha256: str, at: int, data: bytes, now: float) -> None:
@@ -313,18 +316,18 @@ class Updater:
             return
         if self._trouble:
             self._tell(now)
-        if self._news is not None:
+        if self._news:
             self._hear(now)
         self._go_on(now)
 
     # Steps
 
     def _hear(self, now: float) -> None:
-        if self._news is None:
-            return
         with self._disk(now):
-            self._hearing.hear(self._news, now)
-            self._news = None
+            while self._news:
+                if not self._hearing.hear(self._news[0], now):
+                    self._doubted.append(self._news[0])
+                self._news.popleft()
         self._collect(now)
         self._go_on(now)
 
@@ -355,8 +358,9 @@ class Updater:
             yield
         except StoreError as error:
             self._trouble = str(error)
-            self._disk_failures += 1
-            self._pause = now + trial.patience(self.node, self._disk_failures)
+            if now >= self._pause:  # not for each call that fails meanwhile: the pause would be minutes at once
+                self._disk_failures += 1
+                self._pause = now + trial.patience(self.node, self._disk_failures)
         else:
             self._disk_failures = 0 if not self._trouble else self._disk_failures
 
@@ -367,6 +371,9 @@ class Updater:
         return {slot.model: slot.address for place, slot in self._slots.all() if place == "active"}
 
     def _at(self, now: float) -> None:
-        self._now = now
-        if self._pause - now > LONGEST_PAUSE:  # the clock went back
-            self._pause = now
+        back, self._now = self._now - now, now
+        if back > 0:  # the clock was set back: pauses end as much earlier, and what had ended by the clock before may hold
+            self._pause -= back
+        if back > JUMP:
+            self._news.extendleft(reversed(self._doubted))
+            self._doubted.clear()

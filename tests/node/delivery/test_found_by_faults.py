@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
+
 from edgewise.core.rollout import Health, Plan
 from edgewise.node.delivery.guard import parse
+from edgewise.node.store.simulated import SimulatedDisk
+
+DAY = 86_400.0
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def test_a_canary_that_went_back_while_the_rollout_was_paused_breaks_it_afterwards(world, site) -> None:
@@ -22,3 +32,42 @@ def test_a_canary_that_went_back_while_the_rollout_was_paused_breaks_it_afterwar
     world.run(3)
     assert world.rollout.stage == "reverted" and canary in world.rollout.sentence
     assert set(world.versions().values()) == {1}
+
+
+def test_a_disk_that_is_free_again_is_not_waited_for_by_the_number_of_calls_that_failed(device, site) -> None:
+    """A device that is asked about its health each second doubled its pause each time: minutes after a few seconds of trouble."""
+    disk = SimulatedDisk(random.Random(1))
+    device = type(device)(site, disk)
+    device.updater.begin("vehicles", sha(site.parts[1]["manifest.json"]), site.parts[1], device.now)
+    device.updater.restarted(device.now)
+    device.updater.news(site.news("cam-1", 2, 1), device.now)
+    device.settle()
+    disk.full = True
+    for second in range(16):
+        device.now += 1.0
+        device.updater.health(Health(30.0 * second, 40, 0), device.now)
+        device.updater.tick(device.now)
+    disk.full = False
+    device.updater.news(site.news("cam-1", 1, 2), device.now)
+    for _ in range(40):
+        device.now += 1.0
+        device.updater.tick(device.now)
+    assert device.updater.swap_due() is not None
+
+
+def test_news_that_had_ended_by_a_wrong_clock_is_judged_again_once_it_is_right(device, site) -> None:
+    """The server tells the same news only once, so a device that refused it waited for half of the assignment's life."""
+    device.updater.news(site.news("cam-1", 2, 1), device.now + 30 * DAY)
+    assert not device.updater.fetches()
+    device.updater.tick(device.now)
+    assert device.updater.fetches()
+
+
+def test_a_pause_ends_although_the_clock_was_set_back(device, site) -> None:
+    device.updater.news(site.news("cam-1", 2, 1), device.now)
+    ahead = device.now + 500.0
+    device.updater.fetch_failed(device.updater.fetches()[0].sha256, "broken", ahead)
+    device.updater.tick(device.now)
+    assert not device.updater.fetches()
+    device.updater.tick(device.now + 5.0)
+    assert device.updater.fetches()

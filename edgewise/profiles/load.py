@@ -167,7 +167,7 @@ def _file(what: str, name_or_path: str | Path, names: tuple[str, ...]) -> Path:
 
 def _beside(file: Path, name: str) -> Path:
     """The file of this name in the same folder: a profile may have been written by somebody else."""
-    if Path(name).name != name or len(name.encode()) > LONGEST_NAME:
+    if Path(name).name != name or name == ".." or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"{file} names a trace that is not beside it", got=repr(name[:60]), allowed="the name of a file")
     return file.parent / name
 

@@ -52,9 +52,9 @@ def test_a_folder_holds_what_a_site_needs_and_a_carried_one_what_a_device_needs(
     assert server_identity(folder).role == "edge"
     verifier = Verifier(trust.root_public(carried), "pi-07", Forgetful())
     assert verifier.trust(trust.envelope(folder), NOW).version == 1
-    release = trust.sign_release(folder, Release("vehicles", 1, "a" * 64, {"f": FileEntry("b" * 64, 1)}, NOW, NOW + 9))
+    release = trust.sign_release(folder, Release("vehicles", 1, "a" * 64, {"f": FileEntry("b" * 64, 1)}, NOW, NOW + DAY))
     assign = trust.assigner(folder)
-    verifier.assignment(assign(Assignment("pi-07", "yard", 1, {"vehicles": release.digest}, NOW, NOW + 9)), NOW)
+    verifier.assignment(assign(Assignment("pi-07", "yard", 1, {"vehicles": release.digest}, NOW, NOW + DAY)), NOW)
     assert verifier.release(release, NOW).version == 1
 
 

@@ -105,12 +105,15 @@ class Rollouts:
             if release.version < self._channels.floor(channel, release.name):
                 floor = self._channels.floor(channel, release.name)
                 raise ConfigError(f"{name} is below the floor of the channel {channel}", allowed=f"{floor} or more")
+            older = self._shelf.get(own)
+            if older is not None and release.version < older.version:
+                hint = f"Revert, or publish it again as version {older.version + 1} or more."
+                raise ConfigError(f"{name} is older than what the channel {channel} has", allowed=older.version, hint=hint)
             longest = self._life / 4  # a device must still be on trial when its canary is judged
             if not 0 <= plan.window <= longest:
                 raise ConfigError("a window is too long", got=f"{plan.window:.0f} s", allowed=f"{longest:.0f} s")
             if now >= release.expires:
                 raise ConfigError(f"{name} has ended", hint="Sign and publish it again.")
-            older = self._shelf.get(own)
             same = older is not None and older.address == release.address
             rollout = Rollout(plan, release.name, release.version, "wide" if same else "canary", by, now, now, own)
             with self._database.transaction():

@@ -27,11 +27,13 @@ class Switch:
         self._database, self._slots, self._words, self._verifier = database, slots, words, verifier
 
     def candidate(self, goal: Goal) -> Slot:
-        """The slot that a goal will be: the one that stands by, where its bytes are the same."""
-        standby = self._slots.slot(goal.release.name, "standby")
-        if standby is not None and standby.address == goal.release.address:
-            return replace(standby, digest=goal.digest, version=goal.release.version, sequence=goal.sequence, boots=0)
+        """The slot that a goal will be: the one that stands by, where its bytes are the same; forward it is on trial again."""
         release = goal.release
+        active, standby = self._slots.slot(release.name, "active"), self._slots.slot(release.name, "standby")
+        if standby is not None and standby.address == release.address:
+            back = active is None or release.version < active.version
+            new = replace(standby, digest=goal.digest, version=release.version, sequence=goal.sequence)
+            return replace(new, proved=new.proved and back, boots=0)
         return Slot(release.name, release.version, release.address, release.files, goal.digest, sequence=goal.sequence)
 
     def over(self, goal: Goal, now: float) -> Slot:

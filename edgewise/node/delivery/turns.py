@@ -98,8 +98,10 @@ class Turns:
         ):  # its last word may be of the version that it went back to
             why = said.sentence if said.release == rollout.plan.release else "It went back to another version."
             return stages.Candidate(name, away, "reverted", why)
-        if said.release != rollout.plan.release or said.sequence < node.began.get(rollout.model, 0):
-            return stages.Candidate(name, away)  # said of another version, or before this rollout
+        if node.assigned.get(rollout.model) != rollout.plan.release or said.release != rollout.plan.release:
+            return stages.Candidate(name, away)  # it was not told yet, or said nothing of this version
+        if said.sequence < node.began.get(rollout.model, 0):
+            return stages.Candidate(name, away)  # before this rollout
         return stages.Candidate(name, away, said.step, said.sentence, said.running == release.address, said.health)
 
     def with_canaries(self, rollout: Rollout, now: float) -> Rollout:

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from types import ModuleType
 
 import msgspec
@@ -26,6 +27,7 @@ from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.disk import Disk, RealDisk
 from edgewise.node.store.memory import Memory
 from edgewise.node.store.outbox import Outbox
+from edgewise.node.store.simulated import SimulatedDisk
 
 T0 = 1.8e9
 DAY = 86_400.0
@@ -278,8 +280,9 @@ def healthy(device: Device, **figures: object) -> Health | None:
 
 
 @pytest.fixture
-def world(site: Site, tmp_path: Path) -> World:
-    made = World(site, lambda name: RealDisk(tmp_path / name))
+def world(site: Site) -> World:
+    pytest.importorskip("apsw")
+    made = World(site, lambda name: SimulatedDisk(Random(name)))
     for i in range(10):
         made.join(f"cam-{i}")
     made.run(2)

@@ -231,7 +231,9 @@ def test_a_link_that_fails_is_asked_ever_more_rarely(device, site) -> None:
     assert 0.5 <= pauses[0] <= 1.5
     assert 150 <= pauses[-1] <= 450
     device.updater.fetch_failed(sha256, "It broke off.", device.now)
-    device.updater.tick(0.0)  # the clock goes back to 1970
+    device.updater.tick(0.0)  # the clock goes back to 1970: the pause is no longer for that
+    assert device.updater.wake <= 450
+    device.updater.tick(450.0)
     assert device.updater.fetches()
     assert device.steps() == ["fetching 2"]
 
@@ -429,3 +431,13 @@ def test_build_is_checked_even_where_it_lies(site, conf) -> None:
     for wrong in (site.parts[1], {}, {**site.parts[2], "more": b""}):
         with pytest.raises(ModelError):
             check(release, wrong)
+
+
+def test_a_version_that_stands_by_is_on_trial_again_on_the_way_forward(device, site) -> None:
+    go(device, site, 2, 1)
+    device.updater.news(site.news("cam-1", 2, 2), T0)
+    go(device, site, 1, 3)
+    go(device, site, 2, 4)
+    assert not device.updater.running.proved
+    assert device.steps()[-2:] == ["ready 2", "trial 2"]
+    assert [s.version for s in device.updater.status.standby] == [1]

@@ -66,6 +66,11 @@ class DeviceSession(End):
         return self._state == "open"
 
     @property
+    def refused(self) -> dict[int, str]:
+        """Streams that the server does not take, each with its sentence."""
+        return self._refused
+
+    @property
     def in_flight(self) -> int:
         """Places of the window in use, those of frames that failed already among them."""
         return len(self._places)
@@ -225,7 +230,7 @@ class DeviceSession(End):
         busy = len(self._places) > 0
         try:
             while (payload := self._posting.take(self._now, busy)) is not None:
-                self._say(Kind.ITEM, 0, payload)
+                self._say(Kind.ITEM, self._posting.number, payload)
                 if busy:
                     return
         except StoreError as error:

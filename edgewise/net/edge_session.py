@@ -73,6 +73,7 @@ class EdgeSession(End):
         self._owed_items: deque[tuple[int, int]] = deque()  # number and bytes of those that are not acknowledged
         self._owed_bytes = 0
         self._highest = 0  # number of an item
+        self._item_messages = 0  # the highest number of a message of items
         self._acks: deque[tuple[float, int]] = deque()  # when each may go, at the device's rate
         self._paid = -math.inf  # until when the rate is used up
 
@@ -205,7 +206,7 @@ class EdgeSession(End):
         elif kind is Kind.DATA:
             self._arrive(header, payload)
         elif kind is Kind.ITEM:
-            self._post(payload)
+            self._post(header.frame, payload)
         elif kind is Kind.HELLO:
             if header.frame <= self._greeting:
                 raise FrameError("a HELLO came twice", got=f"number {header.frame}", allowed=f"above {self._greeting}")
@@ -288,11 +289,20 @@ class EdgeSession(End):
             by = now + left - (self._heart.rtt if self._heart.rtt < math.inf else 0.0)
             self._tell(events.Arrived(frame, stream, payload, by, now))
 
-    def _post(self, payload: memoryview) -> None:
+    def _post(self, number: int, payload: memoryview) -> None:
+        """`number` counts messages: behind one that was lost, nothing is believed to be the next item (an outbox that no server
+        has heard of would begin there).
+        """
         assert self.hello is not None
         if not self.hello.outbox:
             raise FrameError("items come from a device that named no outbox")
-        for item in unpack_items(payload):
+        items = unpack_items(payload)
+        if number > self._item_messages + 1:
+            self.counts["items missing"] += 1
+            self._close("items are missing before those that came.", say=True)
+            return
+        self._item_messages = max(self._item_messages, number)
+        for item in items:
             if item.seq > self._highest:
                 self._highest = item.seq
                 self._owed_items.append((item.seq, item.cost))

@@ -34,6 +34,7 @@ class Posting:
         self._under: deque[tuple[int, int, float]] = deque()  # number, size and time of items without an ACK
         self._bytes = 0
         self._said = self._highest = self._acked = 0
+        self.number = 0  # of the last message since the first item without an ACK was said: a lost one leaves a gap
         self._look = self._next = -math.inf
         self._again, self._patience = math.inf, PATIENCE
 
@@ -133,6 +134,7 @@ class Posting:
             self._under.append((item.seq, item.cost, now))
             self._bytes += item.cost
         self._said = items[-1].seq
+        self.number += 1
         self._highest = max(self._highest, self._said)
         self._next = now + PACE
         self._again = min(self._again, now + self._patience)
@@ -141,7 +143,7 @@ class Posting:
     def _rewind(self) -> None:
         """Begin again with the first item that is not acknowledged."""
         self._under.clear()
-        self._bytes, self._said = 0, 0
+        self._bytes = self._said = self.number = 0
         self._look = self._next = -math.inf
         self._again = math.inf
 

@@ -276,3 +276,24 @@ def test_items_from_a_device_without_an_outbox_are_refused() -> None:
     header, payload = decode(edge.outgoing()[-1], 1000)
     assert (header.kind, "no outbox" in messages.unpack(messages.Refusal, payload).sentence) == (Kind.REFUSE, True)
     assert not any(isinstance(e, Posted | Closed) for e in edge.events())
+
+
+def test_behind_a_lost_message_no_item_is_believed_to_be_the_first() -> None:
+    """An inbox that does not know the outbox begins where it is told: that must not be behind a message that was lost."""
+    pair = Pair()
+    lost: list[Kind] = []
+
+    def first(kind: Kind) -> bool:
+        if kind is Kind.ITEM and not lost:
+            lost.append(kind)
+            return True
+        return False
+
+    pair.put(b"a")
+    pair.flow(1.0, hold=first)
+    pair.put(b"b")
+    pair.flow(2.0)
+    assert lost and pair.edge.closed and not pair.posted
+    pair.join(3.0)
+    pair.flow(3.0)
+    assert [item.body for item in pair.posted] == [b"a", b"b"]

@@ -1,4 +1,4 @@
-"""A site in small, for tests of what people see and do: real keys, a real server's store, nodes that report as they are told to."""
+"""A site in small, for tests of what people see and do: real keys, a real server's store, nodes that report as they are told."""
 
 from __future__ import annotations
 

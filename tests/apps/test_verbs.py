@@ -1,4 +1,4 @@
-"""The verbs of delivery as a person calls them, against a server in a thread: what they print, what they leave, what they refuse."""
+"""The verbs of delivery as a person calls them, against a server in a thread: what they print, leave and refuse."""
 
 from __future__ import annotations
 

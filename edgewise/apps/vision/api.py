@@ -146,7 +146,7 @@ async def _release(request: web.Request) -> tuple[Envelope, str, bool]:
 async def _plan(request: web.Request) -> Plan:
     try:
         return msgspec.json.decode(await _body(request, LARGEST_PLAN), type=Plan)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError("this is no plan of a rollout", got=error) from None
 
 
@@ -198,7 +198,9 @@ def _refused(error: EdgewiseError) -> web.Response:
 
 
 def _text(status: int, sentence: str) -> web.Response:
-    return web.Response(status=status, text=sentence + "\n", headers=HEADERS | {"Cache-Control": "no-store"})
+    body = (sentence + "\n").encode(errors="replace")  # what a header said need not be text
+    headers = HEADERS | {"Cache-Control": "no-store"}
+    return web.Response(status=status, body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
 
 def _json(value: object) -> web.Response:

@@ -124,7 +124,7 @@ class Operator:
             raise self._told(error) from None
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             hint = "Is the server of the same version?"
             raise LinkError(f"{self.address} gave what cannot be read", got=error, hint=hint) from None
 

@@ -59,7 +59,13 @@ class Past:
             for node, sums in self._step(start, step, now).items():
                 found.setdefault(node, []).append(sums)
         most = sorted(found, key=lambda node: -sum(m.answered + m.dropped + m.failed for m in found[node]))[:MOST_NODES]
-        return {"range": range_, "span": span, "step": step, "nodes": [_column(n, found[n], step) for n in sorted(most)]}
+        return {
+            "range": range_,
+            "now": now,
+            "span": span,
+            "step": step,
+            "nodes": [_column(n, found[n], step) for n in sorted(most)],
+        }
 
     def _step(self, start: int, step: int, now: float) -> dict[str, Minute]:
         known = self._over.get((start, step))

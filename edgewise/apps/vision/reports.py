@@ -21,7 +21,7 @@ def report_routes(state: PageState, peer_of: Callable[[web.Request], Peer]) -> l
         peer = _peer(request, peer_of)
         try:
             given = msgspec.json.decode(await request.read(), type=NodeStatus)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise web.HTTPBadRequest(text=f"this is no status: {error}.") from None
         if given.node != peer.node:
             raise web.HTTPForbidden(text=f"a status of {given.node[:64]!r} cannot come from {peer.node!r}.")

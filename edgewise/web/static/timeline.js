@@ -3,17 +3,19 @@
 // Own SVG rather than a library: it keeps the page's policy strict (no inline style), follows the theme by CSS, and is used
 // by keyboard – the cursor is a range input, so arrows move through time and what it stands on is read out as text.
 
-import { drawn, element, mark, say } from "./elements.js";
+import { drawn, element, mark, reveal, say } from "./elements.js";
 
 const HEIGHT = 112;
 const MARGIN = { left: 58, right: 10, top: 8, bottom: 18 };
 const TOLERANCE = 5; // s: the newest second is closed only a few seconds after it ended
+const NEAR = 600; // s
 const BREAK = 1.5; // steps without a value that interrupt a line
 
 // A point is a second, or a step of more where it says so (`step`, s).
 const step = (point) => point.step ?? 1;
 
 // panels: [{ title, unit: value => text, value: second => number, upper?, limit?, log? }] draw lines, `upper` a faint one;
+//         with `far`, another title where the window is longer than NEAR, or null: nothing is known that far back
 //         [{ title, parts: second => [n, …], tokens: [token, …], names: […] }] draw a strip of shares for each series.
 export class Timeline {
   constructor(host, cursor, output, panels, label) {
@@ -29,15 +31,21 @@ export class Timeline {
 
   #panel(host, panel) {
     const svg = drawn("svg", { class: "panel", role: "img", height: panel.parts ? 40 : HEIGHT });
-    const figure = element("figure", { class: "timeline" }, element("figcaption", {}, panel.title), svg);
+    const caption = element("figcaption", {}, panel.title);
+    const figure = element("figure", { class: "timeline" }, caption, svg);
     host.append(figure);
-    return { ...panel, svg, hair: null };
+    return { ...panel, near: panel.title, far: panel.far === undefined ? panel.title : panel.far, figure, caption, svg, hair: null };
   }
 
   // Draws everything again up to `now`; meant for once a second.
   draw() {
     this.range = [this.now - this.window, this.now];
-    for (const panel of this.panels) if (panel.svg.clientWidth) this.#draw(panel);
+    for (const panel of this.panels) {
+      panel.title = this.window > NEAR ? panel.far : panel.near;
+      reveal(panel.figure, panel.title !== null);
+      if (panel.title !== null) say(panel.caption, panel.title);
+      if (panel.svg.clientWidth) this.#draw(panel);
+    }
     mark(this.cursor, "min", -this.window);
     mark(this.cursor, "step", Math.max(1, Math.round(this.window / 720)));
     this.#point();
@@ -148,9 +156,9 @@ export class Timeline {
       const second = seconds.findLast((s) => s.at <= at && at - s.at < Math.max(TOLERANCE, step(s)));
       return `${name}: ${second ? this.label(second) : "no frames"}`;
     });
-    const text = (this.window > 600 ? [`−${long(-Number(this.cursor.value))}`, ...said] : said).join("   ·   ");
+    const text = (this.window > NEAR ? [Number(this.cursor.value) ? `−${long(-Number(this.cursor.value))}` : "now", ...said] : said).join("   ·   ");
     say(this.output, text);
-    mark(this.cursor, "aria-valuetext", `${this.window > 600 ? `−${long(-Number(this.cursor.value))}` : `${Number(this.cursor.value)} s`}; ${text}`);
+    mark(this.cursor, "aria-valuetext", `${this.window > NEAR ? "" : `${Number(this.cursor.value)} s; `}${text}`);
   }
 }
 

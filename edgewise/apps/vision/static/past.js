@@ -64,7 +64,7 @@ export class Past {
       this.after += after;
     }
     const minutes = await asked("/history?range=10m");
-    this.before = new Map(minutes.nodes.map((node) => [node.node, this.#steps(node, minutes.step)]));
+    this.before = new Map(minutes.nodes.map((node) => [node.node, this.#steps(node, minutes)]));
     await this.#far();
     return own.now;
   }
@@ -75,7 +75,7 @@ export class Past {
     try {
       const found = await asked(`/history?range=${range}`);
       if (FAR[this.window] !== range) return;
-      this.far = found.nodes.map((node) => ({ slot: this.#slot(node.node), name: node.node, seconds: this.#steps(node, found.step) })).sort(byName);
+      this.far = found.nodes.map((node) => ({ slot: this.#slot(node.node), name: node.node, seconds: this.#steps(node, found) })).sort(byName);
       this.failed = false;
     } catch {
       this.failed = true;
@@ -94,16 +94,16 @@ export class Past {
     return [...this.before].filter(([name]) => !here.has(name)).map(([name, seconds]) => ({ slot: this.#slot(name), name, seconds }));
   }
 
-  #steps(node, step) {
-    const { node: _, ...columns } = node;
+  #steps({ node: _, ...columns }, { step, now }) {
+    const during = (at) => Math.max(60, Math.min(step, now - at)); // s; the newest step is not over yet
     return rows(columns).map((row) => ({
       at: row.at - this.epoch,
       step,
       fates: [0, 0, 0, 0, row.dropped, row.failed, row.answered],
       latency_p50: row.p50,
       latency_p95: row.p95,
-      bytes_up: row.bytes / step,
-      energy: row.energy / step,
+      bytes_up: row.bytes / during(row.at),
+      energy: row.energy / during(row.at),
       link_rate: null,
       deadline: null,
     }));

@@ -103,12 +103,12 @@ const timeline = new Timeline(
   at("moment"),
   [
     { title: "How frames ended", parts: (s) => s.fates, tokens: FATES },
-    { title: "Latency p50 (p95 faint), and the deadline", unit: seconds, value: (s) => s.latency_p50, upper: (s) => s.latency_p95, limit: (s) => s.deadline },
-    { title: "Link rate, estimated by the device", unit: bits, value: (s) => s.link_rate, log: true },
-    { title: "Bytes up, a second", unit: bytes, value: (s) => s.bytes_up, log: true },
+    { title: "Latency p50 (p95 faint), and the deadline", far: "Latency p50 (p95 faint)", unit: seconds, value: (s) => s.latency_p50, upper: (s) => s.latency_p95, limit: (s) => s.deadline },
+    { title: "Link rate, estimated by the device", far: null, unit: bits, value: (s) => s.link_rate, log: true },
+    { title: "Bytes up, a second", far: "Bytes up and down, a second", unit: bytes, value: (s) => s.bytes_up, log: true },
     { title: "Device energy, a second", unit: joules, value: (s) => s.energy },
   ],
-  (s) => `p50 ${seconds(s.latency_p50)}, p95 ${seconds(s.latency_p95)} · ${bits(s.link_rate)} · ${bytes(s.bytes_up)} · ${joules(s.energy)}`,
+  (s) => [`p50 ${seconds(s.latency_p50)}, p95 ${seconds(s.latency_p95)}`, s.step ? null : bits(s.link_rate), bytes(s.bytes_up), joules(s.energy)].filter(Boolean).join(" · "),
 );
 
 const past = new Past(over);
@@ -159,5 +159,7 @@ at("window").addEventListener("change", (event) => {
   chosen = true;
   timeline.window = Number(event.target.value);
   void past.choose(timeline.window);
+  over();
+  at("cursor").value = 0;
   over();
 });

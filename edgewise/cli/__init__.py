@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import delivery, job, keys, models
+from edgewise.cli import delivery, faults, job, keys, models
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -31,6 +31,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "plan": models.plan,
     "calibrate": models.calibrate,
     "doctor": models.doctor,
+    "faults": faults.faults,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     "graph": ("Look into a model and cut it.", {"show": models.graph_show, "cut": models.graph_cut}),
@@ -48,7 +49,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }
-EXTRAS = {"cv2": "camera", "torch": "train", "onnxscript": "train"}
+EXTRAS = {"apsw": "faults", "cv2": "camera", "torch": "train", "onnxscript": "train"}
 
 
 def main(words: list[str] | None = None) -> None:

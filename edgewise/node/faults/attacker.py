@@ -1,5 +1,5 @@
-"""Somebody on the wire who says what the site did not: old news again, news of another node, news with a bit changed, and news that is
-signed well by keys which nobody trusts, for a version whose files can even be had.
+"""Somebody on the wire who says what the site did not: old news again, news of another node, news with a bit changed, and news
+that is signed well by keys which nobody trusts, for a version whose files can even be had.
 
 TLS keeps such a one out; here it is let in, so that what stands behind TLS is tried.
 """

@@ -1,8 +1,9 @@
 """The network between devices and the server: messages of a connection, pieces of a file, and what may happen to them.
 
-A connection keeps its messages in order, as TCP does, unless a fault says otherwise; TLS would turn a flipped bit into a broken
-connection, here it arrives, so that the checks behind it are tried. A direction that is cut either holds what is sent until
-it is whole again (TCP sends it again) or loses it, as its fault decides.
+A connection keeps its messages in order, as TCP does, unless a fault says otherwise. Over TLS a flipped bit or a lost message
+would end a connection. Here it goes on for a while, so that the checks behind TLS are tried: its lane is torn, and it breaks soon
+after (always for what the server said, and every other time for what a device did, whose items are sent again anyway). A
+direction that is cut either holds what is sent until it is whole again (TCP sends it again) or loses it.
 
 It does not know what a message means. Rates and delays are constant: what the policy makes of a link is tested elsewhere.
 """
@@ -36,14 +37,18 @@ class Direction:
         if self.cut:
             if self.holds:
                 self._held.append((lane, data, deliver))
+            else:
+                lane.tear()
             return
         draw, now = self._draw, self._timeline.now
         self.bytes += len(data)
         self._free = max(self._free, now) + len(data) / RATE
         if self.loss and draw.random() < self.loss:
+            lane.tear()
             return
         if self.corrupt and data and draw.random() < self.corrupt:
             data = flipped(data, draw)
+            lane.tear()
         arrival = self._free + DELAY + self.delay * draw.random()
         if self.shuffle and draw.random() < self.shuffle:
             arrival += draw.uniform(0.0, 0.5)
@@ -67,12 +72,18 @@ class Direction:
 
 
 class Lane:
-    """What keeps the messages of one connection in one direction in order."""
+    """What keeps the messages of one connection in one direction in order; `torn` is called when one was lost or changed."""
 
-    __slots__ = ("last",)
+    __slots__ = ("_torn", "last")
 
-    def __init__(self) -> None:
+    def __init__(self, torn: Callable[[], None] | None = None) -> None:
         self.last = 0.0
+        self._torn = torn
+
+    def tear(self) -> None:
+        torn, self._torn = self._torn, None
+        if torn is not None:
+            torn()
 
 
 class Way:

@@ -1,4 +1,4 @@
-"""The person of a schedule: publishes versions, begins rollouts, pauses, resumes, reverts, and tries again what could not be done.
+"""The person of a schedule: publishes versions, begins rollouts, pauses, resumes, reverts, and tries again what failed.
 
 What the server refuses with a sentence is refused: a person reads it and goes on. What fails for a server that is not there, dies
 meanwhile, or whose disk takes nothing, is tried again, as a person would.

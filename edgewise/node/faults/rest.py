@@ -1,4 +1,4 @@
-"""Has everything come to rest? What a device runs beside what it is assigned, trials that are over, rollouts that wait for nobody."""
+"""Has everything come to rest? What devices run beside what they are assigned, trials, rollouts."""
 
 from __future__ import annotations
 

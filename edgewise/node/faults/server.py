@@ -75,8 +75,8 @@ class Server(Machine):
         self.edge = Edge(
             lambda s: None, lambda s: s.point, limits, post=self._post, transaction=self.database.transaction, news=self._news
         )
-        self._woken, self._told = -1.0, {}
-        self._told: dict[str, bytes | None]
+        self._woken = -1.0
+        self._told: dict[str, bytes | None] = {}
         self._beat()
 
     def died(self, cut: bool) -> None:

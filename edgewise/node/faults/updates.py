@@ -18,7 +18,7 @@ from edgewise.node.delivery.trial import Bounds
 from edgewise.node.delivery.updater import Updater
 from edgewise.node.faults.camera import Watch
 from edgewise.node.faults.download import Download
-from edgewise.node.faults.publisher import MODEL, Publisher, Version, patched
+from edgewise.node.faults.publisher import MODEL, Version, patched
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.database import Database
 from edgewise.node.store.memory import Memory
@@ -141,6 +141,3 @@ class Updates:
 def built(release: Release, base: Mapping[str, bytes], delta: bytes) -> dict[str, bytes]:
     """The simulated `build` of an Updater."""
     return patched(base, delta)
-
-
-__all__ = ["Publisher", "Updates", "built"]

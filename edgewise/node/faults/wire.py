@@ -23,13 +23,19 @@ class Connection:
     def __init__(self, device: Device, server: Server, way: Way, number: int) -> None:
         self.device, self.server, self.way, self.number = device, server, way, number
         self.device_life, self.server_life = device.life, server.life
-        self._up, self._down = Lane(), Lane()
+        self._up, self._down = Lane(self._torn if device.draw.random() < 0.5 else None), Lane(self._torn)
 
     def send_up(self, data: bytes) -> None:
         self.way.up.carry(self._up, data, self._at_server)
 
     def send_down(self, data: bytes) -> None:
         self.way.down.carry(self._down, data, self._at_device)
+
+    def _torn(self) -> None:
+        """Both systems will find out, each by itself."""
+        draw, timeline = self.device.draw, self.device.timeline
+        timeline.at(timeline.now + draw.uniform(0.0, 2.0), lambda: self._at_server(END))
+        timeline.at(timeline.now + draw.uniform(0.0, 2.0), lambda: self._at_device(END))
 
     def end_of_device(self) -> None:
         self.send_up(END)

@@ -24,6 +24,7 @@ from edgewise.node.faults.rest import unrest
 from edgewise.node.faults.schedule import SERVER, Fault, Schedule
 from edgewise.node.faults.server import Server
 from edgewise.node.faults.trace import Heard, Trace
+from edgewise.node.store import vfs  # noqa: F401 (where apsw is not installed, this says so before anything runs)
 from edgewise.node.store.outbox import Bounds
 
 LAST_FRAME = 3.0  # s before the end: every frame has its fate by then

@@ -120,7 +120,7 @@ class Rollouts:
                 self._turns.afresh(channel, release.name, plan.release)
                 rollout = self._turns.with_canaries(rollout, now)
                 self._channels.write(rollout)
-                self._roster.look(channel)
+                self._roster.look(channel, rollout.canaries if rollout.stage == "canary" else None)
                 said = f"{len(rollout.canaries)} canaries; guard {text(plan.guard) or 'none'}; {plan.window:g} s"
                 self.audit.add(now, by, "start", f"{channel} {name}", said)
         return rollout

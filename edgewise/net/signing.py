@@ -255,7 +255,7 @@ class Verifier:
         data = self._memory.get(key)
         try:
             return msgspec.msgpack.decode(data, type=kind) if data is not None else None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError("what this node remembers of trust is damaged", got=f"{key}: {error}") from None
 
     def _put(self, key: str, value: Struct) -> None:

@@ -136,7 +136,7 @@ def people(folder: Path) -> tuple[Person, ...]:
         return msgspec.json.decode(path.read_bytes(), type=People)
     except FileNotFoundError:
         return ()
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise IdentityError("the file of tokens cannot be read", got=f"{path}: {error}") from None
 
 

@@ -187,9 +187,10 @@ def test_a_refused_document_changes_nothing_and_is_told(site: Site) -> None:
 
 
 def test_a_damaged_memory_is_a_sentence_of_the_store(site: Site) -> None:
-    site.memory["trust"] = b"\xc1 torn"
-    with pytest.raises(StoreError, match="damaged"):
-        site.node.trust(site.trust(), NOW)
+    for torn in (b"\xc1 torn", b"\x93\xa1\xff\xa1a\xc4\x00", b""):
+        site.memory["trust"] = torn
+        with pytest.raises(StoreError, match="damaged"):
+            site.node.trust(site.trust(), NOW)
 
 
 def test_a_node_given_to_another_site_begins_anew(site: Site, tmp_path: Path) -> None:

@@ -70,10 +70,11 @@ def test_a_token_ends_and_may_be_taken_back_while_the_server_runs(tmp_path: Path
 
 def test_a_file_that_was_damaged_is_a_sentence_and_lets_nobody_in(tmp_path: Path, tokens: Tokens) -> None:
     token = make_token(tmp_path, "anna", "operator", time.time())
-    (tmp_path / PEOPLE).write_bytes(b"[{]")
-    assert tokens.check(f"Bearer {token}") is None
-    with pytest.raises(IdentityError, match="cannot be read"):
-        tokens.need(f"Bearer {token}", "viewer")
+    for number, damaged in enumerate((b"[{]", b'[{"name":"\xff"}]', b"[" * 100_000)):
+        (tmp_path / PEOPLE).write_bytes(damaged + b" " * number)
+        assert tokens.check(f"Bearer {token}") is None
+        with pytest.raises(IdentityError, match="cannot be read"):
+            tokens.need(f"Bearer {token}", "viewer")
 
 
 def test_a_name_that_cannot_be_is_refused(tmp_path: Path) -> None:

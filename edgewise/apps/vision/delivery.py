@@ -133,7 +133,8 @@ class Delivery:
 
     def tick(self) -> None:
         """Judge rollouts, and keep what the canaries measured before a node that went back forgets it."""
-        self._keep(self.rollouts.state(self._wall()))
+        if any(rollout.stage == "canary" for rollout in self.rollouts.rollouts()):
+            self._keep(self.rollouts.state(self._wall()))
         self.rollouts.tick(self._wall())
 
     def _keep(self, state: State) -> None:

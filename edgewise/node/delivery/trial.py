@@ -24,7 +24,7 @@ class Bounds(Struct, frozen=True):
     boots: int = 3
     failed: float = 0.5
     frames: int = 20
-    longest: float = 3600.0
+    longest: float = 43_200.0
     pace: float = 5.0
 
 

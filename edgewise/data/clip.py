@@ -51,7 +51,7 @@ def read_clip(pack: Pack, labels: Sequence[str] | None = None) -> Labels:
         raise malformed(str(pack.path), f"{len(files)} JSON files", "one file of detections beside the frames")
     try:
         records = msgspec.json.decode(label_text(pack, files[0]), type=list[_Record])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(files[0], error, "a list of {frame_id, objects: [{name, relative_coordinates, confidence}]}") from None
     frames = {int(PurePosixPath(n).stem): n for n in picture_names(pack, "", SUFFIXES) if PurePosixPath(n).stem.isdecimal()}
     skipped: Counter[str] = Counter()

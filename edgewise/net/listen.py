@@ -123,7 +123,11 @@ class Listener:
             sentence = f"the server has {self._max_connections} connections and takes no more."
             return web.Response(status=503, text=sentence, headers={REFUSED: sentence})
         ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, compress=False, max_msg_size=self._max_message)
-        if not ws.can_prepare(request):
+        try:
+            speaks = bool(ws.can_prepare(request))
+        except ValueError:  # a key that is no base64: aiohttp lets the error of its decoder out
+            speaks = False
+        if not speaks:
             self.counts["refused requests"] += 1
             return web.Response(status=426, text="Devices speak WebSocket here.")
         await ws.prepare(request)

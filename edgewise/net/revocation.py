@@ -68,7 +68,7 @@ def issued(folder: Path) -> list[Facts]:
     for number, line in enumerate(lines, 1):
         try:
             found.append(msgspec.json.decode(line, type=Facts))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if number == len(lines):
                 break  # a power cut in the last line: its certificate was never written
             raise IdentityError(

@@ -45,7 +45,7 @@ def read_coco(pack: Pack, annotations: str, folder: str) -> Labels:
     """The labels of `annotations` (a name in the pack) for the pictures that lie in `folder` of it."""
     try:
         said = msgspec.json.decode(label_text(pack, annotations), type=_Instances)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(annotations, error, "COCO instances: images, annotations, categories") from None
     names = {c.id: c.name for c in said.categories}
     sizes = {i.id: (i.width, i.height) for i in said.images}

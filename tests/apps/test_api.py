@@ -282,6 +282,16 @@ async def test_until_the_window_is_over_a_figure_holds_only_so_far(doors: Doors)
     assert site.delivery.fleet().rollouts[0].stage == "canary"
 
 
+async def test_a_channel_without_nodes_says_how_to_fill_it(doors: Doors) -> None:
+    digest = doors.site.publish(2)
+    async with doors.operator() as operator:
+        said = await operator.start(Plan("harbour", digest))
+        assert "edgewise move NODE --channel harbour" in said
+        assert "pi-01 is in harbour now" in await operator.move("pi-01", "harbour")
+    doors.site.later(1.0)
+    assert doors.site.rollouts.rollouts("harbour")[0].canaries == ("pi-01",)
+
+
 async def test_an_envelope_is_what_was_signed(doors: Doors) -> None:
     """The bytes that went up are those in the store: nothing of a release is written anew on its way."""
     envelope, files = doors.site.release(2)

@@ -117,7 +117,7 @@ async def table(page: Page) -> list[str]:
 async def test_a_rollout_from_its_canary_to_its_end(shown: Shown, look: Look) -> None:
     site = shown.site
     page = await look()
-    assert "No rollout yet" in await has(page, "#quiet-rollouts", "No rollout")
+    assert "No rollout yet" in await has(page, "#quiet-rollouts", "edgewise rollout yard --canary 10%")
     first = (await table(page))[0]
     for part in (
         "pi-01",

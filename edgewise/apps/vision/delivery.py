@@ -68,7 +68,7 @@ class Delivery:
 
     def start(self, plan: Plan, by: str) -> str:
         rollout = self.rollouts.start(plan, by, self._wall())
-        names = ", ".join(rollout.canaries) or "none yet: no node is in the channel"
+        names = ", ".join(rollout.canaries) or f"none yet: put nodes there with edgewise move NODE --channel {plan.channel}"
         guarded = f"under {text(plan.guard)}" if plan.guard else "with no guard but the nodes' own"
         return (
             f"{rollout.model} version {rollout.version} goes to the canaries of {plan.channel} first ({names}), "

@@ -40,6 +40,8 @@ function draw() {
   if (!bodies.length) say(at("nodes").querySelector("td"), names.length ? "No node matches." : "No node yet.");
   say(at("nodes-note"), find ? `${count(shown.length)} of ${count(names.length)}` : names.length ? "" : "A node appears when it first connects.");
   reveal(at("quiet-rollouts"), rollouts.size === 0);
+  const channel = names.map((name) => nodes.get(name).view.channel).find(Boolean) ?? "main";
+  for (const place of at("quiet-rollouts").querySelectorAll(".channel")) say(place, channel);
   audit();
 }
 

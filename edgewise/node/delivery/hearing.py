@@ -67,6 +67,9 @@ class Hearing:
         sent = self._sent(news)
         for model, release in sorted(assignment.releases.items()):
             sound = self._name(assignment, model, release, sent.get(release), now) and sound
+        for goal in self._slots.goals():
+            if goal.release.name not in assignment.releases and goal.state in ("fetching", "ready"):
+                self._slots.drop(goal.release.name)  # on its way, and no longer wanted
         return sound
 
     def _name(self, assignment: Assignment, model: str, release: str, envelope: bytes | None, now: float) -> bool:

@@ -176,10 +176,11 @@ class Rollouts:
 
     def seen(self, node: str, now: float) -> None:
         """The node is connected now."""
-        if not self._roster.saw(node, now) and self._roster.node(node) is None:
+        if not self._roster.knows(node) and self._roster.node(node) is None:
             with self._database.transaction():
                 self._roster.add(node, self._default, now)
                 self.audit.bounded(now, node, "join", self._default)
+        self._roster.saw(node, now)
 
     def gone(self, node: str, now: float) -> None:
         """The node's connection ended."""

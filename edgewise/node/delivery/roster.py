@@ -119,11 +119,12 @@ class Roster:
         rows = self._database.execute(sql, (now, farthest, most + 4096)).fetchall()
         return [row[0] for row in rows if self.away(row[0], now) == 0][:most]
 
-    def saw(self, name: str, now: float) -> bool:
-        """Whether the node was known to this process already."""
-        known = name in self._seen
+    def knows(self, name: str) -> bool:
+        """Whether this process saw the node before."""
+        return name in self._seen
+
+    def saw(self, name: str, now: float) -> None:
         self._seen[name] = now
-        return known
 
     def lost(self, name: str, now: float) -> None:
         """The node's connection ended."""

@@ -16,6 +16,7 @@ from edgewise.node.store.blobs import Held
 from edgewise.node.store.database import Database
 
 KEEP = 4  # newest versions of each model
+HELD, LEAVING, GONE = 1, 0, -1  # the files of a release: here, to be removed, removed
 _TABLE = """CREATE TABLE IF NOT EXISTS releases (digest TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL,
 address TEXT NOT NULL, envelope BLOB NOT NULL, at REAL NOT NULL, held INTEGER NOT NULL)"""
 
@@ -70,11 +71,11 @@ class Shelf:
 
     def holds(self, digest: str) -> bool:
         row = self._database.execute("SELECT held FROM releases WHERE digest = ?", (digest,)).fetchone()
-        return row is not None and bool(row[0])
+        return row is not None and row[0] == HELD
 
     def digests(self) -> list[str]:
         """Of the releases that are held, newest first."""
-        rows = self._database.execute("SELECT digest FROM releases WHERE held ORDER BY name, version DESC, at DESC")
+        rows = self._database.execute(f"SELECT digest FROM releases WHERE held = {HELD} ORDER BY name, version DESC, at DESC")
         return [row[0] for row in rows.fetchall()]
 
     def retire(self, protected: Collection[str], addresses: Collection[str]) -> list[Release]:
@@ -91,17 +92,19 @@ class Shelf:
                     versions.add(release.address)
                 else:
                     gone.append(release)
-                    self._database.execute("UPDATE releases SET held = 0 WHERE digest = ?", (digest,))
+                    self._database.execute(f"UPDATE releases SET held = {LEAVING} WHERE digest = ?", (digest,))
         return gone
 
     def sweep(self) -> int:
         """Remove the files of releases that were let go, and that no other needs; how many."""
-        rows = self._database.execute("SELECT digest FROM releases WHERE NOT held").fetchall()
+        rows = self._database.execute(f"SELECT digest FROM releases WHERE held = {LEAVING}").fetchall()
         old = {sha for (digest,) in rows if (r := self.get(digest)) is not None for sha in _files(r)}
         needed = {sha for digest in self.digests() if (r := self.get(digest)) is not None for sha in _files(r)}
         gone = [sha for sha in sorted(old - needed) if self._blobs.has(sha)]
         for sha in gone:
             self._blobs.remove(sha)
+        if rows:
+            self._database.execute(f"UPDATE releases SET held = {GONE} WHERE held = {LEAVING}")
         return len(gone)
 
     def _both(self, digest: str) -> tuple[Release, bytes] | None:

@@ -441,3 +441,12 @@ def test_a_version_that_stands_by_is_on_trial_again_on_the_way_forward(device, s
     assert not device.updater.running.proved
     assert device.steps()[-2:] == ["ready 2", "trial 2"]
     assert [s.version for s in device.updater.status.standby] == [1]
+
+
+def test_what_is_no_longer_assigned_is_no_longer_fetched(device, site) -> None:
+    device.updater.news(site.news("cam-1", 2, 1), T0)
+    assert device.fetch()
+    device.updater.news(site.news("cam-1", 2, 2, releases={}), T0)
+    assert device.updater.fetches() == []
+    assert device.updater.running.version == 1
+    assert not device.blobs.partials()

@@ -4,6 +4,9 @@ The rim tells it what happened (`frame`, `prepared`, `answered`, `receive`, `los
 (`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of the frames
 that wait for it only the newest stays. Each frame ends in exactly one record.
 
+A swap of models takes three words: `renew` agrees with the server on the new streams, `may_adopt` says when no inference runs and
+the server has answered, `adopt` makes the new points count. Frames of the old ones that are under way are answered as before.
+
 The insurance (ours): a frame that went over the link and is not answered shortly before its deadline is answered here, by
 the local model. So a link that fails costs quality, never silence; with no server at all the agent answers alone.
 """
@@ -16,11 +19,14 @@ from msgspec import Struct
 
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.placement import OperatingPoint
+from edgewise.core.rollout import Health
 from edgewise.meter.energy import EnergyModel
+from edgewise.net.messages import Hello
 from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
 from edgewise.node.ledger import Ledger
 from edgewise.node.outlook import Outlook
 from edgewise.node.rows import Rows
+from edgewise.node.vitals import Vitals
 from edgewise.plan.online import OnlinePolicy, Situation
 
 MARGIN = 0.004  # s kept free before a deadline, for the timer and the hand-over
@@ -49,10 +55,24 @@ class Work(Struct, frozen=True):
 class _Open:
     """A frame whose fate is not known yet."""
 
-    __slots__ = ("away", "busy", "captured", "deadline", "down", "frame", "insured", "parts", "point", "sent_at", "up", "why")
+    __slots__ = (
+        "away",
+        "busy",
+        "captured",
+        "deadline",
+        "down",
+        "frame",
+        "insured",
+        "parts",
+        "point",
+        "sent_at",
+        "up",
+        "version",
+        "why",
+    )
 
-    def __init__(self, frame: int, captured: float, deadline: float) -> None:
-        self.frame, self.captured, self.deadline = frame, captured, deadline
+    def __init__(self, frame: int, captured: float, deadline: float, version: int) -> None:
+        self.frame, self.captured, self.deadline, self.version = frame, captured, deadline, version
         self.point: OperatingPoint | None = None
         self.why = ""
         self.away = False  # handed to the session, no answer yet
@@ -84,7 +104,9 @@ class Agent:
         self.warnings: list[str] = []
         self.last: FrameRecord | None = None
         self.rows = rows
-        self._streams, self._energy = streams, energy
+        self.version = 0  # counts the sets of points, one after the other
+        self.vitals: Vitals | None = None  # of this version; from the first frame on
+        self._streams, self._energy = _used(streams, policy), energy
         self._outlook = Outlook(policy)
         self._open: dict[int, _Open] = {}
         self._waiting: int | None = None
@@ -96,17 +118,18 @@ class Agent:
         self._greeted = 0.0  # when HELLO went out
         self._records: list[FrameRecord] = []
         self._news: list[bytes] = []
-        local = [p for p in policy.points.values() if p.mode == "local"]
-        self._local = max(local, key=lambda p: p.worth(), default=None)
+        self._local = _best_local(policy)
 
     # What happened
 
     def frame(self, frame: int, captured: float, now: float) -> None:
         """The source gave a frame; an older one that still waits for the worker makes room for it."""
         self.ledger.took()
+        if self.vitals is None:
+            self.vitals = Vitals(now)
         self.policy.observe_interval(captured - self._captured)
         self._captured = captured
-        self._open[frame] = _Open(frame, captured, captured + self.config.deadline)
+        self._open[frame] = _Open(frame, captured, captured + self.config.deadline, self.version)
         if self._waiting is not None:
             self._end(self._open[self._waiting], "dropped", now, reason="superseded", why="a newer frame came first")
         self._waiting = frame
@@ -169,6 +192,30 @@ class Agent:
         for it in self._open.values():
             if it.away and not it.insured and now >= self._insure_at(it):
                 self._insure(it, now, "no answer in time")
+
+    # Other models
+
+    def renew(self, hello: Hello, now: float) -> None:
+        """Agree with the server on the streams of `hello`, which have other numbers than those in use."""
+        self.session.renew(hello, now)
+        self._drain(now)
+
+    @property
+    def may_adopt(self) -> bool:
+        """Whether no inference runs and the server has said which of the new streams it takes, or is not there."""
+        return self._running is None and not self.session.renewing
+
+    def adopt(self, points: tuple[OperatingPoint, ...], streams: dict[str, int], now: float) -> None:
+        """From the next piece of work on, these points and streams are in use."""
+        self.policy.adopt(points)
+        self.version += 1
+        self.vitals = Vitals(now)
+        self._streams, self._local = _used(streams, self.policy), _best_local(self.policy)
+        self._refused(self.session.refused)
+
+    def health(self, now: float) -> Health:
+        """Of the version in use, since it came into use."""
+        return self.vitals.health(now) if self.vitals is not None else Health(0.0, 0, 0)
 
     # What to do
 
@@ -253,7 +300,7 @@ class Agent:
     def _start(self, it: _Open, task: str, point: OperatingPoint) -> Work:
         self._running = it.frame
         if it.point is None or task == "prepare":
-            it.point = point
+            it.point, it.version = point, self.version
         it.insured = it.insured or task == "local"
         return Work(it.frame, task, point)
 
@@ -386,7 +433,18 @@ class Agent:
             parts=it.parts,
         )
         self.ledger.add(record)
+        if self.vitals is not None and it.version == self.version:
+            self.vitals.add(record)
         self.last = record
         self._records.append(record)
         if self.rows is not None and self.rows.add(record, now):
             self._stored()
+
+
+def _used(streams: dict[str, int], policy: OnlinePolicy) -> dict[str, int]:
+    """Those of the streams whose points may be chosen."""
+    return {name: number for name, number in streams.items() if name in policy.points}
+
+
+def _best_local(policy: OnlinePolicy) -> OperatingPoint | None:
+    return max((p for p in policy.points.values() if p.mode == "local"), key=lambda p: p.worth(), default=None)

@@ -15,21 +15,36 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.core.answer import FrameRecord
 from edgewise.core.errors import EdgewiseError, LinkError
+from edgewise.core.placement import OperatingPoint
+from edgewise.core.rollout import Health
 from edgewise.data.source import Sample, Source
 from edgewise.net.connect import backoff
 from edgewise.net.transport import Transport
 from edgewise.node.agent import Agent, Work
 from edgewise.node.background import background, cancel, within
 from edgewise.node.heads import Heads
+from edgewise.runtime.slots import gently
 
 log = logging.getLogger("edgewise.device")
 Connect = Callable[[], Awaitable[Transport]]
 Done = Callable[[float], None]
+LAST_STREAM = 0xF000  # beyond it, numbers of streams begin again
 FAREWELL = 1.0  # s that the last rows of the ledger may take to the server
+
+
+class Next(Struct, frozen=True):
+    """Models that are warm and wait for a moment between two inferences; `adopted` is set then."""
+
+    heads: Heads
+    points: tuple[OperatingPoint, ...]
+    streams: dict[str, int]
+    adopted: asyncio.Event
 
 
 class DeviceNode:
@@ -55,13 +70,15 @@ class DeviceNode:
         self.broken = False  # the source or a part of this node failed
         self.bytes_up = self.bytes_down = 0  # everything over the transport: frames, telemetry, heartbeats
         self._connect = connect
-        self._on_record, self._on_sample, self._on_news = on_record, on_sample, on_news
+        self._on_record, self._on_sample, self.on_news = on_record, on_sample, on_news
         self._images: dict[int, NDArray[np.uint8]] = {}
         self._worker = ThreadPoolExecutor(1, "edgewise-worker")
         self._write_wake, self._time_wake = asyncio.Event(), asyncio.Event()
         self._hung_up = asyncio.Event()
         self._done, self._flushed = asyncio.Event(), asyncio.Event()
         self._frames = 0
+        self._swapping = asyncio.Lock()
+        self._next: Next | None = None
 
     def stop(self) -> None:
         self._done.set()
@@ -87,6 +104,37 @@ class DeviceNode:
             await self._loop.run_in_executor(None, feeder.join, 2.0)
             await self._loop.run_in_executor(None, self._worker.shutdown)
             self._publish()
+
+    async def swap(self, heads: Heads, points: tuple[OperatingPoint, ...]) -> None:
+        """Use other models, with these operating points of theirs; returns when they are in use.
+
+        They are loaded and run once beside the old ones, then the server is told of their streams, and the change falls between
+        two inferences. ModelError where they do not load; the old ones stay in use then.
+        """
+        async with self._swapping:
+            await asyncio.get_running_loop().run_in_executor(None, gently, heads.warm)
+            while self.agent.session.renewing:  # a swap before this one was given up on its way
+                await asyncio.sleep(0.01)
+            last = max((s.id for s in self.agent.session.hello.streams), default=0)
+            streams = heads.streams(last + 1 if last < LAST_STREAM else 1)
+            hello = replace(self.agent.session.hello, streams=streams, bundle=heads.address)
+            self._next = Next(heads, points, {s.point: s.id for s in streams}, asyncio.Event())
+            adopted = self._next.adopted
+            self.agent.renew(hello, time.monotonic())
+            self._turn()
+            await adopted.wait()
+
+    def health(self) -> Health:
+        """Of the version in use, since it came into use."""
+        return self.agent.health(time.monotonic())
+
+    def _adopt(self) -> None:
+        """The change of models, if one waits and this is the moment."""
+        if self._next is not None and self.agent.may_adopt:
+            self.heads = self._next.heads
+            self.agent.adopt(self._next.points, self._next.streams, time.monotonic())
+            self._next.adopted.set()
+            self._next = None
 
     def _died(self, sentence: str) -> None:
         """A part of this node failed: say so, and end."""
@@ -155,6 +203,7 @@ class DeviceNode:
 
     def _turn(self) -> None:
         """Give the worker its next piece, publish what ended, wake the writer and the timer."""
+        self._adopt()
         work = self.agent.work(time.monotonic())
         if work is not None:
             future = self._loop.run_in_executor(self._worker, self._do, work, self._images[work.frame])
@@ -193,8 +242,8 @@ class DeviceNode:
             if self._on_record is not None:
                 self._on_record(record)
         for payload in self.agent.news():
-            if self._on_news is not None:
-                self._on_news(payload)
+            if self.on_news is not None:
+                self.on_news(payload)
         for frame in [f for f in self._images if not self.agent.holds(f)]:
             del self._images[frame]
 

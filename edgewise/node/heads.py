@@ -41,8 +41,8 @@ class Heads:
         if "local" in self.manifest.parts:
             self.local(blank)
 
-    def streams(self) -> tuple[Stream, ...]:
-        """What the device may send: one stream for each operating point that goes over the link."""
+    def streams(self, first: int = 1) -> tuple[Stream, ...]:
+        """What the device may send: one stream for each operating point that goes over the link, numbered from `first`."""
         remote = [p for p in self.manifest.points if p.mode in ("split", "image")]
         return tuple(
             Stream(
@@ -54,7 +54,7 @@ class Heads:
                 shape=(1, *self.manifest.bottleneck.shape) if p.mode == "split" else (WIDEST, WIDEST, 3),
                 dtype="float32" if p.mode == "split" else "uint8",
             )
-            for i, p in enumerate(remote, start=1)
+            for i, p in enumerate(remote, start=first)
         )
 
     def prepare(self, image: NDArray[np.uint8], point: OperatingPoint) -> tuple[bytes, dict[str, float]]:

@@ -1,7 +1,8 @@
 """The models that an edge server holds: frames of many devices in, answers out, in one run of a tail.
 
 Several bundles, and several versions of one, stand side by side, keyed by their content address, so that a device that has
-not been updated yet is answered as before. A frame that cannot be decoded is refused by itself; its batch goes on.
+not been updated yet is answered as before. Versions come (`add`, in a thread: it loads) and go (`drop`) while the others are
+served. A frame that cannot be decoded is refused by itself; its batch goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from edgewise.codec.select import Codec, codec_for
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.answer import Answer
 from edgewise.core.errors import EdgewiseError, ModelError
-from edgewise.core.placement import OperatingPoint
 from edgewise.data.answers import answers
 from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
@@ -30,14 +30,25 @@ class Tails:
     def __init__(self, bundles: Sequence[Bundle], threads: int = 1) -> None:
         if not bundles:
             raise ModelError("an edge server has nothing to serve", got="no bundle", allowed="one or more")
-        self._bundles = {b.address: b for b in bundles}
+        self._bundles: dict[str, Bundle] = {}
         self._codecs: dict[tuple[str, str, int], Codec] = {}
         self._batches: dict[tuple[str, bool], NDArray[Any]] = {}
         self._threads = threads
-        for bundle in bundles:  # a broken model shows itself now, not at the first frame
-            for part in bundle.manifest.parts:
-                if part != "local":
-                    bundle.session(cast(PartName, part), threads)
+        for bundle in bundles:
+            self.add(bundle)
+
+    def add(self, bundle: Bundle) -> None:
+        """Serve one more version. It is loaded first: a broken model shows itself now, not at the first frame."""
+        for part in bundle.manifest.parts:
+            if part != "local":
+                bundle.session(cast(PartName, part), self._threads)
+        self._bundles = {**self._bundles, bundle.address: bundle}  # others may be looking at the old one
+
+    def drop(self, address: str) -> None:
+        """Serve this version no more: its streams are refused from here on, and so are its frames that wait."""
+        self._bundles = {a: b for a, b in self._bundles.items() if a != address}
+        self._codecs = {key: c for key, c in list(self._codecs.items()) if key[0] != address}
+        self._batches = {key: b for key, b in list(self._batches.items()) if key[0] != address}
 
     @property
     def models(self) -> dict[str, str]:
@@ -48,8 +59,7 @@ class Tails:
         """None where frames of this stream can be answered, else a sentence that says why not."""
         bundle = self._bundles.get(stream.address)
         if bundle is None:
-            held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())
-            return f"this server does not hold the model {stream.address[:12] or 'without address'}; it holds {held}."
+            return self._unknown(stream.address)
         point = next((p for p in bundle.manifest.points if p.name == stream.point), None)
         if point is None:
             return f"model {bundle.manifest.name} has no operating point {stream.point!r}."
@@ -65,19 +75,21 @@ class Tails:
 
     def key(self, stream: Stream) -> tuple[str, str]:
         """What can share a run: the model, and whether features or pictures come in."""
-        return stream.address, self._point(stream).mode
+        return stream.address, "image" if len(stream.shape) == 3 else "split"
 
     def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]:
         """An answer, or the sentence that refuses it, for each frame; all of one key."""
-        bundle = self._bundles[frames[0][0].address]
-        pictures = self._point(frames[0][0]).mode == "image"
+        bundle = self._bundles.get(frames[0][0].address)
+        if bundle is None:  # dropped while they waited
+            return [self._unknown(stream.address) for stream, _ in frames]
+        pictures = bundle.manifest.point(frames[0][0].point).mode == "image"
         batch = self._batch(bundle, pictures, len(frames))
         outcome: list[Answer | str] = [""] * len(frames)
         places: list[int] = []
         for i, (stream, payload) in enumerate(frames):
             room = batch[len(places) : len(places) + 1]
             try:
-                codec = self._codec(stream)
+                codec = self._codec(bundle, stream)
                 if isinstance(codec, TensorCodec):
                     codec.decode(payload, room)
                 else:
@@ -111,11 +123,12 @@ class Tails:
         name = bundle.manifest.parts[part].inputs[0].name
         return bundle.session(part, self._threads).run({name: batch})
 
-    def _point(self, stream: Stream) -> OperatingPoint:
-        return self._bundles[stream.address].manifest.point(stream.point)
+    def _unknown(self, address: str) -> str:
+        held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())
+        return f"this server does not hold the model {address[:12] or 'without address'}; it holds {held or 'none'}."
 
-    def _codec(self, stream: Stream) -> Codec:
+    def _codec(self, bundle: Bundle, stream: Stream) -> Codec:
         key = (stream.address, stream.codec, stream.level)
         if key not in self._codecs:
-            self._codecs[key] = codec_for(self._point(stream), self._bundles[stream.address].manifest.bottleneck, WIDEST**2)
+            self._codecs[key] = codec_for(bundle.manifest.point(stream.point), bundle.manifest.bottleneck, WIDEST**2)
         return self._codecs[key]

@@ -150,6 +150,15 @@ class OnlinePolicy:
         self._tried = self._tried_up = -math.inf
         self._bar("all")
 
+    def adopt(self, points: tuple[OperatingPoint, ...]) -> None:
+        """Choose among other points from now on; what is known of the link stays, and of points of the same name."""
+        self.points = {p.name: p for p in points if p.mode != "drop"}
+        self._device = {p.name: self._device.get(p.name, p.device_time) for p in self.points.values()}
+        self._edge = {p.name: self._edge.get(p.name, p.edge_time) for p in self.points.values()}
+        self._sent = {p.name: self._sent.get(p.name, p.bytes_up) for p in self.points.values()}
+        self.refused = {}
+        self._bar("all")
+
     def observe_device(self, point: str, seconds: float) -> None:
         """The device was busy for `seconds` with its share of `point`."""
         if point in self._device:

@@ -26,7 +26,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
         if file.is_file():
             (new / file.name).write_bytes(file.read_bytes())
     changed = msgspec.structs.replace(old.manifest, provenance={"version": "another"})
-    (new / MANIFEST).write_bytes(msgspec.json.encode(changed))
+    (new / MANIFEST).write_bytes(changed.canonical)
     return old, Bundle.open(new)
 
 

@@ -254,7 +254,7 @@ async def test_it_goes_by_keyboard_alone(shown: Shown, look: Look) -> None:
     await page.keyboard.press("Escape")
     await page.wait_for_selector("#ask", state="hidden")
     assert await page.evaluate("document.activeElement.dataset.is") == "revert"  # back where one was
-    await page.wait_for_function("document.getElementById('token').value === ''")
+    await page.wait_for_function("() => document.getElementById('token').value === ''")
     assert shown.site.rollouts.rollouts("yard")[0].stage == "canary"
 
 

@@ -25,16 +25,18 @@ from edgewise.net.session import (
 )
 from edgewise.node.store.outbox import MemoryOutbox
 
-HELLO = Hello(
-    "cam",
-    "0.1",
-    (Stream(1, "a" * 64, "s8", "affine", 8, (1, 2, 2, 2), "float32"), Stream(2, "b", "x", "jpeg", 75, (4, 4, 3), "uint8")),
-)
+
+def hello(base: int = 0) -> Hello:
+    good = Stream(base + 1, "a" * 64, "s8", "affine", 8, (1, 2, 2, 2), "float32")
+    return Hello("cam", "0.1", (good, Stream(base + 2, "b", "x", "jpeg", 75, (4, 4, 3), "uint8")))
+
+
+HELLO = hello()
 LIMITS = Limits(credit=2, max_payload=64, garbage_burst=4.0)
 
 SECONDS = st.floats(0.0, 2.0)
 STEPS = st.one_of(
-    st.tuples(st.just("offer"), st.sampled_from([1, 1, 1, 2, 9]), st.integers(0, 80), st.floats(-0.1, 3.0)),
+    st.tuples(st.just("offer"), st.sampled_from([1, 1, 1, 2, 9, -9]), st.integers(0, 80), st.floats(-0.1, 3.0)),
     st.tuples(
         st.sampled_from(
             [
@@ -54,6 +56,7 @@ STEPS = st.one_of(
                 "lose one",
                 "put",
                 "commit",
+                "renew",
             ]
         )
     ),
@@ -80,6 +83,7 @@ class World:
         self.ends: Counter[int] = Counter()
         self.answered: set[int] = set()
         self.watermark = 0
+        self.base = 0  # numbers of streams count from here; -9 above is the stream before the last renewal
         self.wide = LIMITS.credit
 
     def settle(self) -> None:
@@ -116,7 +120,7 @@ class World:
         if word == "offer":
             stream, size, left = rest
             self.offered.append(len(self.offered) + 1)
-            self.device.offer(self.offered[-1], stream, bytes(size), self.now + left, self.now)
+            self.device.offer(self.offered[-1], max(1, self.base + stream), bytes(size), self.now + left, self.now)
         elif word == "wait":
             self.now += rest[0]
             self.device.tick(self.now)
@@ -126,7 +130,7 @@ class World:
             self.up.clear()
             self.down.clear()
             self.owed.clear()
-            self.edge = EdgeSession(LIMITS, node="cam", admit=lambda s: "no such model." if s.id == 2 else None)
+            self.edge = EdgeSession(LIMITS, node="cam", admit=lambda s: "no such model." if s.id % 10 == 2 else None)
             self.wide = LIMITS.credit
             self.edge.connected(self.now)
             self.device.connected(self.now)
@@ -160,6 +164,9 @@ class World:
         elif word == "credit" and self.edge and self.edge.open:
             self.edge.grant(rest[0], self.now)
             self.wide = max(self.wide, rest[0])
+        elif word == "renew" and not self.device.renewing:
+            self.base += 10
+            self.device.renew(hello(self.base), self.now)
         elif word == "put":
             self.outbox.put("rows", b"row", 0.0)
             self.device.stir()

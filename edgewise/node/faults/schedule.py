@@ -118,15 +118,19 @@ def schedule(seed: int) -> Schedule:
     devices = tuple(f"device-{i}" for i in range(1, draw.choice((2, 2, 3)) + 1))
     trouble = draw.uniform(15.0, 40.0)
     acts = _acts(draw, trouble)
-    faults = tuple(sorted((_fault(draw, devices, trouble) for _ in range(draw.randint(2, 8))), key=lambda f: f.at))
+    faults = tuple(sorted((_fault(draw, devices, trouble, acts) for _ in range(draw.randint(2, 8))), key=lambda f: f.at))
     return Schedule(seed, devices, trouble, QUIET, faults, acts)
 
 
-def _fault(draw: random.Random, devices: tuple[str, ...], trouble: float) -> Fault:
+def _fault(draw: random.Random, devices: tuple[str, ...], trouble: float, acts: tuple[Act, ...]) -> Fault:
+    """Half of them come while a version is on its way: just before, or in the seconds after a rollout begins."""
     kind = draw.choices(list(KINDS), [k.weight for k in KINDS.values()])[0]
     sort = KINDS[kind]
     node = SERVER if sort.server and draw.random() < 0.3 else draw.choice(devices)
     at = draw.uniform(0.0, 0.95 * trouble)
+    begun = [a.at for a in acts if a.deed == "rollout"]
+    if draw.random() < 0.5 and begun:
+        at = min(draw.choice(begun) + draw.uniform(-0.5, 3.0), 0.95 * trouble)
     seconds = min(draw.uniform(sort.shortest, sort.longest), trouble - at) if sort.longest else 0.0
     return Fault(at, kind, node, seconds, draw.random())
 

@@ -44,6 +44,7 @@ class Updates:
         self.watch: Watch | None = None
         self._downloads: dict[str, Download] = {}
         self._loading = False
+        self._stirred = True  # whether something happened that may ask for a file or a swap
 
     def begin(self) -> bool:
         """Bring into use what this device has; False where nothing of it loads."""
@@ -63,6 +64,7 @@ class Updates:
         return self.watch.version
 
     def news(self, payload: bytes) -> None:
+        self._stirred = True
         self.updater.news(payload, self._device.clock.now())
 
     def saw(self, record: FrameRecord) -> None:
@@ -71,13 +73,16 @@ class Updates:
 
     def beat(self) -> None:
         """Some time has passed."""
-        device = self._device
+        device, self._stirred = self._device, True
         if self.watch is not None:
             self.updater.health(self.watch.health(device.timeline.now), device.clock.now())
         self.updater.tick(device.clock.now())
 
     def turn(self) -> None:
         """Fetch what is wanted, and load what is there."""
+        if not self._stirred:
+            return
+        self._stirred = False
         wanted = {fetch.sha256: fetch for fetch in self.updater.fetches()}
         for sha256 in [s for s in self._downloads if s not in wanted]:
             self._downloads.pop(sha256).give_up()
@@ -93,12 +98,14 @@ class Updates:
     # What a Download tells
 
     def piece(self, download: Download, at: int, data: bytes, last: bool) -> None:
+        self._stirred = True
         if last:
             self._downloads.pop(download.fetch.sha256, None)
         self.updater.fetched(download.fetch.sha256, at, data, self._device.clock.now())
         self._device.turn()
 
     def broke_off(self, download: Download, sentence: str) -> None:
+        self._stirred = True
         self._downloads.pop(download.fetch.sha256, None)
         self._device.say(f"could not fetch {download.fetch.sha256[:12]}: {sentence}")
         self.updater.fetch_failed(download.fetch.sha256, sentence, self._device.clock.now())
@@ -107,7 +114,7 @@ class Updates:
     # Inside
 
     def _swap(self) -> None:
-        self._loading = False
+        self._loading, self._stirred = False, True
         slot = self.updater.swap_due()
         if slot is not None and self._load(slot) and self.updater.swapped(self._device.clock.now()):
             self._device.swaps += 1

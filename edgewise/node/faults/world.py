@@ -143,7 +143,7 @@ class World:
         name = {"loss": "loss", "delay": "delay", "reorder": "shuffle", "duplicate": "duplicate", "corrupt": "corrupt"}[
             fault.kind
         ]
-        most = {"loss": 0.3, "delay": 2.0, "reorder": 0.5, "duplicate": 0.5, "corrupt": 0.2}[fault.kind]
+        most = {"loss": 0.3, "delay": 2.0, "reorder": 0.5, "duplicate": 0.5, "corrupt": 0.5}[fault.kind]
         setattr(direction, name, most * fault.amount)
         self._after(fault, lambda: setattr(direction, name, 0.0))
 
@@ -197,6 +197,8 @@ class World:
             frames=sum(d.frames for d in devices),
             swaps=sum(d.swaps for d in devices),
             deaths=sum(m.deaths for m in self.machines.values()),
+            dropped=sum(c.dropped for d in devices if d.alive for c in d.outbox.counts.values()),
+            refused=sum(d.updates.updater.status.counts.get("refused", 0) for d in devices if d.alive),
             faults=len(self.schedule.faults),
             seconds=self.schedule.until,
         )

@@ -47,6 +47,8 @@ def serve(
     names: Annotated[list[str], tyro.conf.arg(metavar="HOST")] = [],  # noqa: B006
     threads: int = 1,
     largest_batch: int = 8,
+    state: Path | None = None,
+    files: Annotated[str, tyro.conf.arg(metavar="URL")] = "",
     log: Literal["text", "json"] = "text",
     announce: Path | None = None,
     json: Path | None = None,
@@ -66,6 +68,8 @@ def serve(
         names: host names to write into the server's certificate, for other clients than ours (devices do not need them).
         threads: threads of the inference worker.
         largest_batch: frames that share one run of the tail, at most.
+        state: folder of what the server keeps: history, releases, rollouts, the audit log (default: KEYS/state).
+        files: keep the files of releases at another address, any that fsspec knows (s3://…; needs the [storage] extra).
         log: how log lines look.
         announce: write the ports there (JSON) once the server listens, for scripts.
         json: write the server's closing health and table there.
@@ -73,7 +77,17 @@ def serve(
     from edgewise.apps.vision.serve import ServeConfig, run_server
 
     config = ServeConfig(
-        tuple(bundles), str(keys), host, port, None if headless else page_port, tuple(names), threads, largest_batch, log
+        tuple(bundles),
+        str(keys),
+        host,
+        port,
+        None if headless else page_port,
+        tuple(names),
+        threads,
+        largest_batch,
+        log,
+        str(state) if state else "",
+        files,
     )
     write_json(json, run_server(config, console(), announce))
     return 0
@@ -101,6 +115,7 @@ def run(
     records: Path | None = None,
     log: Literal["text", "json"] = "text",
     report: str | None = None,
+    state: Path | None = None,
     link_kind: str = "real",
     announce: Path | None = None,
     quiet: bool = False,
@@ -129,6 +144,7 @@ def run(
         records: write one JSON line a frame there.
         log: how log lines look.
         report: https://HOST:PORT that status and previews go to, where that is another way than the frames'.
+        state: folder of what the device keeps: its outbox and its versions (default: KEYS/state).
         link_kind: what the page and the table call this link.
         announce: write a word there once the device runs, for scripts.
         quiet: no table.
@@ -156,6 +172,7 @@ def run(
         records=str(records) if records else None,
         log=log,
         report=report,
+        state=str(state) if state else None,
         link_kind=link_kind,
     )
     outcome = run_device(config, console(quiet), announce)

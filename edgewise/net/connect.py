@@ -56,11 +56,19 @@ def url(address: str, secure: bool) -> str:
 
 
 async def connect(
-    address: str, identity: Identity | None, *, max_message: int = 2 << 20, timeout: float = 5.0
+    address: str,
+    identity: Identity | None,
+    *,
+    tls: Callable[[Identity], ssl.SSLContext] = client_context,
+    max_message: int = 2 << 20,
+    timeout: float = 5.0,
 ) -> WebSocketTransport:
-    """A transport to the server at `address`; without an `identity` a plain one, for tests and links that are secure below."""
+    """A transport to the server at `address`; without an `identity` a plain one, for tests and links that are secure below.
+
+    `tls` makes the context, anew for each connection: the certificate may have been renewed meanwhile.
+    """
     target = url(address, identity is not None)
-    context = client_context(identity) if identity is not None else None
+    context = tls(identity) if identity is not None else None
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=1, force_close=True),
         timeout=aiohttp.ClientTimeout(total=timeout),

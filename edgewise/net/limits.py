@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from edgewise.net.allowance import Allowances
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 
 def limits(

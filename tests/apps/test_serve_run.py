@@ -199,7 +199,7 @@ def test_a_certificate_of_another_authority_is_refused_and_the_device_answers_al
         (["run", "--source", "{pictures}", "--records", "/no/such/folder/x"], "/no/such/folder/x"),
         (["run", "--source", "{pictures}", "--server", "127.0.0.1:abc", "--keys", "{device}"], "abc"),
         (["run", "--source", "{nopictures}"], "no picture"),
-        (["keys", "issue", "Edge", "--keys", "{keys}"], "server's name"),
+        (["keys", "issue", "Edge", "--keys", "{keys}"], "allowed: another than authority, edge"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(words: list[str], says: str, pictures: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from edgewise.apps.vision.keys import device_identity
 from edgewise.apps.vision.outcome import RunOutcome, ledger_table
 from edgewise.apps.vision.reporter import Reporter
 from edgewise.apps.vision.status import NodeStatus
+from edgewise.apps.vision.trust import ROOT_PUBLIC
+from edgewise.apps.vision.updates import Store, Updates
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
 from edgewise.core.device import Device
@@ -37,13 +40,16 @@ from edgewise.meter.energy import EnergyModel, best_meter
 from edgewise.meter.instrument import Meter
 from edgewise.meter.memory import resident
 from edgewise.net.connect import connect, url
+from edgewise.net.fetch import Fetcher
 from edgewise.net.identity import Identity, client_context
 from edgewise.net.messages import Hello
+from edgewise.net.renewal import keep
 from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.background import background, cancel
 from edgewise.node.device import DeviceNode
 from edgewise.node.heads import Heads
+from edgewise.node.rows import Outbox as Waiting
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
@@ -77,6 +83,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     records: str | None = None
     log: str = "text"
     report: str | None = None
+    state: str | None = None
     link_kind: str = "real"
 
 
@@ -96,7 +103,6 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
             "a time is impossible", got=f"deadline {config.deadline} s, seconds {config.seconds}", allowed="more than 0"
         )
     began = time.monotonic()
-    bundle = Bundle.open(find(config.bundle))
     identity = device_identity(Path(config.keys), config.name) if config.keys else None
     if config.server is not None and identity is None:
         raise ConfigError(
@@ -107,11 +113,19 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         )
     source = open_source(config.source, config.rate, config.loop, stills=STILLS)
     profile = load_device(config.profile)
-    agent, heads = _agent(config, bundle, source, profile, identity.node if identity else config.name or "device")
-    link = partial(connect, _address(config.server), identity) if config.server is not None else None
-    meter = _instrument()
-    reporter = _reporter(config, identity)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
+        store = _store(config, identity, stack)
+        folder = find(config.bundle)
+        bundle = store.begin(folder) if store is not None else Bundle.open(folder)
+        outbox = store.outbox if store is not None else MemoryOutbox()
+        agent, heads = _agent(config, bundle, source, profile, identity.node if identity else config.name or "device", outbox)
+        tls = partial(client_context, clock=store.trusted_time, revoked=store.revoked) if store is not None else client_context
+        context = tls(identity) if identity is not None else None
+        link = partial(connect, _address(config.server), identity, tls=tls) if config.server is not None else None
+        meter = _instrument()
+        reporter = (
+            Reporter(_https(config), context, config.preview) if config.server is not None and context is not None else None
+        )
         write = _record_writer(config.records, stack)
         device = DeviceNode(agent, heads, source, link, on_record=write, on_sample=_shower(reporter))
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -119,6 +133,11 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         tasks = (
             [background(_show(console, agent), "the display", device.say)] if console.is_terminal and not console.quiet else []
         )
+        if store is not None and identity is not None and context is not None:
+            updates = await _updates(config, store, context, bundle, device, stack)
+            tasks.append(background(updates.run(), "delivery", device.say))
+            renewed = partial(_renewed, identity, context)
+            tasks.append(background(keep(_https(config), identity, renewed, store.trusted_time), "the certificate", device.say))
         if reporter is not None:
             tasks.append(background(reporter.run(partial(_status, config, agent, source)), "the reporter", device.say))
         if meter is not None:
@@ -157,13 +176,48 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
     )
 
 
-def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, node: str) -> tuple[Agent, Heads]:
+def _store(config: RunConfig, identity: Identity | None, stack: contextlib.AsyncExitStack) -> Store | None:
+    """What the device keeps between runs; None for one without a server, or with keys of a site that signs no versions."""
+    if config.server is None or identity is None or config.keys is None:
+        return None
+    root = Path(config.keys) / ROOT_PUBLIC
+    if not root.exists():
+        return None
+    store = Store(Path(config.state or Path(config.keys) / "state"), identity.node, root.read_text().strip())
+    stack.callback(store.close)
+    return store
+
+
+async def _updates(
+    config: RunConfig, store: Store, tls: ssl.SSLContext, bundle: Bundle, device: DeviceNode, stack: contextlib.AsyncExitStack
+) -> Updates:
+    """The rim of delivery, joined to the device: news come in, versions are swapped."""
+    fetcher = await stack.enter_async_context(Fetcher(_https(config), tls))
+
+    async def swap(new: Bundle) -> None:
+        await device.swap(Heads(new, config.threads), _points(new, config.only))
+
+    updates = Updates(store, bundle, fetcher, swap, device.health)
+    device.on_news = updates.news
+    return updates
+
+
+def _renewed(identity: Identity, context: ssl.SSLContext, ends: float) -> None:
+    """Connections that begin from now on show the new certificate."""
+    context.load_cert_chain(identity.certificate, identity.key)
+
+
+def _https(config: RunConfig) -> str:
+    return config.report or f"https://{_address(config.server)}"
+
+
+def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, node: str, outbox: Waiting) -> tuple[Agent, Heads]:
     heads = Heads(bundle, config.threads)
     streams = heads.streams()
     points = _points(bundle, config.only)
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
     settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
-    rows = Rows(MemoryOutbox(), time.time) if config.server is not None else None
+    rows = Rows(outbox, time.time) if config.server is not None else None
     session = DeviceSession(Hello(node, __version__, streams, bundle.address), rows)
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
@@ -199,19 +253,11 @@ def _address(server: str | None) -> str:
     return address
 
 
-def _reporter(config: RunConfig, identity: Identity | None) -> Reporter | None:
-    """Status for the page always, where there is a server; pictures where they are asked for."""
-    if config.server is None or identity is None:
-        return None
-    address = config.report or f"https://{_address(config.server)}"
-    return Reporter(address, client_context(identity), config.preview)
-
-
 def _shower(reporter: Reporter | None) -> Callable[[int, Sample], None] | None:
     return reporter.sample if reporter is not None else None
 
 
-def _record_writer(path: str | None, stack: contextlib.ExitStack) -> Callable[[FrameRecord], None] | None:
+def _record_writer(path: str | None, stack: contextlib.AsyncExitStack) -> Callable[[FrameRecord], None] | None:
     if path is None:
         return None
     file = stack.enter_context(Path(path).open("wb"))  # noqa: SIM115 (the stack closes it)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,30 @@ from rich.console import Console
 
 from edgewise import __version__
 from edgewise.apps.vision import logs
+from edgewise.apps.vision.api import routes
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.children import announce as say_ready
 from edgewise.apps.vision.keys import server_identity
+from edgewise.apps.vision.nodes import NodesState
 from edgewise.apps.vision.page import PageState, mount
 from edgewise.apps.vision.reports import report_routes
 from edgewise.apps.vision.status import ModelVersion, ServerStatus
+from edgewise.apps.vision.stock import Stock
 from edgewise.core.errors import LinkError
-from edgewise.net.identity import server_context
+from edgewise.net.allowance import Allowances
+from edgewise.net.identity import Identity, server_context
+from edgewise.net.limits import limits
 from edgewise.net.listen import Listener
+from edgewise.net.renewal import renew_own, renewal_route
+from edgewise.net.revocation import Revocations
+from edgewise.net.tokens import Tokens
 from edgewise.node.background import background, cancel
 from edgewise.node.server import EdgeServer, Health
 from edgewise.node.tails import Tails
-from edgewise.runtime.bundle import Bundle
+from edgewise.runtime.bundle import Bundle, read_manifest
 from edgewise.web.tally import Row
 
+RENEW_EVERY = 3600.0  # s between two looks at the calendar
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REFUSALS = (
@@ -63,6 +74,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 1
     largest_batch: int = 8
     log: str = "text"
+    state: str = ""
+    files: str = ""
 
 
 class ServeOutcome(Struct, frozen=True):
@@ -80,45 +93,83 @@ def run_server(config: ServeConfig, console: Console, announce: Path | None = No
 
 
 async def _serve(config: ServeConfig, console: Console, announce: Path | None) -> ServeOutcome:
-    tails = Tails([Bundle.open(find(b)) for b in config.bundles], config.threads)
-    identity = server_identity(Path(config.keys), config.names)
-    state = PageState()
-    server = EdgeServer(tails, largest=config.largest_batch, on_record=state.record)
-    listener = Listener(server.handle, server_context(identity), routes=server.routes())
+    keys, folders = Path(config.keys), [find(b) for b in config.bundles]
+    tails = Tails([Bundle.open(folder) for folder in folders], config.threads)
+    identity = server_identity(keys, config.names)
+    stock = Stock(Path(config.state or keys / "state"), keys, config.files, lambda: state.nodes())
+    state = PageState(history=stock.history)
+    stock.own({read_manifest(folder).name: folder for folder in folders})
+    server = EdgeServer(
+        tails,
+        largest=config.largest_batch,
+        on_record=state.record,
+        inbox=stock.inbox,
+        transaction=stock.database.transaction,
+        on_rows=stock.rows,
+        on_items=stock.items,
+        news=stock.news,
+    )
+    audit = partial(_audited, stock)
+    context = server_context(identity)
+    listener = Listener(
+        partial(stock.handle, server), context, routes=server.routes(), revoked=Revocations(keys), on_refused=audit
+    )
     listener.app.add_routes(report_routes(state, listener.peer))
+    listener.app.add_routes(routes(stock.delivery, listener.peer, None))
+    listener.app.add_routes([renewal_route(keys, listener, on_refused=audit)])
     server.border = listener.counts
     await server.start()
     port = await listener.start(config.host, config.port)
     state.address = f"HOST:{port}"
-    shown, page_port = await _show_page(config, state, server)
+    shown, page_port = await _show_page(config, state, server, stock)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    console.print(f"edge server on port {port} (TLS, certificates in {config.keys}); models: {', '.join(tails.models.values())}")
+    console.print(f"edge server on port {port} (TLS, certificates in {keys}); models: {', '.join(tails.models.values())}")
     if page_port:
         console.print(f"page: http://127.0.0.1:{page_port}/")
     console.print(
-        f"add a device: edgewise keys issue NAME --keys {config.keys}, then there: edgewise run --source … --server HOST:{port}"
+        f"add a device: edgewise keys issue NAME --keys {keys}, then there: edgewise run --source … --server HOST:{port}"
     )
     say_ready(announce, {"port": port, "page": page_port})
-    status = background(_keep_status(server, state), "the page's status", lambda sentence: None)
+    tasks = (
+        background(_keep_status(server, state), "the page's status", lambda sentence: None),
+        background(stock.keep(server, tails), "delivery", lambda sentence: stop.set()),
+        background(_renew(keys, identity, context), "the server's certificate", lambda sentence: None),
+    )
     await stop.wait()
-    await cancel(status)
+    await cancel(*tasks)
     if shown is not None:
         await shown.cleanup()
     state.hub.close()
     await listener.close()
     await server.stop()
+    stock.close()
     return ServeOutcome(server.health(), state.table(), "torch" in sys.modules)
 
 
-async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer) -> tuple[web.AppRunner | None, int]:
+async def _renew(keys: Path, identity: Identity, context: ssl.SSLContext) -> None:
+    """Renew the server's own certificate in time; connections that begin after that are shown the new one."""
+    while True:
+        await asyncio.sleep(RENEW_EVERY)
+        if renew_own(keys, identity, time.time()):
+            context.load_cert_chain(identity.certificate, identity.key)
+
+
+def _audited(stock: Stock, kind: str, sentence: str) -> None:
+    """Write down who was refused at the door, and for what."""
+    stock.delivery.rollouts.audit.bounded(time.time(), "door", kind, "", sentence)
+
+
+async def _show_page(config: ServeConfig, state: PageState, server: EdgeServer, stock: Stock) -> tuple[web.AppRunner | None, int]:
     """The page on loopback without TLS, so that a browser shows it without a warning; the next free port where it is taken."""
     if config.page_port is None:
         return None, 0
-    app = web.Application(middlewares=[_loopback_only])
-    mount(app, state)
+    watch = limits(Allowances(rate=50, burst=400), Allowances(rate=0.1, burst=10), on_refused=partial(_audited, stock))
+    app = web.Application(middlewares=[_loopback_only, watch])
+    mount(app, state, NodesState(stock.delivery.fleet, stock.delivery.audit))
     app.add_routes(server.routes())
+    app.add_routes(routes(stock.delivery, None, Tokens(Path(config.keys))))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
     await runner.setup()
     tries = [config.page_port] if config.page_port == 0 else [*range(config.page_port, config.page_port + 20), 0]

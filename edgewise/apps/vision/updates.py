@@ -46,8 +46,17 @@ class Store:
         self.database = disk.connect("device.db")
         self.blobs, self.outbox = Blobs(disk), Outbox(self.database)
         self.clock = clock
-        verifier = Verifier(root_public, node, Memory(self.database))
-        self.updater = Updater(node, self.database, self.blobs, verifier, self.outbox, build, inline=False)
+        self.verifier = Verifier(root_public, node, Memory(self.database))
+        self.updater = Updater(node, self.database, self.blobs, self.verifier, self.outbox, build, inline=False)
+
+    def trusted_time(self) -> float:
+        """The wall clock, or what signed documents show to be later."""
+        return self.verifier.time(self.clock())
+
+    def revoked(self) -> tuple[str, ...]:
+        """Serial numbers of certificates that the site has taken back."""
+        known = self.verifier.known
+        return known.revoked if known is not None else ()
 
     def begin(self, folder: Path) -> Bundle:
         """The version to run now: the one in use when the last run ended, or else the bundle in `folder`, taken as proved."""
@@ -95,12 +104,11 @@ class Updates:
         fetcher: Fetcher,
         swap: Callable[[Bundle], Awaitable[None]],
         health: Callable[[], Health],
-        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.bundle = bundle
         self.sentence = ""  # why the last version did not load; for a person
         self._store, self._updater, self._clock = store, store.updater, store.clock
-        self._fetcher, self._swap, self._health, self._told = fetcher, swap, health, wake
+        self._fetcher, self._swap, self._health = fetcher, swap, health
         self._wake = asyncio.Event()
         self._quality: Health | None = None
         self._fetching: dict[str, asyncio.Task[None]] = {}
@@ -108,12 +116,7 @@ class Updates:
     def news(self, payload: bytes) -> None:
         """What the site says, as it came over the session."""
         self._updater.news(payload, self._clock())
-        self._stir()
-
-    def _stir(self) -> None:
-        """Something changed: the loop looks again, and reports may wait in the outbox."""
         self._wake.set()
-        self._told()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -136,13 +139,12 @@ class Updates:
                 self._updater.rebuilt(work, files, self._clock())
             except EdgewiseError as error:
                 self._updater.rebuilt(work, None, self._clock(), str(error))
-            self._stir()
+            self._wake.set()
         if (slot := self._updater.swap_due()) is not None:
             await self._bring_in(slot)
         running = self._updater.active(self.bundle.manifest.name)
         if running is not None and not running.proved:
             self._updater.health(self._watched(), self._clock(), running.model)
-            self._told()
 
     def _watched(self) -> Health:
         health = self._health()
@@ -157,18 +159,17 @@ class Updates:
             log.error("version %d of %s does not load: %s", slot.version, slot.model, error)
             self.sentence = str(error)
             self._updater.refused_to_load(str(error), self._clock())
-            self._stir()
+            self._wake.set()
             return
         if not self._updater.swapped(self._clock()):
-            self._stir()
+            self._wake.set()
             return
         await self._swap(bundle)
         self.bundle, self._quality = bundle, None
         log.info("version %d of %s is in use", slot.version, slot.model, extra={"address": slot.address})
-        self._told()
         if not slot.proved:
             self._quality = await asyncio.to_thread(gently, lambda: judged(bundle, old))
-        self._stir()
+        self._wake.set()
 
     async def _fetch(self, fetch: Fetch) -> None:
         """One try; what came stays."""
@@ -186,7 +187,7 @@ class Updates:
             self._updater.fetch_failed(fetch.sha256, str(error), self._clock())
         finally:
             self._fetching.pop(fetch.sha256, None)
-            self._stir()
+            self._wake.set()
 
     async def _give(self, sha256: str, place: int, held: bytearray) -> int:
         chunk = bytes(held[:CHUNK])

@@ -1,0 +1,175 @@
+"""What an edge server keeps and hands out, opened from its folder and wired together: inbox, history, releases, rollouts, files.
+
+    edge.db     watermarks of items, history by minute, releases, rollouts, nodes, audit log (one owner)
+    blobs/      files by their hash; or any address that fsspec knows
+
+The bundles that the server answers by are published as version 1 and made the own release of the channel `main`, where the
+publisher's key is in the keys' folder: so a first rollout has a version to go back to. Without that key somebody publishes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from edgewise.apps.vision import trust
+from edgewise.apps.vision.delivery import Delivery
+from edgewise.apps.vision.fleet import NodeRow
+from edgewise.apps.vision.publish import DAY, prepare
+from edgewise.core.answer import FrameRecord
+from edgewise.core.artifact import MANIFEST, parse
+from edgewise.core.errors import EdgewiseError, FrameError
+from edgewise.core.release import Envelope, Release
+from edgewise.net.items import Item
+from edgewise.net.listen import Peer
+from edgewise.net.transport import Transport
+from edgewise.node.delivery.rollouts import Rollouts
+from edgewise.node.delivery.words import KIND
+from edgewise.node.server import EdgeServer
+from edgewise.node.store.blobs import Blobs, RemoteBlobs
+from edgewise.node.store.disk import RealDisk
+from edgewise.node.store.history import History
+from edgewise.node.store.inbox import Inbox
+from edgewise.node.store.staged import Staged
+from edgewise.node.tails import Tails
+from edgewise.runtime.bundle import Bundle, bundle_files
+from edgewise.runtime.slots import gently, warm
+
+log = logging.getLogger("edgewise.stock")
+CHANNEL = "main"
+OWN_DAYS = 3650.0
+EVERY = 1.0  # s between two looks at what is on its way
+
+
+class Stock:
+    """Of the server whose keys are in `keys`; `elsewhere` is an address for files, "" for the folder's own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        keys: Path,
+        elsewhere: str = "",
+        said: Callable[[], dict[str, NodeRow]] = dict,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        disk = RealDisk(folder)
+        self.database = disk.connect("edge.db")
+        here = Blobs(disk)
+        self.blobs = Staged(here, RemoteBlobs(elsewhere)) if elsewhere else here
+        self.inbox, self.history = Inbox(self.database), History(self.database)
+        self._keys, self._clock = keys, clock
+        self._trust = trust.keep(keys, clock())
+        self.rollouts = Rollouts(self.database, self.blobs, trust.assigner(keys), self._trust, channel=CHANNEL)
+        self.delivery = Delivery(self.rollouts, self.blobs, self.database, said, clock)
+        self._here: Counter[str] = Counter()  # open connections by node
+        self._told: dict[str, bytes] = {}
+
+    def close(self) -> None:
+        self.database.close()
+
+    # What the server of frames asks
+
+    def news(self, node: str) -> bytes | None:
+        found = self.rollouts.news(node, self._clock())
+        if found is not None:
+            self._told[node] = found
+        return found
+
+    def rows(self, node: str, records: list[FrameRecord]) -> None:
+        self.history.add(node, records, self._clock())
+
+    def items(self, node: str, kind: str, items: list[Item]) -> None:
+        """Items other than rows; those of a kind that nobody knows are refused, and count as taken."""
+        for item in items:
+            if kind == KIND:
+                self.rollouts.report(item.body, self._clock(), node)
+            else:
+                error = FrameError("an item is of an unknown kind", got=kind, allowed=KIND)
+                self.delivery.refused(node, "item", error)
+
+    async def handle(self, server: EdgeServer, transport: Transport, peer: Peer) -> None:
+        """One connection of a device, which is there as long as any of its connections is."""
+        self._here[peer.node] += 1
+        self.rollouts.seen(peer.node, self._clock())
+        try:
+            await server.handle(transport, peer)
+        finally:
+            self._here[peer.node] -= 1
+            if not self._here[peer.node]:
+                del self._here[peer.node]
+                self._told.pop(peer.node, None)
+                self.rollouts.gone(peer.node, self._clock())
+
+    # What it does by itself
+
+    def own(self, folders: Mapping[str, Path]) -> None:
+        """Publish the served bundles as what devices come with (see above), unless their model has a release already."""
+        now = self._clock()
+        for name, folder in folders.items():
+            if self.rollouts.own(CHANNEL, name) or not trust.key_path(self._keys, trust.PUBLISHER).exists():
+                continue
+            envelope = self._signed(folder, now)
+            release = self.rollouts.publish(envelope, "edge", now)
+            self.rollouts.adopt(CHANNEL, envelope.digest, "edge", now)
+            log.info("%s version %d is what devices come with", name, release.version)
+
+    def _signed(self, folder: Path, now: float) -> Envelope:
+        known = [row for row in self.delivery.releases() if row.name == parse(bundle_files(folder)[MANIFEST]).name]
+        release, blobs = prepare(folder, [], None, known, now, OWN_DAYS, None, "what devices come with")
+        for data in blobs.values():
+            self.blobs.put(data)
+        return trust.sign_release(self._keys, release)
+
+    async def keep(self, server: EdgeServer, tails: Tails) -> None:
+        """Judge rollouts, tell nodes what is new, and hold every version that a node may run; until cancelled."""
+        held = frozenset(tails.models)
+        failed: set[str] = set()
+        checked = self._clock()
+        while True:
+            now = self._clock()
+            for node in self._here:
+                self.rollouts.seen(node, now)
+            self.delivery.tick()
+            checked = self._trusted(checked, now)
+            for node in list(self._here):
+                if self.rollouts.news(node, now) is not self._told.get(node):
+                    server.notify(node)
+            await self._hold(tails, held, failed)
+            await asyncio.sleep(EVERY)
+
+    def _trusted(self, checked: float, now: float) -> float:
+        """Tell nodes a trust that was changed on the disk (a key, a revocation); a day after the last look, renew it."""
+        if now - checked > DAY:
+            trust.keep(self._keys, now)
+            checked = now
+        found = trust.envelope(self._keys)
+        if found != self._trust:
+            self._trust = found
+            self.rollouts.retrust(found, "edge", now)
+        return checked
+
+    async def _hold(self, tails: Tails, began_with: frozenset[str], failed: set[str]) -> None:
+        """Load the tails of versions that came, and let go of those that left; a version that does not load is told once."""
+        wanted = {release.address: release for release in self.rollouts.held()}
+        for address, release in wanted.items():
+            if address in tails.models or address in failed:
+                continue
+            try:
+                tails.add(await asyncio.to_thread(gently, partial(self._load, release)))
+                log.info("version %d of %s can be answered", release.version, release.name, extra={"address": address})
+            except EdgewiseError as error:
+                failed.add(address)
+                self.rollouts.audit.bounded(self._clock(), "edge", "not loaded", f"{release.name} {release.version}", str(error))
+                log.error("version %d of %s does not load here: %s", release.version, release.name, error)
+        for address in set(tails.models) - set(wanted) - began_with:
+            tails.drop(address)
+
+    def _load(self, release: Release) -> Bundle:
+        bundle = Bundle.load(self.blobs.read(release.files[MANIFEST].sha256), self.blobs.read)
+        warm(bundle, ("head", "tail"))
+        return bundle

@@ -1,8 +1,9 @@
-"""Runs one benchmark: `./dev bench NAME [--quick] [--traces DIR]…` → a table, its targets, a result file, figures.
+"""Runs one benchmark: `./dev bench NAME [--quick] [--traces DIR]… [--fuzz]` → a table, its targets, a result file, figures.
 
 A benchmark is a file bench/NAME.py with `run(quick: bool) -> Report`; one that replays link traces also takes `traces`, a
-tuple of folders. Full runs are written to bench/results, quick ones to bench/out, which is not committed. The exit status
-is 0 also when a target is missed: a benchmark measures, it does not judge; it is 1 where the benchmark could not run.
+tuple of folders, and one that can fuzz as well takes `fuzzing`. Full runs are written to bench/results, quick ones to bench/out,
+which is not committed. The exit status is 0 also when a target is missed: a benchmark measures, it does not judge; it is 1
+where the benchmark could not run.
 """
 
 from __future__ import annotations
@@ -40,13 +41,18 @@ def benchmark(name: str) -> Callable[..., Report]:
     return run
 
 
-def measure(name: str, run: Callable[..., Report], quick: bool, traces: Sequence[Path] = ()) -> tuple[Result, Report]:
+def measure(
+    name: str, run: Callable[..., Report], quick: bool, traces: Sequence[Path] = (), fuzzing: bool = False
+) -> tuple[Result, Report]:
     """Call the benchmark and put its report beside machine, commit and time."""
-    takes_traces = "traces" in inspect.signature(run).parameters
-    if traces and not takes_traces:
+    takes = inspect.signature(run).parameters
+    if traces and "traces" not in takes:
         raise ConfigError("this benchmark replays no traces", got="--traces", hint="Leave it out.")
+    if fuzzing and "fuzzing" not in takes:
+        raise ConfigError("this benchmark fuzzes nothing", got="--fuzz", hint="Leave it out.")
+    more = {**({"traces": tuple(traces)} if "traces" in takes else {}), **({"fuzzing": True} if fuzzing else {})}
     here, at, start = machine(), commit(), time.monotonic()
-    report = run(quick=quick, traces=tuple(traces)) if takes_traces else run(quick=quick)
+    report = run(quick=quick, **more)
     result = Result(
         name=name,
         commit=at,
@@ -100,10 +106,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help=f"one of: {', '.join(names())}")
     parser.add_argument("--quick", action="store_true", help="one real case of everything, within a minute; written to bench/out")
     parser.add_argument("--traces", type=Path, action="append", default=[], help="a folder of link traces of your own")
+    parser.add_argument("--fuzz", action="store_true", help="fuzz the borders as well, which takes an hour or more")
     given = parser.parse_args(words)
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
-        result, report = measure(given.name, benchmark(given.name), given.quick, given.traces)
+        result, report = measure(given.name, benchmark(given.name), given.quick, given.traces, given.fuzz)
     except EdgewiseError as error:
         Console(stderr=True).print(f"bench: {error}", style="red", highlight=False, markup=False)
         return 1

@@ -1,9 +1,8 @@
 """Is anything lost, torn or done twice? Schedules of faults, power cuts at every write of an update, forged things, fuzzing.
 
 Four parts: 10,000 schedules in the fault simulator (`edgewise.node.faults`), the sweep of power cuts over a device's and a
-server's disk, the table of forged, expired, replayed and misplaced things (`bench.forged`), and, where it is asked for by `--fuzz`,
-10⁷ mutated inputs to every border (`bench.fuzz`). Nothing here is timed against a target: the figures of time say what a schedule
-costs.
+server's disk, the table of forged, expired, replayed and misplaced things (`bench.forged`), and, with `--fuzz`, 10⁷ mutated
+inputs to every border (`bench.fuzz`). Nothing here is timed against a target: figures of time say what a schedule costs.
 
 Schedules are run in chunks, and a full run that was interrupted goes on with the next chunk (of the same commit) when it is
 called again. It does not know faults that the simulator does not: drives that lie about a sync, and memory that rots.

@@ -1,7 +1,7 @@
 """The network between devices and the server: messages of a connection, pieces of a file, and what may happen to them.
 
-A connection keeps its messages in order, as TCP does, unless a fault says otherwise. Over TLS a flipped bit or a lost message
-would end a connection. Here it goes on for a while, so that the checks behind TLS are tried: its lane is torn, and it breaks soon
+A connection keeps its messages in order, as TCP does, unless a fault says otherwise. Over TLS a flipped bit, a lost message or
+one out of its order would end a connection. Here it goes on for a while, so that the checks behind TLS are tried: its lane is torn, and it breaks soon
 after (always for what the server said, and every other time for what a device did, whose items are sent again anyway). A
 direction that is cut either holds what is sent until it is whole again (TCP sends it again) or loses it.
 
@@ -52,6 +52,7 @@ class Direction:
         arrival = self._free + DELAY + self.delay * draw.random()
         if self.shuffle and draw.random() < self.shuffle:
             arrival += draw.uniform(0.0, 0.5)
+            lane.tear()
         else:
             lane.last = arrival = max(arrival, lane.last)
         self._timeline.at(arrival, lambda: deliver(data))
@@ -72,7 +73,7 @@ class Direction:
 
 
 class Lane:
-    """What keeps the messages of one connection in one direction in order; `torn` is called when one was lost or changed."""
+    """What keeps the messages of one connection in one direction in order; `torn` is called when that did not go well."""
 
     __slots__ = ("_torn", "last")
 

@@ -16,14 +16,16 @@ from __future__ import annotations
 import math
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.answer import Answer, FrameRecord, Outcome
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.rollout import Health
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello
 from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
 from edgewise.node.ledger import Ledger
+from edgewise.node.open_frame import OpenFrame
 from edgewise.node.outlook import Outlook
 from edgewise.node.rows import Rows
 from edgewise.node.vitals import Vitals
@@ -52,37 +54,6 @@ class Work(Struct, frozen=True):
     point: OperatingPoint
 
 
-class _Open:
-    """A frame whose fate is not known yet."""
-
-    __slots__ = (
-        "away",
-        "busy",
-        "captured",
-        "deadline",
-        "down",
-        "frame",
-        "insured",
-        "parts",
-        "point",
-        "sent_at",
-        "up",
-        "version",
-        "why",
-    )
-
-    def __init__(self, frame: int, captured: float, deadline: float, version: int) -> None:
-        self.frame, self.captured, self.deadline, self.version = frame, captured, deadline, version
-        self.point: OperatingPoint | None = None
-        self.why = ""
-        self.away = False  # handed to the session, no answer yet
-        self.insured = False  # the local model is asked, or cannot be
-        self.busy = 0.0
-        self.up = self.down = 0
-        self.sent_at = 0.0
-        self.parts: dict[str, float] = {}
-
-
 class Agent:
     """See the module. `streams` maps the name of a remote operating point to its stream in the session.
 
@@ -108,7 +79,7 @@ class Agent:
         self.vitals: Vitals | None = None  # of this version; from the first frame on
         self._streams, self._energy = _used(streams, policy), energy
         self._outlook = Outlook(policy)
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
         self._urgent: list[int] = []
         self._running: int | None = None
@@ -129,7 +100,7 @@ class Agent:
             self.vitals = Vitals(now)
         self.policy.observe_interval(captured - self._captured)
         self._captured = captured
-        self._open[frame] = _Open(frame, captured, captured + self.config.deadline, self.version)
+        self._open[frame] = OpenFrame(frame, captured, self.config.deadline, self.version)
         if self._waiting is not None:
             self._end(self._open[self._waiting], "dropped", now, reason="superseded", why="a newer frame came first")
         self._waiting = frame
@@ -297,7 +268,7 @@ class Agent:
         if self.rows.sentence and self.rows.sentence not in self.warnings:
             self._warn(self.rows.sentence)
 
-    def _start(self, it: _Open, task: str, point: OperatingPoint) -> Work:
+    def _start(self, it: OpenFrame, task: str, point: OperatingPoint) -> Work:
         self._running = it.frame
         if it.point is None or task == "prepare":
             it.point, it.version = point, self.version
@@ -307,7 +278,7 @@ class Agent:
     def _insurer(self) -> OperatingPoint | None:
         return self.policy.insurer() if self.config.insured else None
 
-    def _insure_at(self, it: _Open) -> float:
+    def _insure_at(self, it: OpenFrame) -> float:
         """The last moment at which the local model still makes the deadline, with the worker perhaps busy."""
         insurer = self._insurer()
         if insurer is None:
@@ -315,7 +286,7 @@ class Agent:
         other = max((self.policy.device_time(p) for p in self._streams), default=0.0)
         return it.deadline - 1.5 * self.policy.device_time(insurer.name) - other - MARGIN
 
-    def _insure(self, it: _Open, now: float, why: str) -> None:
+    def _insure(self, it: OpenFrame, now: float, why: str) -> None:
         it.insured = True
         insurer = self._insurer()
         if insurer is not None and now + self.policy.device_time(insurer.name) <= it.deadline:
@@ -371,7 +342,7 @@ class Agent:
         if not it.insured:
             self._insure(it, now, event.reason)
         if it.frame not in self._urgent and it.frame != self._running:
-            outcome = "dropped" if isinstance(event, Dropped) else "failed"
+            outcome: Outcome = "dropped" if isinstance(event, Dropped) else "failed"
             self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
 
     def _refused(self, streams: dict[int, str]) -> None:
@@ -389,15 +360,21 @@ class Agent:
     def _warn(self, sentence: str) -> None:
         self.warnings = [*self.warnings[-19:], sentence]
 
-    def _spent(self, it: _Open, parts: dict[str, float]) -> None:
+    def _spent(self, it: OpenFrame, parts: dict[str, float]) -> None:
         it.busy += sum(parts.values())
         for name, seconds in parts.items():
             it.parts[name] = it.parts.get(name, 0.0) + seconds
 
+    def _charged(self, record: FrameRecord, busy: float) -> FrameRecord:
+        """The record with this node's name, the link's rate and the joules that the frame took."""
+        rate = self.policy.link.rate
+        energy = self._energy.of(busy, record.bytes_up, record.bytes_down, rate, rate, record.latency)
+        return replace(record, node=self.config.node, energy=energy.value, provenance=energy.provenance, link_rate=rate)
+
     def _end(
         self,
-        it: _Open,
-        outcome: str,
+        it: OpenFrame,
+        outcome: Outcome,
         now: float,
         *,
         reason: str = "",
@@ -408,30 +385,8 @@ class Agent:
         del self._open[it.frame]
         if self._waiting == it.frame:
             self._waiting = None
-        point = point or it.point
-        latency = now - it.captured
-        rate = self.policy.link.rate
-        energy = self._energy.of(it.busy, it.up, it.down, rate, rate, latency)
-        record = FrameRecord(
-            node=self.config.node,
-            frame=it.frame,
-            captured=it.captured,
-            outcome=outcome,  # type: ignore[arg-type]
-            mode=point.mode if point else "drop",
-            point=point.name if point else "drop",
-            why=why or it.why,
-            reason=reason,
-            latency=latency,
-            deadline=self.config.deadline,
-            late=outcome == "answered" and now > it.deadline,
-            bytes_up=it.up,
-            bytes_down=it.down,
-            energy=energy.value,
-            provenance=energy.provenance,
-            link_rate=rate,
-            answer=answer,
-            parts=it.parts,
-        )
+        ended = it.ended(now, outcome, point or it.point, reason, why or it.why, answer)
+        record = self._charged(ended, it.busy)
         self.ledger.add(record)
         if self.vitals is not None and it.version == self.version:
             self.vitals.add(record)

@@ -1,0 +1,61 @@
+"""A frame on a device whose fate is not known yet: what was done for it so far, and the record that it leaves in the end."""
+
+from __future__ import annotations
+
+from edgewise.core.answer import Answer, FrameRecord, Outcome
+from edgewise.core.placement import OperatingPoint
+
+
+class OpenFrame:
+    """`version` counts the device's sets of models; times in s, sizes in bytes."""
+
+    __slots__ = (
+        "allowed",
+        "away",
+        "busy",
+        "captured",
+        "deadline",
+        "down",
+        "frame",
+        "insured",
+        "parts",
+        "point",
+        "sent_at",
+        "up",
+        "version",
+        "why",
+    )
+
+    def __init__(self, frame: int, captured: float, allowed: float, version: int) -> None:
+        self.frame, self.captured, self.allowed, self.version = frame, captured, allowed, version
+        self.deadline = captured + allowed
+        self.point: OperatingPoint | None = None
+        self.why = ""
+        self.away = False  # handed to the session, no answer yet
+        self.insured = False  # the local model is asked, or cannot be
+        self.busy = 0.0
+        self.up = self.down = 0
+        self.sent_at = 0.0
+        self.parts: dict[str, float] = {}
+
+    def ended(
+        self, now: float, outcome: Outcome, point: OperatingPoint | None, reason: str, why: str, answer: Answer
+    ) -> FrameRecord:
+        """Its record, but for what it does not know: the node, the link's rate and the energy."""
+        return FrameRecord(
+            node="",
+            frame=self.frame,
+            captured=self.captured,
+            outcome=outcome,
+            mode=point.mode if point else "drop",
+            point=point.name if point else "drop",
+            why=why,
+            reason=reason,
+            latency=now - self.captured,
+            deadline=self.allowed,
+            late=outcome == "answered" and now > self.deadline,
+            bytes_up=self.up,
+            bytes_down=self.down,
+            answer=answer,
+            parts=self.parts,
+        )

@@ -96,12 +96,22 @@ class Hearing:
         return True
 
     def _again(self, goal: Goal, sequence: int, now: float) -> None:
-        """The same goal under a later number: the server keeps what is on trial."""
-        active = self._slots.slot(goal.release.name, "active")
-        if goal.sequence != sequence:
-            self._slots.aim(replace(goal, sequence=sequence))
-        if active is not None and active.digest == goal.digest and not active.proved and sequence > active.sequence:
-            self._switch.prove(replace(active, sequence=sequence), now, None, "The server kept it.")
+        """The same goal under a later number: the server keeps what is on trial, or must hear how it stands here."""
+        if goal.sequence == sequence:
+            return
+        model, version = goal.release.name, goal.release.version
+        active = self._slots.slot(model, "active")
+        self._slots.aim(replace(goal, sequence=sequence))
+        if goal.state == "barred":
+            said = f"It was given up here before: {goal.sentence}"
+            self._words.say("failed", model, version, goal.digest, now, said, sequence=sequence)
+        elif active is not None and active.digest == goal.digest and sequence > active.sequence:
+            kept = replace(active, sequence=sequence)
+            if active.proved:
+                self._slots.fill("active", kept)
+                self._words.say("good", model, version, goal.digest, now, "It was in use already.", sequence=sequence)
+            else:
+                self._switch.prove(kept, now, None, "The server kept it.")
 
     def _aim(self, goal: Goal, now: float) -> None:
         model, release = goal.release.name, goal.release

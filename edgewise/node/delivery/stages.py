@@ -38,7 +38,7 @@ class Candidate(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    kind: Literal["wait", "broken", "good"]
+    kind: Literal["wait", "broken", "good", "before"]
     sentence: str
 
 
@@ -80,27 +80,35 @@ def outcome(plan: Plan, candidates: Sequence[Candidate]) -> Outcome:
     bad = [sentence for c in candidates if (sentence := broken(plan, c))]
     if bad:
         return Outcome("broken", _some(bad))
-    good, waiting, away = [], [], []
+    good, waiting, away, before = [], [], [], []
     for candidate in candidates:
         found = _waits(plan, candidate)
-        if not found:
+        if _had(candidate):
+            before.append(candidate.node)
+        elif not found:
             good.append(candidate.node)
         elif candidate.away > max(PATIENCE, plan.window):
             away.append(f"{candidate.node} is offline for {candidate.away / 60:.0f} min")
         else:
             waiting.append(found)
+    if before and not good and not waiting:
+        return Outcome("before", f"In use before on {_names(before)}.")
     if waiting or not good:
         return Outcome("wait", _some([*waiting, *away]) if waiting or away else "There is no node in the channel yet.")
-    passed = f"; passed over: {_some(away)}" if away else ""
-    return Outcome("good", f"The guard holds on {_names(good)}{passed}")
+    passed = f"; passed over: {_some(away).rstrip('.')}" if away else ""
+    had = f"; in use before on {_names(before)}" if before else ""
+    return Outcome("good", f"The guard holds on {_names(good)}{passed}{had}.")
+
+
+def _had(candidate: Candidate) -> bool:
+    """Whether the node had the version in use, proved, when the rollout began: there it is not on trial, and not watched."""
+    return candidate.running and candidate.step == "good" and candidate.health is None
 
 
 def _waits(plan: Plan, candidate: Candidate) -> str:
     """What is missing until this node says that the release is good; empty: nothing."""
     node, health = candidate.node, candidate.health
     over = candidate.step == "good"
-    if candidate.running and over and health is None:
-        return f"{node} had it in use before, and the guard cannot be judged" if plan.guard else ""
     if candidate.running and health is not None and (over or watched(plan, health)):
         unknown = verdict(plan, health, over).unknown
         return f"{node}: {'; '.join(unknown)}" if unknown else ""

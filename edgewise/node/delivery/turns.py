@@ -41,6 +41,8 @@ class Turns:
                     self._channels.write(rollout)
                     self._roster.look(rollout.plan.channel, rollout.canaries)
         found = stages.outcome(rollout.plan, [self._candidate(rollout, name, now) for name in rollout.canaries])
+        if found.kind == "before":
+            rollout, found = self._others(rollout, found, now)
         if found.kind == "wait":
             if found.sentence != rollout.sentence:
                 self._channels.write(replace(rollout, sentence=found.sentence))
@@ -61,6 +63,24 @@ class Turns:
                     if node is not None:
                         self._roster.put(replace(node, bump=True))  # they hear that it is kept
                 self.turn(replace(rollout, stage="wide", sentence=found.sentence), GUARD, "wide", now)
+
+    def _others(self, rollout: Rollout, found: stages.Outcome, now: float) -> tuple[Rollout, stages.Outcome]:
+        """All canaries had the version in use before: others try it, or, where nobody is without it, there is nothing to try."""
+        release = self._shelf.get(rollout.plan.release)
+        without = [
+            node.node
+            for node in self._roster.of(rollout.plan.channel)
+            if node.node not in rollout.canaries
+            and ((said := node.said.get(rollout.model)) is None or release is None or said.running != release.address)
+        ]
+        more = self._drawn(rollout, without, now)
+        if not more:
+            return rollout, stages.Outcome("good", found.sentence)
+        with self._database.transaction():
+            rollout = replace(rollout, canaries=(*rollout.canaries, *more))
+            self._channels.write(rollout)
+            self._roster.look(rollout.plan.channel, more)
+        return rollout, stages.Outcome("wait", f"{found.sentence} Others try it: {', '.join(more[:3])}.")
 
     def _spread(self, rollout: Rollout, now: float) -> None:
         """A wide release: done when every node that is online runs it."""
@@ -107,8 +127,11 @@ class Turns:
     def with_canaries(self, rollout: Rollout, now: float) -> Rollout:
         """Canaries are chosen among the nodes that are online, or among all where none is."""
         names = [node.node for node in self._roster.of(rollout.plan.channel)]
+        return replace(rollout, canaries=self._drawn(rollout, names, now))
+
+    def _drawn(self, rollout: Rollout, names: list[str], now: float) -> tuple[str, ...]:
         online = [name for name in names if self._roster.away(name, now) == 0]
-        return replace(rollout, canaries=stages.canaries(rollout.plan.release, online or names, rollout.plan.canary))
+        return stages.canaries(rollout.plan.release, online or names, rollout.plan.canary)
 
     def afresh(self, channel: str, model: str, digest: str) -> None:
         """A release that is started again is tried again where it was put back."""

@@ -487,3 +487,29 @@ def document_of(site, version: int):
     from edgewise.core.release import Release
 
     return document(site.releases[version], Release)
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_canaries_that_never_left_the_version_are_no_trial_of_it(world, everybody) -> None:
+    """It was reverted while they were away, and started again before they heard of it (found by the fault simulator)."""
+    start(world)
+    world.run(60)
+    away = set(world.devices) if everybody else set(tries(world))
+    world.offline = away
+    world.second()
+    world.rollouts.revert("main", "ann", world.now)
+    world.run(3)
+    again = start(world)
+    assert set(again.canaries) <= away
+    world.offline = set()
+    world.run(60)
+    assert world.rollout.stage == "done"
+    assert set(world.rollout.canaries) > set(again.canaries)  # others tried it, who had gone back meanwhile
+    assert running(world, 2) == set(world.devices)
+
+
+def tries(world) -> tuple[str, ...]:
+    """Who will be canaries of this release."""
+    from edgewise.node.delivery.stages import canaries
+
+    return canaries(world.site.releases[2].digest, list(world.devices), 0.2)

@@ -73,3 +73,12 @@ def test_who_is_away_is_passed_over_only_beside_one_that_was_watched() -> None:
     assert "passed over: b" in outcome(PLAN, [candidate("a"), gone]).sentence
     assert outcome(PLAN, [gone, Candidate("c", away=9e9)]).kind == "wait"
     assert outcome(PLAN, [candidate("a", away=9e9)]).kind == "good"  # it said enough before it left
+
+
+def test_who_had_it_in_use_before_says_nothing_of_it() -> None:
+    before = candidate("b", step="good", health=None)
+    assert outcome(PLAN, [before]).kind == "before"
+    assert outcome(PLAN, [before, candidate("a")]).kind == "good"
+    assert outcome(PLAN, [before, Candidate("c", step="fetching")]).kind == "wait"
+    assert outcome(PLAN, [candidate("b", step="good", health=Health(5.0, 100, 0, 0.05, Q, Q))]).kind == "good"
+    assert outcome(PLAN, [candidate("b", step="good", health=Health(5.0, 100, 50, 0.05, Q, Q))]).kind == "broken"

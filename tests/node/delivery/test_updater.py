@@ -310,9 +310,10 @@ def test_a_version_that_does_not_load_never_comes_into_use(device, site) -> None
     asked = device.asked
     go(device, site, 2, 2)  # the same again: not tried before another one was named
     assert device.asked == asked
+    assert device.steps()[2:] == ["failed 2"]  # but the server hears how it stands
     go(device, site, 1, 3)
     go(device, site, 2, 4)
-    assert device.steps()[2:] == ["good 1", "fetching 2", "failed 2"]
+    assert device.steps()[3:] == ["good 1", "fetching 2", "failed 2"]
 
 
 def test_what_the_rim_cannot_load_is_barred(device, site) -> None:

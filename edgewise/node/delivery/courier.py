@@ -143,7 +143,7 @@ class Courier:
             if goal.state in ("fetching", "ready"):
                 needed |= {entry.sha256 for entry in goal.release.files.values()}
                 needed |= {route.delta.sha256 for route in goal.release.routes if route.base not in goal.spoilt}
-        gone = [name for name in {*self._blobs.names(), *self._blobs.partials()} if name not in needed]
+        gone = [name for name in sorted({*self._blobs.names(), *self._blobs.partials()}) if name not in needed]
         for name in gone:
             self._blobs.remove(name)
         return len(gone)

@@ -1,9 +1,9 @@
 """The network between devices and the server: messages of a connection, pieces of a file, and what may happen to them.
 
 A connection keeps its messages in order, as TCP does, unless a fault says otherwise. Over TLS a flipped bit, a lost message or
-one out of its order would end a connection. Here it goes on for a while, so that the checks behind TLS are tried: its lane is torn, and it breaks soon
-after (always for what the server said, and every other time for what a device did, whose items are sent again anyway). A
-direction that is cut either holds what is sent until it is whole again (TCP sends it again) or loses it.
+one out of its order would end a connection. Here it goes on for a while, so that the checks behind TLS are tried: its lane is
+torn, and it breaks soon after (always for what the server said, and every other time for what a device did, whose items are
+sent again anyway). A direction that is cut either holds what is sent until it is whole again (TCP sends it again) or loses it.
 
 It does not know what a message means. Rates and delays are constant: what the policy makes of a link is tested elsewhere.
 """

@@ -71,3 +71,13 @@ def test_a_pause_ends_although_the_clock_was_set_back(device, site) -> None:
     assert not device.updater.fetches()
     device.updater.tick(device.now + 5.0)
     assert device.updater.fetches()
+
+
+def test_what_is_not_needed_goes_in_the_order_of_names(device) -> None:
+    """In the order of a set, a power cut at the n-th write was another one in each process."""
+    useless = [device.blobs.put(b"of no use %d" % i) for i in range(12)]
+    gone: list[str] = []
+    remove = device.updater._courier._blobs.remove
+    device.updater._courier._blobs.remove = lambda name: (gone.append(name), remove(name))
+    device.updater.restarted(device.now)
+    assert gone == sorted(useless)

@@ -24,7 +24,7 @@ def test_two_hundred_schedules_keep_every_law() -> None:
     assert found.schedules == found.converged == SCHEDULES
     assert found.lost == found.torn == found.double == 0
     assert found.items > 100 * SCHEDULES  # and something was at stake
-    assert min(found.swaps, found.deaths, found.dropped, found.refused, found.faults) > SCHEDULES
+    assert min(found.swaps, found.deaths, found.dropped, found.refused, found.faults) > SCHEDULES / 2
 
 
 def test_a_seed_is_the_same_run_in_another_process_with_another_order_of_sets() -> None:

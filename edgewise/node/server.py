@@ -38,6 +38,7 @@ from edgewise.node.store.database import in_memory
 from edgewise.node.store.inbox import Inbox
 
 log = logging.getLogger("edgewise.server")
+STUBBORN = 3  # times that a gap is there before the store is believed to be a copy of an earlier one
 SWITCH = 5e-4  # s; at the default of 5 ms the worker's Python would hold the sockets up for as long
 
 
@@ -55,6 +56,7 @@ class Watermarks(Protocol):
     """Which items have had their effect; see `edgewise.node.store.inbox`."""
 
     def take(self, node: str, epoch: str, after: int, seq: int) -> Literal["new", "seen", "gap"]: ...
+    def skip(self, node: str, epoch: str, after: int) -> None: ...
 
 
 OnRows = Callable[[str, list[FrameRecord]], None]
@@ -101,6 +103,7 @@ class EdgeServer:
         self._inbox = inbox if inbox is not None else Inbox(in_memory())
         self._transaction, self._on_rows, self._on_items = transaction, on_rows, on_items
         self._fresh: list[FrameRecord] = []  # rows of the transaction that is open
+        self._gaps: dict[str, tuple[tuple[str, int], int]] = {}  # by node: epoch and number before the gap, and how often
         self._commits: asyncio.TimerHandle | None = None
         self.batches: deque[int] = deque(maxlen=256)
         self.seconds: deque[float] = deque(maxlen=256)  # of each run of the tails
@@ -203,6 +206,9 @@ class EdgeServer:
         new, whole = [], True
         for item in items:
             verdict = self._inbox.take(node, epoch, item.after, item.seq)
+            if verdict == "gap" and self._forgot(node, epoch, item.after):
+                self._inbox.skip(node, epoch, item.after)
+                verdict = self._inbox.take(node, epoch, item.after, item.seq)
             if verdict == "gap":
                 whole = False
                 break
@@ -216,6 +222,20 @@ class EdgeServer:
             elif self._on_items is not None:
                 self._on_items(node, kind, several)
         return items[-1].seq if whole else None
+
+    def _forgot(self, node: str, epoch: str, after: int) -> bool:
+        """Whether a gap is there again and again, though each connection begins with all that the device still has: then it is
+        the store that lacks what it once acknowledged, as one that was set back to a copy does.
+        """
+        before, times = self._gaps.get(node, (("", 0), 0))
+        times = times + 1 if before == (epoch, after) else 1
+        self._gaps[node] = ((epoch, after), times)
+        if times < STUBBORN:
+            return False
+        del self._gaps[node]
+        self.edge.counts["outboxes behind a store set back"] += 1
+        log.warning("the store does not know what it acknowledged to %s before item %d: it goes on from there", node, after)
+        return True
 
     def _take_rows(self, node: str, item: Item) -> None:
         try:

@@ -195,3 +195,16 @@ async def test_items_that_were_seen_before_have_no_effect() -> None:
         assert site.server._post("cam", epoch, [Item(0, 1, "report", b"a"), Item(1, 2, "report", b"b")]) == 2
         assert site.server._post("cam", epoch, [Item(3, 4, "report", b"d")]) is None
         assert len(site.order) == before
+
+
+async def test_a_store_that_was_set_back_to_a_copy_goes_on_with_what_its_devices_still_have() -> None:
+    async with Site() as site:
+        await site.say(("report", b"a"), ("report", b"b"))
+        site.database.execute("update inbox set watermark=1")  # the copy had seen the first one alone
+        before = len(site.order)
+        epoch, item = site.outbox.epoch, Item(2, 3, "report", b"c")
+        assert [site.server._post("cam", epoch, [item]) for _ in range(3)] == [None, None, 3]
+        assert site.order[before:] == [("report", [b"c"])]
+        assert site.server._post("cam", epoch, [item]) == 3
+        assert len(site.order) == before + 1
+        assert site.server.health().counts["outboxes behind a store set back"] == 1

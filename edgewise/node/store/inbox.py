@@ -49,6 +49,14 @@ class Inbox:
             database.execute("update inbox set watermark=?, taken=taken+1 where node=? and epoch=?", (seq, node, epoch))
             return "new"
 
+    def skip(self, node: str, epoch: str, after: int) -> None:
+        """Go on behind number `after`: what this outbox had acknowledged up to there, a later life of this database took, which a
+        copy of an earlier one has replaced (counted as `begun`).
+        """
+        self._database.execute(
+            "update inbox set watermark=max(watermark, ?), begun=? where node=? and epoch=?", (after, after, node, epoch)
+        )
+
     def watermark(self, node: str, epoch: str) -> int | None:
         """Up to which number all items of this outbox count; None of one that is not known."""
         row = self._database.execute("select watermark from inbox where node=? and epoch=?", (node, epoch)).fetchone()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,10 @@ from edgewise.net.identity import load_identity, server_context
 from edgewise.net.listen import Listener
 from edgewise.net.messages import Stream
 from edgewise.node.server import EdgeServer
+from edgewise.node.store.database import in_memory
+from edgewise.node.store.disk import RealDisk
+from edgewise.node.store.history import History
+from edgewise.node.store.inbox import Inbox
 from edgewise.node.tails import Tails
 
 EDGE = "edge"  # the server's name on its certificate
@@ -31,7 +36,10 @@ ANSWER = answers(standin.maps(), standin.manifest().decoding, ("vehicle",))[0]
 
 
 class ServerJob(Struct, frozen=True):
-    """`port` 0 is a free one; `reply` is the echo's answer in bytes (None: the whole message); ours decodes `opened` payloads."""
+    """`port` 0 is a free one; `reply` is the echo's answer in bytes (None: the whole message); ours decodes `opened` payloads.
+
+    `state` is a folder in which ours keeps watermarks and history; "" for memory alone.
+    """
 
     kind: Literal["echo", "edge"]
     folder: str
@@ -39,6 +47,7 @@ class ServerJob(Struct, frozen=True):
     reply: int | None = None
     largest: int = 32
     opened: bool = True
+    state: str = ""
 
 
 class Listening(Struct, frozen=True):
@@ -83,13 +92,23 @@ class Unopened(Tails):
 
 async def _edge(it: ServerJob) -> tuple[int, Callable[[], Awaitable[object]]]:
     model = (Tails if it.opened else Unopened)([standin.bundle()])
-    server = EdgeServer(model, largest=it.largest, on_record=lambda record: None)
+    database = RealDisk(it.state).connect("edge.db") if it.state else in_memory()
+    history = History(database)
+    server = EdgeServer(
+        model,
+        largest=it.largest,
+        on_record=lambda record: None,
+        inbox=Inbox(database),
+        transaction=database.transaction,
+        on_rows=(lambda node, rows: history.add(node, rows, time.time())) if it.state else None,
+    )
     listener = Listener(server.handle, server_context(load_identity(Path(it.folder), EDGE)))
     await server.start()
 
     async def close() -> None:
         await listener.close()
         await server.stop()
+        database.close()
 
     return await listener.start("127.0.0.1", it.port), close
 

@@ -24,6 +24,7 @@ from edgewise.node.delivery.guard import text
 from edgewise.node.delivery.rollouts import Rollouts, State
 from edgewise.node.store.database import Database
 
+NAMED = 8  # nodes that a sentence names
 DEEDS = ("pause", "resume", "revert")
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS meant (digest TEXT, channel TEXT, PRIMARY KEY (digest, channel)) WITHOUT ROWID",
@@ -46,6 +47,7 @@ class Delivery:
     ) -> None:
         self.depot = Depot(blobs)
         self.rollouts = rollouts
+        self.on_act: Callable[[], None] = lambda: None  # told after an act, so that nodes hear of it at once
         self._database, self._said, self._wall = database, said, wall
         with database.transaction():
             for table in _TABLES:
@@ -68,7 +70,12 @@ class Delivery:
 
     def start(self, plan: Plan, by: str) -> str:
         rollout = self.rollouts.start(plan, by, self._wall())
-        names = ", ".join(rollout.canaries) or f"none yet: put nodes there with edgewise move NODE --channel {plan.channel}"
+        self.on_act()
+        more = f" and {len(rollout.canaries) - NAMED} more" if len(rollout.canaries) > NAMED else ""
+        names = (
+            ", ".join(rollout.canaries[:NAMED]) + more
+            or f"none yet: put nodes there with edgewise move NODE --channel {plan.channel}"
+        )
         guarded = f"under {text(plan.guard)}" if plan.guard else "with no guard but the nodes' own"
         return (
             f"{rollout.model} version {rollout.version} goes to the canaries of {plan.channel} first ({names}), "
@@ -82,6 +89,7 @@ class Delivery:
         now = self._wall()
         done = {"pause": self.rollouts.pause, "resume": self.rollouts.resume, "revert": self.rollouts.revert}[deed]
         rollout = done(channel, by, now, model)
+        self.on_act()
         name = f"{rollout.model} version {rollout.version}"
         if deed == "pause":
             return f"{channel} is paused: no further node takes {name}."
@@ -91,6 +99,7 @@ class Delivery:
 
     def move(self, node: str, channel: str, by: str) -> str:
         self.rollouts.move(node, channel, by, self._wall())
+        self.on_act()
         return f"{node} is in {channel} now, and gets what that channel runs."
 
     def refused(self, who: str, what: str, error: EdgewiseError) -> None:

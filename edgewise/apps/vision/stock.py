@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from edgewise.apps.vision import trust
 from edgewise.apps.vision.delivery import Delivery
 from edgewise.apps.vision.fleet import NodeRow
@@ -28,6 +30,8 @@ from edgewise.core.release import Envelope, Release
 from edgewise.net.items import Item
 from edgewise.net.listen import Peer
 from edgewise.net.transport import Transport
+from edgewise.node.background import within
+from edgewise.node.delivery.news import pack_news, unpack_news
 from edgewise.node.delivery.rollouts import Rollouts
 from edgewise.node.delivery.words import KIND
 from edgewise.node.server import EdgeServer
@@ -68,6 +72,9 @@ class Stock:
         self.delivery = Delivery(self.rollouts, self.blobs, self.database, said, clock)
         self._here: Counter[str] = Counter()  # open connections by node
         self._told: dict[str, bytes] = {}
+        self._knows: dict[str, bytes] = {}  # the trust that a node was told on its connection of now
+        self._stirred = asyncio.Event()
+        self.delivery.on_act = self._stirred.set
 
     def close(self) -> None:
         self.database.close()
@@ -75,9 +82,15 @@ class Stock:
     # What the server of frames asks
 
     def news(self, node: str) -> bytes | None:
+        """What a node is to be told; the trust is in it once a connection, for it is a third of the bytes."""
         found = self.rollouts.news(node, self._clock())
-        if found is not None:
-            self._told[node] = found
+        if found is None:
+            return None
+        self._told[node] = found
+        news = unpack_news(found)
+        if self._knows.get(node) == news.trust:
+            return pack_news(replace(news, trust=b""))
+        self._knows[node] = news.trust
         return found
 
     def rows(self, node: str, records: list[FrameRecord]) -> None:
@@ -95,6 +108,7 @@ class Stock:
     async def handle(self, server: EdgeServer, transport: Transport, peer: Peer) -> None:
         """One connection of a device, which is there as long as any of its connections is."""
         self._here[peer.node] += 1
+        self._knows.pop(peer.node, None)
         self.rollouts.seen(peer.node, self._clock())
         try:
             await server.handle(transport, peer)
@@ -103,6 +117,7 @@ class Stock:
             if not self._here[peer.node]:
                 del self._here[peer.node]
                 self._told.pop(peer.node, None)
+                self._knows.pop(peer.node, None)
                 self.rollouts.gone(peer.node, self._clock())
 
     # What it does by itself
@@ -140,7 +155,8 @@ class Stock:
                 if self.rollouts.news(node, now) is not self._told.get(node):
                     server.notify(node)
             await self._hold(tails, held, failed)
-            await asyncio.sleep(EVERY)
+            self._stirred.clear()
+            await within(self._stirred.wait(), EVERY)
 
     def _trusted(self, checked: float, now: float) -> float:
         """Tell nodes a trust that was changed on the disk (a key, a revocation); a day after the last look, renew it."""

@@ -92,7 +92,7 @@ def time_rate(lines: Iterator[tuple[int, str]], source: str) -> Trace:
     rates: list[float] = []
     for number, line in lines:
         cells = [c for c in re.split(r"[,;\s]+", line) if c]
-        if not times and cells[0].lower().startswith("time"):
+        if not times and cells and cells[0].lower().startswith("time"):
             if len(cells) < 2 or cells[1].lower() not in _RATES:
                 raise ConfigError(
                     f"line {number} of {source} names no unit", got=line[:60], allowed=", ".join(f"time_s,{r}" for r in _RATES)

@@ -49,6 +49,7 @@ BLANK = b"bytes_up<=2" + b"\n" * 4000
         ("config", 2, b"a = " + b"[" * 5000),
         ("config", 3, b'name = "l"\nsource = "s"\ntrace_up = "' + b"x" * 300 + b'"\n'),
         ("config", 5, b'{"a":' * 3000),
+        ("config", 7, b"time_s,rate_mbit_s\n,\n"),
         ("http", 0, whole(*request("POST", "/report/status", b'{"node":"\xff","connected":true}'))),
         ("http", 0, whole(*request("POST", "/report/status", b'{"node":' + b"[" * 3000))),
         ("http", 0, whole(*request("POST", "/rollouts", b'{"a":' * 3000))),

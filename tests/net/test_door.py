@@ -115,17 +115,14 @@ async def test_another_authority_is_refused_on_either_side(
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_no_certificate_is_refused(
-    edge: Identity, device: Identity, required: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_certificate_is_refused(edge: Identity, device: Identity, required: bool) -> None:
     def bare(identity: Identity) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(identity.authority))
 
-    monkeypatch.setattr("edgewise.net.connect.client_context", bare)
     async with listening(edge, required=required) as listener:
         for _ in range(3):
             with pytest.raises(IdentityError, match="authority" if required else "no certificate"):
-                await connect(f"127.0.0.1:{listener.port}", device)
+                await connect(f"127.0.0.1:{listener.port}", device, tls=bare)
         assert listener.counts["tls: no certificate" if required else "refused identity"] >= 3
 
 

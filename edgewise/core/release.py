@@ -86,7 +86,11 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True, tag="trust"):
 
 
 class Assignment(Struct, frozen=True, forbid_unknown_fields=True, tag="assignment"):
-    """What `node` is to run: model → digest of its release. `sequence` counts up for each node; a lower one is refused."""
+    """What `node` is to run: model → digest of its release. `sequence` counts up for each node; a lower one is refused.
+
+    `kept` names models whose release the server has found good on this node: its trial is over. (That a release is assigned once
+    more says nothing: an assignment is renewed before it ends.)
+    """
 
     node: Name
     channel: Name
@@ -94,6 +98,7 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True, tag="assignmen
     releases: Annotated[dict[Name, Digest], Meta(max_length=16)]
     issued: Time
     expires: Time
+    kept: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
 
 
 Document = Trust | Release | Assignment

@@ -90,13 +90,13 @@ class Hearing:
             return False
         self._slots.keep(release, envelope)
         if known is not None and known.digest == release:
-            self._again(known, assignment.sequence, now)
+            self._again(known, assignment.sequence, model in assignment.kept, now)
         else:
-            self._aim(Goal(found, release, assignment.sequence), now)
+            self._aim(Goal(found, release, assignment.sequence), model in assignment.kept, now)
         return True
 
-    def _again(self, goal: Goal, sequence: int, now: float) -> None:
-        """The same goal under a later number: the server keeps what is on trial, or must hear how it stands here."""
+    def _again(self, goal: Goal, sequence: int, kept: bool, now: float) -> None:
+        """The same goal under a later number: a renewal, word that a trial is over, or a server that asks how it stands."""
         if goal.sequence == sequence:
             return
         model, version = goal.release.name, goal.release.version
@@ -106,18 +106,19 @@ class Hearing:
             said = f"It was given up here before: {goal.sentence}"
             self._words.say("failed", model, version, goal.digest, now, said, sequence=sequence)
         elif active is not None and active.digest == goal.digest and sequence > active.sequence:
-            kept = replace(active, sequence=sequence)
+            active = replace(active, sequence=sequence)
+            if kept and not active.proved:
+                self._switch.prove(active, now, None, "The server kept it.")
+                return
+            self._slots.fill("active", active)
             if active.proved:
-                self._slots.fill("active", kept)
                 self._words.say("good", model, version, goal.digest, now, "It was in use already.", sequence=sequence)
-            else:
-                self._switch.prove(kept, now, None, "The server kept it.")
 
-    def _aim(self, goal: Goal, now: float) -> None:
+    def _aim(self, goal: Goal, kept: bool, now: float) -> None:
         model, release = goal.release.name, goal.release
         active, standby = self._slots.slot(model, "active"), self._slots.slot(model, "standby")
         if active is not None and active.address == release.address:
-            self._switch.same(goal, active, now)
+            self._switch.same(goal, active, kept, now)
         elif standby is not None and standby.address == release.address and self._courier.whole(standby.files):
             self._slots.aim(replace(goal, state="ready"))
             self._words.say("ready", model, release.version, goal.digest, now, "It stands by.", sequence=goal.sequence)

@@ -45,8 +45,8 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     """`assigned`: model → release, under `sequence`, of which `began` is the first that named it.
 
     `ever`: addresses it was given, and `origin` the one that it came with. `refused`: model → releases that it put back, so that
-    it keeps the one before. `bump`: the next assignment gets a new number though nothing else changes. `diverged`: a sentence,
-    where it runs what it was never given, and `again` when it got its assignment anew.
+    it keeps the one before. `bump`: the next assignment gets a new number though nothing else changes. `kept`: model → release
+    whose trial is over there. `diverged`: a sentence, where it runs what it was never given; `again`: when it was told anew.
     """
 
     node: str
@@ -60,6 +60,7 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     said: dict[str, Said] = {}
     refused: dict[str, tuple[str, ...]] = {}
     bump: bool = False
+    kept: dict[str, str] = {}
     diverged: str = ""
     again: float = 0.0
     expires: float = 0.0

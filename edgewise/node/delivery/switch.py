@@ -58,7 +58,7 @@ class Switch:
                 self._tell("trial", new, now, f"In use{before}.", goal.sequence)
         return new
 
-    def same(self, goal: Goal, active: Slot, now: float) -> None:
+    def same(self, goal: Goal, active: Slot, kept: bool, now: float) -> None:
         """The goal names the very bytes that are in use."""
         with self._database.transaction():
             if active.digest != goal.digest:
@@ -67,8 +67,10 @@ class Switch:
             self._slots.fill("active", replace(active, sequence=goal.sequence))
             if active.proved:
                 self._tell("good", active, now, "It was in use already.", goal.sequence)
-            else:
+            elif kept:
                 self.prove(replace(active, sequence=goal.sequence), now, None, "The server kept it.")
+            else:
+                self._tell("trial", active, now, "It was in use already, on trial.", goal.sequence)
 
     def prove(self, slot: Slot, now: float, health: Health | None, sentence: str) -> None:
         """End a trial well."""

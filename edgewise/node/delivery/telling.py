@@ -64,7 +64,8 @@ class Teller:
             self._roster.put(node, renew=node.expires - self._life / 2)
             return node
         sequence, expires = node.sequence + 1, now + self._life
-        envelope = self._sign(Assignment(node.node, node.channel, sequence, targets, now, expires))
+        kept = tuple(m for m, r in sorted(targets.items()) if node.kept.get(m) == r)
+        envelope = self._sign(Assignment(node.node, node.channel, sequence, targets, now, expires, kept))
         began = {m: node.began.get(m, sequence) if node.assigned.get(m) == r else sequence for m, r in targets.items()}
         new = replace(
             node,

@@ -61,7 +61,8 @@ class Turns:
                 for name in rollout.canaries:
                     node = self._roster.node(name)
                     if node is not None:
-                        self._roster.put(replace(node, bump=True))  # they hear that it is kept
+                        kept = {**node.kept, rollout.model: rollout.plan.release}
+                        self._roster.put(replace(node, bump=True, kept=kept))
                 self.turn(replace(rollout, stage="wide", sentence=found.sentence), GUARD, "wide", now)
 
     def _others(self, rollout: Rollout, found: stages.Outcome, now: float) -> tuple[Rollout, stages.Outcome]:
@@ -137,8 +138,9 @@ class Turns:
         """A release that is started again is tried again where it was put back."""
         for node in self._roster.of(channel):
             refused = tuple(d for d in node.refused.get(model, ()) if d != digest)
-            if refused != node.refused.get(model, ()):
-                self._roster.put(replace(node, refused={**node.refused, model: refused}))
+            kept = {m: d for m, d in node.kept.items() if (m, d) != (model, digest)}
+            if refused != node.refused.get(model, ()) or kept != node.kept:
+                self._roster.put(replace(node, refused={**node.refused, model: refused}, kept=kept))
 
     def barrier(self, rollout: Rollout) -> str:
         """Why there is no way back; empty: there is one."""

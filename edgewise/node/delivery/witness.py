@@ -85,7 +85,7 @@ class Witness:
             refused = (*node.refused.get(model, ())[-REFUSED + 1 :], release)
             return replace(node, refused={**node.refused, model: refused}), 0.0
         if watched(plan, report.health) and report.sequence >= node.sequence:
-            return replace(node, bump=True), 0.0  # a later number keeps the version
+            return replace(node, bump=True, kept={**node.kept, model: release}), 0.0
         return node, renew
 
     def _with(self, node: Node, report: Report, now: float) -> Node:

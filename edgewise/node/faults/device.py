@@ -53,6 +53,7 @@ class Device(Machine):
         self.connection: Connection | None = None
         self.frames = self.swaps = 0
         self.seeing = True
+        self.inline = draw.random() < 0.5  # a delta is applied at once, or beside everything else
         self.interval = camera.INTERVAL
         self.heard: list[bytes] = []  # news, for who may want to say it again
 

@@ -104,8 +104,14 @@ class Server(Machine):
         self.turn()
 
     def _gone(self, number: int) -> None:
-        del self.connections[number]
+        node = self.connections.pop(number).device.name
         self.edge.lost(number, self.timeline.now)
+        if all(c.device.name != node for c in self.connections.values()):
+            self._told.pop(node, None)
+            try:
+                self.rollouts.gone(node, self.clock.now())
+            except StoreError as error:
+                self.say(f"cannot write down that {node} is gone: {error.what}")
 
     def _news(self, node: str) -> bytes | None:
         """What Edge tells a node when it opens, and when it is notified."""

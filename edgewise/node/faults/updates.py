@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgewise.core.answer import FrameRecord
-from edgewise.core.errors import StoreError
+from edgewise.core.errors import EdgewiseError, StoreError
 from edgewise.core.release import Release
 from edgewise.net.signing import Verifier, public
+from edgewise.node.delivery.courier import Rebuild
 from edgewise.node.delivery.slots import Slot
 from edgewise.node.delivery.trial import Bounds
 from edgewise.node.delivery.updater import Updater
@@ -40,10 +41,12 @@ class Updates:
         self._device, self._publisher = device, device.publisher
         self.blobs = Blobs(device.disk)
         self.verifier = Verifier(public(self._publisher.root), device.name, Memory(database))
-        self.updater = Updater(device.name, database, self.blobs, self.verifier, outbox, built, self._loadable, bounds=TRIAL)
+        self.updater = Updater(
+            device.name, database, self.blobs, self.verifier, outbox, built, self._loadable, bounds=TRIAL, inline=device.inline
+        )
         self.watch: Watch | None = None
         self._downloads: dict[str, Download] = {}
-        self._loading = False
+        self._loading = self._building = False
         self._stirred = True  # whether something happened that may ask for a file or a swap
 
     def begin(self) -> bool:
@@ -91,6 +94,9 @@ class Updates:
                 self._downloads[sha256] = Download(self._device, self, fetch)
                 self._device.say(f"fetches {sha256[:12]} from byte {fetch.at} of {fetch.size}")
                 self._downloads[sha256].begin()
+        if not self._building and (work := self.updater.rebuild_due()) is not None and not self._device.inline:
+            self._building = True
+            self._device.later(LOADING, lambda: self._rebuild(work))
         if not self._loading and self.updater.swap_due() is not None:
             self._loading = True
             self._device.later(LOADING, self._swap)
@@ -112,6 +118,18 @@ class Updates:
         self._device.turn()
 
     # Inside
+
+    def _rebuild(self, work: Rebuild) -> None:
+        """A thread is done with a delta."""
+        self._building, self._stirred = False, True
+        now = self._device.clock.now()
+        try:
+            files = work.run()
+        except EdgewiseError as error:
+            self.updater.rebuilt(work, None, now, str(error))
+        else:
+            self.updater.rebuilt(work, files, now)
+        self._device.turn()
 
     def _swap(self) -> None:
         self._loading, self._stirred = False, True

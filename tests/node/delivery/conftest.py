@@ -103,7 +103,7 @@ class Site:
 
     def news(self, node: str, version: int, sequence: int, now: float = T0, life: float = DAY, **more: object) -> bytes:
         release = self.releases[version]
-        given = Assignment(node, "main", sequence, {MODEL: release.digest}, now, now + life)
+        given = Assignment(node, "main", sequence, {MODEL: release.digest}, now, now + life, (MODEL,))
         given = msgspec.structs.replace(given, **more)
         return pack_news(News(pack(self.assign(given)), (pack(release),), self.trust))
 

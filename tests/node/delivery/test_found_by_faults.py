@@ -81,3 +81,28 @@ def test_what_is_not_needed_goes_in_the_order_of_names(device) -> None:
     device.updater._courier._blobs.remove = lambda name: (gone.append(name), remove(name))
     device.updater.restarted(device.now)
     assert gone == sorted(useless)
+
+
+def test_a_renewed_assignment_ends_no_trial(device, site) -> None:
+    """It is signed anew at half of its life, or after the server's clock jumped: a version that crashed was kept for good."""
+    device.updater.news(site.news("cam-1", 2, 1), device.now)
+    device.settle()
+    device.updater.news(site.news("cam-1", 2, 2, kept=()), device.now)
+    assert device.updater.running.version == 2 and not device.updater.running.proved
+    for _ in range(4):
+        device.restart()
+    assert device.updater.running.version == 1
+    device.updater.news(site.news("cam-1", 2, 3, kept=()), device.now)
+    assert device.updater.running.version == 1
+
+
+def test_a_server_renews_without_keeping_and_keeps_what_was_watched(world, site) -> None:
+    world.rollouts.start(Plan("main", site.releases[2].digest, canary=0.1, window=20.0), "ann", world.now)
+    world.run(3)
+    (canary,) = world.rollout.canaries
+    world.rollouts.retrust(site.trust, "ann", world.now, anew=True)  # every assignment is signed again
+    world.run(3)
+    assert not world.devices[canary].updater.running.proved
+    world.run(40)
+    assert world.rollout.stage == "done"
+    assert world.devices[canary].updater.running.proved

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.publish import DAY, prepare
 from edgewise.core.answer import FrameRecord
 from edgewise.core.artifact import MANIFEST, parse
-from edgewise.core.errors import EdgewiseError, FrameError
+from edgewise.core.errors import EdgewiseError, FrameError, StoreError
 from edgewise.core.release import Envelope, Release
 from edgewise.net.items import Item
 from edgewise.net.listen import Peer
@@ -74,6 +75,7 @@ class Stock:
         self._told: dict[str, bytes] = {}
         self._knows: dict[str, bytes] = {}  # the trust that a node was told on its connection of now
         self._stirred = asyncio.Event()
+        self.failing = ""  # why the store fails; "" where it does not
         self.delivery.on_act = self._stirred.set
 
     def close(self) -> None:
@@ -118,7 +120,8 @@ class Stock:
                 del self._here[peer.node]
                 self._told.pop(peer.node, None)
                 self._knows.pop(peer.node, None)
-                self.rollouts.gone(peer.node, self._clock())
+                with suppress(StoreError):  # a full disk: by the clock it is seen soon enough that the node is away
+                    self.rollouts.gone(peer.node, self._clock())
 
     # What it does by itself
 
@@ -146,17 +149,28 @@ class Stock:
         failed: set[str] = set()
         checked = self._clock()
         while True:
-            now = self._clock()
-            for node in self._here:
-                self.rollouts.seen(node, now)
-            self.delivery.tick()
-            checked = self._trusted(checked, now)
-            for node in list(self._here):
-                if self.rollouts.news(node, now) is not self._told.get(node):
-                    server.notify(node)
-            await self._hold(tails, held, failed)
+            try:
+                checked = self._look(server, checked)
+                await self._hold(tails, held, failed)
+                self.failing = ""
+            except StoreError as error:  # a full disk ends no server: it is tried again
+                if str(error) != self.failing:
+                    log.error("delivery waits for the store: %s", error)
+                self.failing = str(error)
             self._stirred.clear()
             await within(self._stirred.wait(), EVERY)
+
+    def _look(self, server: EdgeServer, checked: float) -> float:
+        """Once: judge, sign, and tell who is to hear something else than it was told last."""
+        now = self._clock()
+        for node in self._here:
+            self.rollouts.seen(node, now)
+        self.delivery.tick()
+        checked = self._trusted(checked, now)
+        for node in list(self._here):
+            if self.rollouts.news(node, now) is not self._told.get(node):
+                server.notify(node)
+        return checked
 
     def _trusted(self, checked: float, now: float) -> float:
         """Tell nodes a trust that was changed on the disk (a key, a revocation); a day after the last look, renew it."""

@@ -1,0 +1,35 @@
+"""What a server looks after by itself goes on when its disk does not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgewise.apps.vision import keys, stock
+from edgewise.core.errors import StoreError
+
+
+async def test_a_full_disk_does_not_end_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.init(tmp_path / "keys")
+    monkeypatch.setattr(stock, "EVERY", 0.01)
+    it = stock.Stock(tmp_path / "store", tmp_path / "keys")
+    looks: list[str] = []
+
+    def tick(now: float) -> None:
+        looks.append(it.failing)
+        if len(looks) < 4:
+            raise StoreError("the disk is full")
+
+    monkeypatch.setattr(it.rollouts, "tick", tick)
+    server, tails = SimpleNamespace(notify=lambda node: None), SimpleNamespace(models={}, add=None, drop=None)
+    task = asyncio.create_task(it.keep(server, tails))
+    async with asyncio.timeout(20):
+        while len(looks) < 6 and not task.done():
+            await asyncio.sleep(0.01)
+    assert not task.done()
+    task.cancel()
+    it.close()
+    assert looks[:6] == ["", *["the disk is full."] * 3, "", ""]

@@ -128,7 +128,7 @@ _UNITS: dict[Metric, dict[str, float]] = {
 }
 LONGEST = 1000  # characters of a budget
 _BOUND = re.compile(
-    r"^\s*(?:(p\d+)\s+)?([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*(?:/\s*(item|s|second|day))?\s*$"
+    r"^\s*(?:(p\d{1,3})\s+)?([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*(?:/\s*(item|s|second|day))?\s*$"
 )
 
 

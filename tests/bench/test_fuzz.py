@@ -46,6 +46,7 @@ BLANK = b"bytes_up<=2" + b"\n" * 4000
     ("target", "which", "data"),
     [
         ("config", 0, BLANK),  # took seconds
+        ("config", 0, b"p" + b"9" * 400 + b" latency<=1s"),
         ("config", 2, b"a = " + b"[" * 5000),
         ("config", 3, b'name = "l"\nsource = "s"\ntrace_up = "' + b"x" * 300 + b'"\n'),
         ("config", 5, b'{"a":' * 3000),

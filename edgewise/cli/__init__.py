@@ -83,6 +83,9 @@ def dispatch(words: list[str]) -> int:
     about = "Decide what runs where between devices and an edge server; do it; measure it in the same units."
     verbs = {**VERBS, **{name: _group(name, text) for name, (text, _) in GROUPS.items()}}
     words = words or ["--help"]
+    if words[0] in ("-h", "--help"):
+        about = f"{about} More of each: edgewise VERB --help"
+        verbs = {name: _brief(verb) for name, verb in verbs.items()}
     return int(tyro.extras.subcommand_cli_from_dict(verbs, prog="edgewise", description=about, args=words, config=config))
 
 
@@ -92,6 +95,16 @@ def _group(name: str, text: str) -> Callable[[], int]:
 
     group.__doc__ = f"{text} (edgewise {name} --help)"
     return group
+
+
+def _brief(verb: Callable[..., int]) -> Callable[[], int]:
+    """A verb's place in the list of all: its first paragraph, so that the list fits a screen."""
+
+    def brief() -> int:
+        return 0
+
+    brief.__doc__ = (verb.__doc__ or "").partition("\n\n")[0]
+    return brief
 
 
 def _missing(error: ModuleNotFoundError) -> str:

@@ -148,7 +148,7 @@ def nodes(watch: bool = False, json: Path | None = None, keys: Path = KEYS, serv
 
 
 def move(nodes: tyro.conf.Positional[list[str]], channel: str, keys: Path = KEYS, server: Server = SERVER) -> int:
-    """Put nodes into a channel; each gets what that channel runs. A node that is new is in the channel that `serve` says.
+    """Put nodes into a channel; each gets what that channel runs. A node that is new is in the channel `main`.
 
     Args:
         nodes: names of nodes, as `edgewise nodes` shows them.

@@ -40,7 +40,8 @@ class Running(Struct, frozen=True):
 class NodeRow(Struct, frozen=True):
     """A node. `expires` is the end of its certificate and `heard` its last word (both s since 1970).
 
-    `frames`, `failed` and `p95` (s) are those of the last seconds, by the server's books; `outbox` counts items that wait there.
+    `frames` and `failed` are counted by the server's books since it started, `p95` (s) is of the last seconds; `outbox` counts
+    items that wait on the device.
     """
 
     node: str

@@ -127,7 +127,9 @@ def device_identity(folder: Path, name: str | None) -> Identity:
     """The identity in a node's folder; its name is that of the only certificate there unless `name` says which."""
     if not folder.is_dir():
         raise IdentityError(
-            "there are no keys here", got=folder, hint="On the server: edgewise keys issue NAME; copy the folder that it names."
+            "there are no keys here",
+            got=folder,
+            hint="On the server: edgewise keys init makes a site's, edgewise keys issue NAME a node's, in a folder to copy.",
         )
     found = sorted(p.stem for p in folder.glob("[!.]*.pem") if p.stem not in OURS and p.with_suffix(".key").exists())
     chosen = name or (found[0] if len(found) == 1 else None)

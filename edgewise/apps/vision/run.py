@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,18 +14,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.table import Table as Grid
 
 from edgewise import __version__
 from edgewise.apps.vision import logs
+from edgewise.apps.vision.account import outcome, show, status
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.children import announce as say_ready
 from edgewise.apps.vision.keys import device_identity
 from edgewise.apps.vision.outcome import RunOutcome, ledger_table
 from edgewise.apps.vision.reporter import Reporter
-from edgewise.apps.vision.status import NodeStatus
 from edgewise.apps.vision.trust import ROOT_PUBLIC
 from edgewise.apps.vision.updates import Store, Updates
 from edgewise.core.answer import FrameRecord
@@ -38,7 +35,6 @@ from edgewise.core.power import RADIOS
 from edgewise.data.source import Sample, Source, open_source
 from edgewise.meter.energy import EnergyModel, best_meter
 from edgewise.meter.instrument import Meter
-from edgewise.meter.memory import resident
 from edgewise.net.connect import connect, url
 from edgewise.net.fetch import Fetcher
 from edgewise.net.identity import Identity, client_context
@@ -90,11 +86,11 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 def run_device(config: RunConfig, console: Console, announce: Path | None = None) -> RunOutcome:
     """Run until the source ends, the time is over or SIGINT; the closing table is shown."""
     logs.begin(config.log)
-    outcome = asyncio.run(_run(config, console, announce))
-    console.print(ledger_table({outcome.node: outcome}))
-    for sentence in outcome.warnings:
+    ended = asyncio.run(_run(config, console, announce))
+    console.print(ledger_table({ended.node: ended}))
+    for sentence in ended.warnings:
         console.print(f"[yellow]·[/] {escape(sentence)}", highlight=False)
-    return outcome
+    return ended
 
 
 async def _run(config: RunConfig, console: Console, announce: Path | None) -> RunOutcome:
@@ -127,19 +123,18 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
             Reporter(_https(config), context, config.preview) if config.server is not None and context is not None else None
         )
         write = _record_writer(config.records, stack)
+        said = partial(status, agent, source, outbox, link_kind=config.link_kind, budget=config.budget)
         device = DeviceNode(agent, heads, source, link, on_record=write, on_sample=_shower(reporter))
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, device.stop)
-        tasks = (
-            [background(_show(console, agent), "the display", device.say)] if console.is_terminal and not console.quiet else []
-        )
+        tasks = [background(show(console, agent), "the display", device.say)] if console.is_terminal and not console.quiet else []
         if store is not None and identity is not None and context is not None:
             updates = await _updates(config, store, context, bundle, device, stack)
             tasks.append(background(updates.run(), "delivery", device.say))
             renewed = partial(_renewed, identity, context)
             tasks.append(background(keep(_https(config), identity, renewed, store.trusted_time), "the certificate", device.say))
         if reporter is not None:
-            tasks.append(background(reporter.run(partial(_status, config, agent, source)), "the reporter", device.say))
+            tasks.append(background(reporter.run(said), "the reporter", device.say))
         if meter is not None:
             meter.start()
         say_ready(announce, {})
@@ -147,33 +142,23 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         measured = meter.stop() if meter is not None else None
         await cancel(*tasks)
         if reporter is not None:
-            await reporter.last(_status(config, agent, source))
-    table = agent.ledger.table()
-    return RunOutcome(
-        node=agent.config.node,
-        sent=table.sent,
-        answered=table.answered,
-        dropped=table.dropped,
-        failed=table.failed,
-        modes=table.modes,
-        balanced=table.balanced,
+            await reporter.last(said())
+    return outcome(
+        agent,
+        device,
+        source,
+        reporter,
+        began,
         link_kind=config.link_kind if config.server else "none",
-        first_frame=device.first_record - began if device.first_record else None,
-        memory=resident(),
-        skipped=dict(source.skipped),
-        warnings=tuple(dict.fromkeys([*device.sentences, *agent.warnings])),
-        torch_imported="torch" in sys.modules,
-        broken=device.broken,
-        bytes_frames=table.bytes_up,
-        bytes_up=device.bytes_up,
-        bytes_down=device.bytes_down,
-        bytes_reports=reporter.bytes_sent if reporter else 0,
-        reports_failed=reporter.failed if reporter else 0,
-        energy=table.energy,
-        energy_source=f"modelled: watts of {profile.title}, busy seconds of this machine"
-        + (f", radio {config.radio}" if config.radio else ""),
+        watts=_watts(config, profile),
         measured=measured,
     )
+
+
+def _watts(config: RunConfig, profile: Device) -> str:
+    """By which model joules are said."""
+    radio = f", radio {config.radio}" if config.radio else ""
+    return f"modelled: watts of {profile.title}, busy seconds of this machine{radio}"
 
 
 def _store(config: RunConfig, identity: Identity | None, stack: contextlib.AsyncExitStack) -> Store | None:
@@ -266,51 +251,3 @@ def _record_writer(path: str | None, stack: contextlib.AsyncExitStack) -> Callab
         file.write(msgspec.json.encode(record) + b"\n")
 
     return write
-
-
-def _status(config: RunConfig, agent: Agent, source: Source) -> NodeStatus:
-    table = agent.ledger.table()
-    ended = table.answered + sum(table.dropped.values()) + sum(table.failed.values())
-    rows, session = agent.rows, agent.session
-    last = agent.last
-    return NodeStatus(
-        node=agent.config.node,
-        connected=session.open,
-        link_kind=config.link_kind,
-        link_rate=agent.policy.link.rate,
-        round_trip=agent.policy.link.round_trip,
-        mode=last.mode if last else None,
-        point=last.point if last else "",
-        why=last.why if last else "",
-        condition=agent.config.condition,
-        fps=source.rate,
-        deadline=agent.config.deadline,
-        sent=table.sent,
-        open=table.sent - ended + (rows.waiting_rows if rows is not None else 0),
-        records_lost=rows.lost if rows is not None else 0,
-        source=source.name,
-        model=agent.session.hello.bundle[:12],
-        version=__version__,
-        quality=agent.policy.points[last.point].worth(agent.config.condition)
-        if last and last.point in agent.policy.points
-        else None,
-    )
-
-
-async def _show(console: Console, agent: Agent) -> None:
-    """A living line a mode while the device works."""
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while True:
-            table = agent.ledger.table()
-            grid = Grid.grid(padding=(0, 2))
-            state = "connected" if agent.session.open else "alone"
-            grid.add_row(
-                agent.config.node,
-                state,
-                f"{table.answered} of {table.sent} answered",
-                f"{agent.policy.link.rate / 1e6:.2g} Mbit/s",
-            )
-            for mode, row in table.modes.items():
-                grid.add_row("", mode, f"{row.n} frames", f"{row.latency_p50 * 1e3:.0f} ms")
-            live.update(grid)
-            await asyncio.sleep(0.25)

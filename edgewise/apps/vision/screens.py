@@ -1,11 +1,15 @@
-"""The fleet and the audit log for a terminal: tables that fit its width, and one line a rollout with its guard."""
+"""The fleet and the audit log for a terminal: a line a rollout with its guard, and tables that never cut a word.
+
+A node has one line where all of them fit so, and two where they do not. What it says of a step is a sentence below the table.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import groupby
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +18,6 @@ from edgewise.node.delivery.audit import Entry
 from edgewise.node.delivery.guard import shown
 
 UNKNOWN = "–"
-WIDE = 130  # columns of a terminal from which budgets and links have columns of their own
 _TONES = {"good": "green", "refused": "red", "failed": "red", "reverted": "red"}
 _STAGES = {"done": "green", "reverted": "red"}
 _VERDICTS = {
@@ -35,12 +38,23 @@ def fleet_screen(fleet: Fleet, width: int) -> RenderableType:
 
 
 def audit_screen(entries: Sequence[Entry]) -> Table:
-    table = Table("", "when", "who", "what", "to what", "sentence", box=None, padding=(0, 2, 0, 0))
-    for entry in entries:
+    table = Table("", "when", "who", "what", box=None, padding=(0, 2, 0, 0))
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    for entry, times in _runs_of(entries):
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-        words = (str(entry.number), when, entry.who or "the server", entry.what, entry.subject, entry.sentence)
-        table.add_row(*(Text(word) for word in words))
+        what = Text.assemble((entry.what, "bold"), f" {entry.subject}" if entry.subject else "")
+        what.append(f": {entry.sentence}" if entry.sentence else "", "dim")
+        what.append(f" (the last of {times} such rows)" if times > 1 else "", "yellow")
+        table.add_row(Text(str(entry.number)), Text(when), Text(entry.who or "the server"), what)
     return table
+
+
+def _runs_of(entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
+    """Entries that follow each other and say the same, as the newest of them and how many they are."""
+    groups = groupby(entries, key=lambda entry: (entry.who, entry.what, entry.subject, entry.sentence))
+    alike = [list(group) for _, group in groups]
+    return [(group[0], len(group)) for group in alike]
 
 
 def _rollout(row: RolloutRow) -> Text:
@@ -61,44 +75,82 @@ def _guard(row: GuardRow) -> str:
     return f"{row.condition}: {shown(row.subject, row.value)} at the worst, on {row.node} ({row.measured} of {row.of})"
 
 
-def _nodes(fleet: Fleet, width: int) -> Table:
-    wide = width >= WIDE
+def _nodes(fleet: Fleet, width: int) -> RenderableType:
+    if not fleet.nodes:
+        return Text("no node yet", "dim")
+    ruler = Console(width=1000)
+    whole = (table for table in (_one_line(fleet, True), _one_line(fleet, False)) if ruler.measure(table).maximum <= width)
+    return Group(next(whole, None) or _two_lines(fleet), *_sentences(fleet))
+
+
+def _one_line(fleet: Fleet, budget: bool) -> Table:
     heads = ["node", "runs", "wants", "frames", "failed", "p95", "quality", "outbox", "link", "certificate"]
-    table = Table(*heads, *(["budget"] if wide else []), box=None, padding=(0, 2, 0, 0))
+    table = Table(*heads, *(["budget"] if budget else []), box=None, padding=(0, 2, 0, 0))
     for name in ("frames", "failed", "p95", "quality", "outbox"):
         table.columns[heads.index(name)].justify = "right"
     for row in fleet.nodes:
         for i, model in enumerate(row.models or (None,)):
-            table.add_row(*_cells(row, model, fleet.at, wide) if i == 0 else _more(model, wide))
-    if not fleet.nodes:
-        table.add_row(Text("none yet", "dim"))
+            runs, wants = _runs(model), _wants(model)
+            if i:
+                table.add_row(Text(""), runs, wants, *[Text("")] * 3, _quality(model))
+                continue
+            cells = [_name(row), runs, wants, _count(row.frames), _count(row.failed), _p95(row), _quality(model)]
+            cells += [_count(row.outbox), _link(row, fleet.at), _certificate(row.expires, fleet.at)]
+            table.add_row(*cells, *([Text(row.budget or UNKNOWN)] if budget else []))
     return table
 
 
-def _cells(row: NodeRow, model: Running | None, now: float, wide: bool) -> list[Text]:
-    name = Text.assemble((row.node, "bold"), (f" {row.role}" if row.role != "device" else "", "dim"))
-    cells = [name, *_versions(model)]
-    cells += [_count(row.frames), _count(row.failed), Text(UNKNOWN if row.p95 is None else f"{row.p95 * 1e3:.0f} ms")]
-    cells += [_quality(model), _count(row.outbox), _link(row, now), _certificate(row.expires, now)]
-    return [*cells, Text(row.budget or UNKNOWN)] if wide else cells
+def _two_lines(fleet: Fleet) -> Table:
+    """Each cell has a second line: what is wanted, p95 and quality, the certificate."""
+    table = Table("node", "runs, wants", "frames, p95, quality", "link, certificate", box=None, padding=(0, 2, 0, 0))
+    table.columns[0].overflow = "fold"
+    for row in fleet.nodes:
+        for i, model in enumerate(row.models or (None,)):
+            versions, quality = _lines(_runs(model), _wants(model)), _quality(model)
+            if i:
+                table.add_row(Text(""), versions, quality)
+                continue
+            seen = Text.assemble(_count(row.frames), " frames, ", _count(row.failed), " failed")
+            held = Text.assemble(_certificate(row.expires, fleet.at), "; outbox ", _count(row.outbox))
+            figures = _lines(seen, Text.assemble(_p95(row), ", ", _quality(model)))
+            table.add_row(_name(row), versions, figures, _lines(_link(row, fleet.at), held))
+    return table
 
 
-def _more(model: Running | None, wide: bool) -> list[Text]:
-    return [Text(""), *_versions(model), Text(""), Text(""), Text(""), _quality(model)] + [Text("")] * (4 if wide else 3)
+def _lines(*lines: Text) -> Text:
+    return Text("\n").join(lines)
 
 
-def _versions(model: Running | None) -> list[Text]:
+def _sentences(fleet: Fleet) -> list[Text]:
+    """What nodes say of a version that is not simply in use."""
+    told = [(row, m) for row in fleet.nodes for m in row.models if m.sentence and m.step not in (None, "good")]
+    return [Text.assemble((row.node, "bold"), (f" {m.model} {m.step}: {m.sentence}", "dim")) for row, m in told]
+
+
+def _name(row: NodeRow) -> Text:
+    return Text.assemble((row.node, "bold"), (f" {row.role}" if row.role != "device" else "", "dim"))
+
+
+def _p95(row: NodeRow) -> Text:
+    return Text(UNKNOWN if row.p95 is None else f"{row.p95 * 1e3:.0f} ms")
+
+
+def _runs(model: Running | None) -> Text:
     if model is None:
-        return [Text(UNKNOWN), Text(UNKNOWN)]
-    runs = Text(f"{model.model} {_version(model.running, model.running_version)}")
+        return Text(UNKNOWN)
+    return Text(f"{model.model} {_version(model.running, model.running_version)}")
+
+
+def _wants(model: Running | None) -> Text:
+    """The version that it is to run where that is another one, and how far it is."""
+    if model is None:
+        return Text(UNKNOWN)
     wants = Text("" if model.wanted == model.running else _version(model.wanted, model.wanted_version) + " ")
     if model.step is not None:
         wants.append(model.step, _TONES.get(model.step, "yellow"))
     if model.canary:
         wants.append(" canary", "dim")
-    if model.sentence and model.step not in (None, "good"):
-        wants.append(f": {model.sentence}", "dim")
-    return [runs, wants]
+    return wants
 
 
 def _version(address: str, number: int | None) -> str:
@@ -109,8 +161,9 @@ def _quality(model: Running | None) -> Text:
     health = model.health if model is not None else None
     if health is None or health.quality is None:
         return Text(UNKNOWN)
-    gap = f" {shown('quality', health.quality.value - health.before.value)}" if health.before is not None else ""
-    return Text(f"{health.quality.value:.3f}{gap}")
+    gap = health.quality.value - health.before.value if health.before is not None else None
+    change = "" if gap is None else f" {'+' if gap > 0 else ''}{shown('quality', gap)}"
+    return Text(f"{health.quality.value:.3f}{change}")
 
 
 def _count(n: int | None) -> Text:
@@ -127,7 +180,7 @@ def _certificate(ends: float | None, now: float) -> Text:
     if ends is None:
         return Text(UNKNOWN)
     left = ends - now
-    return Text(f"{_span(left)} left" if left > 0 else "has ended", "" if left > 14 * 86400 else "yellow" if left > 0 else "red")
+    return Text(_span(left) if left > 0 else "has ended", "" if left > 14 * 86400 else "yellow" if left > 0 else "red")
 
 
 def _span(seconds: float) -> str:

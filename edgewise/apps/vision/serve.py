@@ -129,7 +129,8 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     if page_port:
         console.print(f"page: http://127.0.0.1:{page_port}/")
     console.print(
-        f"add a device: edgewise keys issue NAME --keys {keys}, then there: edgewise run --source … --server HOST:{port}"
+        f"add a device: edgewise keys issue NAME --keys {keys}, then there: edgewise run --source … --server HOST:{port}",
+        soft_wrap=True,
     )
     say_ready(announce, {"port": port, "page": page_port})
     tasks = (

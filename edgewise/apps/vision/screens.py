@@ -79,8 +79,11 @@ def _nodes(fleet: Fleet, width: int) -> RenderableType:
     if not fleet.nodes:
         return Text("no node yet", "dim")
     ruler = Console(width=1000)
-    whole = (table for table in (_one_line(fleet, True), _one_line(fleet, False)) if ruler.measure(table).maximum <= width)
-    return Group(next(whole, None) or _two_lines(fleet), *_sentences(fleet))
+    full, short = _one_line(fleet, True), _one_line(fleet, False)
+    if ruler.measure(full).maximum <= width:
+        return Group(full, *_sentences(fleet))
+    table = short if ruler.measure(short).maximum <= width else _two_lines(fleet)
+    return Group(table, *_sentences(fleet), *_budgets(fleet))
 
 
 def _one_line(fleet: Fleet, budget: bool) -> Table:
@@ -125,6 +128,10 @@ def _sentences(fleet: Fleet) -> list[Text]:
     """What nodes say of a version that is not simply in use."""
     told = [(row, m) for row in fleet.nodes for m in row.models if m.sentence and m.step not in (None, "good")]
     return [Text.assemble((row.node, "bold"), (f" {m.model} {m.step}: {m.sentence}", "dim")) for row, m in told]
+
+
+def _budgets(fleet: Fleet) -> list[Text]:
+    return [Text.assemble((row.node, "bold"), (f" keeps to {row.budget}", "dim")) for row in fleet.nodes if row.budget]
 
 
 def _name(row: NodeRow) -> Text:

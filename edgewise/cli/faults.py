@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgewise.cli.screen import console, write_json
+from edgewise.core.errors import ConfigError
 
 
 def faults(
@@ -29,6 +30,8 @@ def faults(
     """
     if seed is not None:
         return _tell(seed, json, trace)
+    if seeds < 1:
+        raise ConfigError("there is nothing to run", got=f"--seeds {seeds}", allowed="1 or more")
     from rich.progress import Progress
     from rich.table import Table
 
@@ -44,13 +47,13 @@ def faults(
             for it in outcome.broken[:3]:
                 bar.console.print(f"seed {outcome.seed}: [red]{it.law}[/] at {it.at:.3f} s: {it.sentence}", highlight=False)
     found = summary(done)
-    table = Table("schedules", "lost", "torn", "double", "converged", "items", "swaps", "deaths", "frames", "virtual time")
-    table.add_row(
-        *(f"{n:,}" for n in (found.schedules, found.lost, found.torn, found.double, found.converged)),
-        *(f"{n:,}" for n in (found.items, found.swaps, found.deaths, found.frames)),
-        f"{found.virtual_seconds:,.0f} s",
+    laws = Table("schedules", "lost", "torn", "double", "converged")
+    laws.add_row(*(f"{n:,}" for n in (found.schedules, found.lost, found.torn, found.double, found.converged)))
+    stake = (
+        f"At stake: {found.items:,} items, {found.frames:,} frames, {found.swaps:,} swaps of versions, {found.deaths:,} deaths of a "
+        f"process or machine, {found.faults:,} faults, in {found.virtual_seconds / 3600:.1f} h of virtual time."
     )
-    screen.print(table)
+    screen.print(laws, stake)
     if found.failing:
         screen.print(
             f"[red]{len(found.failing)} schedules broke an invariant[/]; look at one: edgewise faults --seed {found.failing[0]}"

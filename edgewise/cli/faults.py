@@ -50,7 +50,7 @@ def faults(
     laws = Table("schedules", "lost", "torn", "double", "converged")
     laws.add_row(*(f"{n:,}" for n in (found.schedules, found.lost, found.torn, found.double, found.converged)))
     stake = (
-        f"At stake: {found.items:,} items, {found.frames:,} frames, {found.swaps:,} swaps of versions, {found.deaths:,} deaths of "
+        f"At stake: {found.items:,} items, {found.frames:,} frames, {found.swaps:,} swaps, {found.deaths:,} deaths of "
         f"machines and processes, {found.faults:,} faults, in {found.virtual_seconds / 3600:.1f} h of virtual time."
     )
     screen.print(laws, stake)

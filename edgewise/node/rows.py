@@ -2,7 +2,8 @@
 
 It stands between the session and an outbox, so that it knows of each row whether it waits here, is on the server, or was dropped
 by the outbox's bounds: an item that the session was never given, and that the outbox does not have any more, is lost. What a
-power cut finds in the batch is lost with it: that is the price of one commit for many rows.
+power cut finds in the batch is lost with it: that is the price of one commit for many rows. A commit keeps the device's loop
+waiting: where it takes long (a memory card), batches come more rarely, so that it takes no more than SHARE of the time.
 
 It does not know rows of an earlier life of the device: they are the outbox's alone.
 """
@@ -10,6 +11,7 @@ It does not know rows of an earlier life of the device: they are the outbox's al
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -24,6 +26,8 @@ from edgewise.net.messages import pack_records
 
 KIND = "rows"
 BATCH = 32
+SHARE = 0.02
+RAREST = 2.0  # s
 
 
 class Outbox(Waiting, Protocol):
@@ -35,8 +39,15 @@ class Outbox(Waiting, Protocol):
 class Rows:
     """`clock` gives the wall's seconds, which the outbox counts the age of items with. To the session it is the outbox itself."""
 
-    def __init__(self, outbox: Outbox, clock: Callable[[], float], interval: float = 0.25) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        clock: Callable[[], float],
+        interval: float = 0.25,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.outbox, self.interval = outbox, interval
+        self._least, self._timer = interval, timer
         self.due = math.inf  # when (s) the batch becomes an item
         self.lost = 0
         self.sentence = ""  # why the store does not take rows; "" where it does
@@ -98,9 +109,11 @@ class Rows:
         if len(body) > LARGEST_BODY:
             self.lost += 1
             return
+        began = self._timer()
         try:
             self._put.append((self.outbox.put(KIND, body, self._clock()), len(rows)))
             self.sentence = ""
+            self.interval = min(max(self._least, (self._timer() - began) / SHARE), RAREST)
         except StoreError as error:
             self.lost += len(rows)
             self.sentence = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,3 +100,22 @@ def test_a_full_disk_loses_rows_with_a_sentence_and_takes_the_next_ones() -> Non
     rows.add(row(1), 1.0)
     rows.flush()
     assert (frames(rows), rows.sentence) == ([[1]], "")
+
+
+def test_a_slow_disk_is_written_more_rarely() -> None:
+    now = [0.0]
+
+    class Slow(MemoryOutbox):
+        took = 0.001
+
+        def put(self, kind: str, body: bytes, now_: float) -> int:
+            now[0] += self.took
+            return super().put(kind, body, now_)
+
+    outbox = Slow()
+    rows = Rows(outbox, lambda: 0.0, 0.25, timer=lambda: now[0])
+    for took, interval in ((0.001, 0.25), (0.02, 1.0), (5.0, 2.0), (0.001, 0.25)):
+        outbox.took = took
+        rows.add(row(0), 0.0)
+        rows.flush()
+        assert rows.interval == pytest.approx(interval)

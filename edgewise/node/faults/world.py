@@ -70,7 +70,10 @@ class World:
         with Heard(self.trace, self.witness.crashed):
             timeline.run(plan.until)
             self._check()
-        return self._outcome()
+        outcome = self._outcome()
+        for machine in self.machines.values():
+            machine.disk.kill()  # an open connection of SQLite keeps its disk alive, out of sight of Python's collector
+        return outcome
 
     # Faults
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,12 @@ def test_a_story_tells_the_plan_and_what_happened() -> None:
     assert any("uses version" in line for line in lines)
     assert until_broken(outcome, lines) == lines[-60:]
     assert outcome.digest == World(schedule(24)).run().digest  # reading it changes nothing
+
+
+def test_a_world_that_has_run_is_let_go() -> None:
+    world = World(schedule(5))
+    world.run()
+    gone = [weakref.ref(machine.disk) for machine in world.machines.values()]
+    del world
+    gc.collect()
+    assert all(disk() is None for disk in gone)

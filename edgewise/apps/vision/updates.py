@@ -121,6 +121,7 @@ class Updates:
     async def run(self) -> None:
         """Until cancelled."""
         try:
+            await self._take_up_trial()
             while True:
                 self._wake.clear()
                 await self._turn()
@@ -128,6 +129,18 @@ class Updates:
                 self._updater.tick(self._clock())
         finally:
             await cancel(*self._fetching.values())
+
+    async def _take_up_trial(self) -> None:
+        """A process that begins in the middle of a trial measures quality anew: without it no guard on quality is ever judged."""
+        model = self.bundle.manifest.name
+        running = self._updater.active(model)
+        before = next((s for s in self._updater.status.standby if s.model == model), None)
+        if running is None or running.proved or before is None:
+            return
+        try:
+            self._quality = await asyncio.to_thread(gently, lambda: judged(self.bundle, self._store.load(before)))
+        except EdgewiseError as error:
+            log.warning("the version before does not load, so quality is not compared: %s", error)
 
     async def _turn(self) -> None:
         for fetch in self._updater.fetches():

@@ -4,12 +4,13 @@ Four parts: 10,000 schedules in the fault simulator (`edgewise.node.faults`), th
 server's disk, the table of forged, expired, replayed and misplaced things (`bench.forged`), and, with `--fuzz`, 10⁷ mutated
 inputs to every border (`bench.fuzz`). Nothing here is timed against a target: figures of time say what a schedule costs.
 
-Schedules are run in chunks, and a full run that was interrupted goes on with the next chunk (of the same commit) when it is
-called again. It does not know faults that the simulator does not: drives that lie about a sync, and memory that rots.
+Schedules are run in chunks, and a full run that was interrupted goes on with the next chunk when it is
+called again, as long as the code under test is the same. It does not know faults that the simulator does not: drives that lie about a sync, and memory that rots.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from bench import forged, fuzz
-from bench.report import ROOT, Report, Row, Target, commit, left_out
+from bench.report import ROOT, Report, Row, Target, left_out
 from edgewise.core.errors import EdgewiseError
 from edgewise.node.faults import sweep
 from edgewise.node.faults.report import Outcome, outcomes, summary
@@ -66,7 +67,7 @@ def run(quick: bool, fuzzing: bool = False) -> Report:
 def _schedules(quick: bool) -> tuple[list[Row], list[Target]]:
     count = QUICK_SCHEDULES if quick else SCHEDULES
     began = time.monotonic()
-    found, ran = _run(count, None if quick else ROOT / "bench" / "out" / f"faults-{commit()[:12]}")
+    found, ran = _run(count, None if quick else ROOT / "bench" / "out" / f"faults-{_code()}")
     took = time.monotonic() - began
     sums = summary(found)
     befallen = Counter(f.kind for o in found for f in schedule(o.seed).faults)
@@ -86,6 +87,15 @@ def _schedules(quick: bool) -> tuple[list[Row], list[Target]]:
         Target(f"{wanted}: converge", f"{count:,}", f"{sums.converged:,}", sums.converged == count, failing),
     ]
     return rows, goals
+
+
+def _code() -> str:
+    """A hash over the code that a schedule runs: outcomes of other code are not of this one."""
+    found = hashlib.sha256()
+    for room in ("core", "net", "node"):
+        for path in sorted((ROOT / "edgewise" / room).rglob("*.py")):
+            found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _run(count: int, folder: Path | None) -> tuple[list[Outcome], int]:

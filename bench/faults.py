@@ -4,8 +4,9 @@ Four parts: 10,000 schedules in the fault simulator (`edgewise.node.faults`), th
 server's disk, the table of forged, expired, replayed and misplaced things (`bench.forged`), and, with `--fuzz`, 10⁷ mutated
 inputs to every border (`bench.fuzz`). Nothing here is timed against a target: figures of time say what a schedule costs.
 
-Schedules are run in chunks, and a full run that was interrupted goes on with the next chunk when it is
-called again, as long as the code under test is the same. It does not know faults that the simulator does not: drives that lie about a sync, and memory that rots.
+Schedules are run in chunks, and a full run that was interrupted goes on with the next chunk when it is called again, as long as
+the code under test is the same. It does not know faults that the simulator does not: drives that lie about a sync, memory that
+rots.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pyt
         if len(ran) >= 4:
             raise KeyboardInterrupt
         ran.extend(seeds)
-        return [Outcome(seed, (), "") for seed in seeds]
+        return [Outcome(seed, (), "", 0) for seed in seeds]
 
     monkeypatch.setattr(faults, "CHUNK", 2)
     monkeypatch.setattr(faults, "outcomes", run)
     with pytest.raises(KeyboardInterrupt):
         faults._run(6, tmp_path)
-    monkeypatch.setattr(faults, "outcomes", lambda seeds, processes: [Outcome(seed, (), "") for seed in seeds])
+    monkeypatch.setattr(faults, "outcomes", lambda seeds, processes: [Outcome(seed, (), "", 0) for seed in seeds])
     found, now = faults._run(6, tmp_path)
     assert [o.seed for o in found] == list(range(6)) and now == 2
 

@@ -1,35 +1,56 @@
-"""Writes the README's table of targets from bench/results: `python scripts/readme_targets.py` after a full benchmark run.
+"""Writes the README's tables of targets from bench/results: `python scripts/readme_targets.py` after a full benchmark run.
 
-A test compares the two, so that the README cannot say other figures than the results.
+A table stands between two comments, and those of delivery have one of their own, which says so where results are missing. A test
+compares README and results, so that the README cannot say other figures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- targets -->\n", "<!-- /targets -->"
+DELIVERY = ("delivery", "faults")
+Results = Mapping[str, Any]  # by name, as `bench.report` writes them
 
 
-def table() -> str:
-    """Markdown rows of every target of every result file."""
+def results() -> dict[str, Any]:
+    return {file.stem: msgspec.json.decode(file.read_bytes()) for file in sorted((ROOT / "bench/results").glob("*.json"))}
+
+
+def table(found: Results) -> str:
+    """Markdown rows of every target of these results; nothing where there are none."""
     lines = ["| benchmark | target | wanted | measured | |", "|---|---|---|---|---|"]
-    for file in sorted((ROOT / "bench/results").glob("*.json")):
-        result = msgspec.json.decode(file.read_bytes())
+    for result in found.values():
         for t in result["targets"]:
             verdict = {True: "met", False: "**missed**", None: "not measured"}[t["met"]]
             reason = f": {t['reason']}" if t["reason"] else ""
             lines.append(f"| {result['name']} | {t['name']} | {t['want']} | {t['got']} | {verdict}{reason} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" if found else ""
 
 
-def rewritten(text: str) -> str:
-    """The README with its table made anew."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + table() + END + after
+def delivery(found: Results) -> str:
+    """The table of delivery, and a sentence for each benchmark of it that has no committed result."""
+    there = {name: found[name] for name in DELIVERY if name in found}
+    missing = [f"`./dev bench {name}` measures it; no full result is committed yet.\n" for name in DELIVERY if name not in there]
+    return "\n".join(filter(None, [table(there), *missing]))
+
+
+def rewritten(text: str, found: Results | None = None) -> str:
+    """The README with its tables made anew."""
+    found = results() if found is None else found
+    text = _between(text, "targets", table({name: result for name, result in found.items() if name not in DELIVERY}))
+    return _between(text, "targets of delivery", delivery(found))
+
+
+def _between(text: str, name: str, new: str) -> str:
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return before + begin + new + end + after
 
 
 if __name__ == "__main__":

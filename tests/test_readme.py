@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,9 +56,26 @@ def test_every_link_and_picture_is_there(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} points to {target}"
 
 
-def test_the_figures_are_those_of_the_results() -> None:
+def targets_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("readme_targets", ROOT / "scripts/readme_targets.py")
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.rewritten(README) == README, "run: python scripts/readme_targets.py"
+    return script
+
+
+def test_the_figures_are_those_of_the_results() -> None:
+    assert targets_script().rewritten(README) == README, "run: python scripts/readme_targets.py"
+
+
+def test_each_result_stands_in_one_table_and_a_missing_one_is_said() -> None:
+    script = targets_script()
+    found = {
+        n: {"name": n, "targets": [{"name": f"target of {n}", "want": "1", "got": "2", "met": True, "reason": ""}]} for n in "ab"
+    }
+    found |= {"faults": {"name": "faults", "targets": [{"name": "lost", "want": "0", "got": "3", "met": False, "reason": "why"}]}}
+    text = script.rewritten(README, found)
+    own = text.split("<!-- targets of delivery -->")[1].split("<!-- /targets of delivery -->")[0]
+    assert text.count("target of a") == text.count("target of b") == 1 and "target of" not in own
+    assert "| faults | lost | 0 | 3 | **missed**: why |" in own and text.count("| faults |") == 1
+    assert "./dev bench delivery" in own and "./dev bench faults" not in own

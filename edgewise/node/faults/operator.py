@@ -46,7 +46,7 @@ class Operator:
         except EdgewiseError as error:
             self.refused += 1
             self._trace.say(NAME, f"may not {act.deed}: {error}")
-            return not (act.deed == "rollout" and self._timeline.now < act.at + PATIENCE)
+            return not (act.deed == "rollout" and self._timeline.now < act.at + PATIENCE) or self._began(act)
         self._trace.say(NAME, f"did {act.deed} {act.version or ''}".strip())
         return True
 
@@ -60,6 +60,11 @@ class Operator:
             rollouts.revert(CHANNEL, NAME, now)
         else:
             self._about(act, now)
+
+    def _began(self, act: Act) -> bool:
+        """Whether the rollout is there: the server died after it had begun it, and before it could say so."""
+        version = self._publisher.numbers[act.version]
+        return any(rollout.plan.release == version.digest for rollout in self._server.rollouts.rollouts(CHANNEL))
 
     def _about(self, act: Act, now: float) -> None:
         """What has to do with one version."""

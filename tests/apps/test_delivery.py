@@ -1,4 +1,4 @@
-"""Versions to real devices, as processes: a good one stays, a worse one goes back from the canary alone, and a kill costs nothing."""
+"""Versions to real devices, as processes: a good one stays, a worse one goes back from its canary, and kills cost nothing."""
 
 from __future__ import annotations
 

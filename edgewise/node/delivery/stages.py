@@ -117,7 +117,8 @@ def _waits(plan: Plan, candidate: Candidate) -> str:
     if not candidate.running or health is None:
         step = f"is at '{candidate.step}'" if candidate.step is not None else "has not begun"
         return f"{node} {step}{f': {candidate.sentence}' if candidate.sentence else ''}"
-    return f"{node}: watched for {health.seconds:.0f} of {plan.window:.0f} s, {health.frames} of {plan.least} frames"
+    frames = f"{health.frames} of {plan.least} frames" if health.frames < plan.least else f"{health.frames} frames"
+    return f"{node}: watched for {health.seconds:.0f} of {plan.window:.0f} s, {frames}"
 
 
 def _some(sentences: list[str]) -> str:

@@ -8,7 +8,7 @@ from edgewise.net.links import tun
 
 
 def need_tun() -> None:
-    """Skip where there can be no TUN link: a kernel without it is nothing that could be installed, in CI no more than elsewhere."""
+    """Skip where there can be no TUN link: a kernel without it is nothing that could be installed, in CI or elsewhere."""
     sentence = tun.probe()
     if sentence is not None:
         pytest.skip(sentence)

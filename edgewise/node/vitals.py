@@ -1,6 +1,10 @@
 """How the version in use does since it came into use: what a trial is judged by (`core.rollout.Health`).
 
-A frame counts as failed when it had no answer in time, whatever the reason, but for those that the policy left out on purpose.
+A frame counts, and as failed, when it had no answer in time. What is no work of the version's does not count at all: frames that
+the policy left out, those for which a newer one came first (a camera may be faster than any model), and those that a connection
+took with it. But a version that answers nothing for `HANG` seconds hangs, and then the newer frames that came count against it.
+
+It does not know why a connection broke: a version that breaks it each time is one with too few frames to be good.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from edgewise.core.answer import FrameRecord
 from edgewise.core.rollout import Health
 
 WINDOW = 512  # frames that the p95 looks back at
+HANG = 10.0  # s from the beginning
+OF_THE_LINK = ("connection lost", "not connected")
 
 
 class Vitals:
@@ -18,12 +24,15 @@ class Vitals:
 
     def __init__(self, began: float) -> None:
         self.began = began
-        self._frames = self._failed = 0
+        self._frames = self._failed = self._superseded = 0
         self._latencies: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, record: FrameRecord) -> None:
         """One more frame of this version has its fate."""
-        if record.outcome == "dropped" and record.reason == "policy":
+        if record.outcome == "dropped" and record.reason in ("policy", "superseded"):
+            self._superseded += record.reason == "superseded"
+            return
+        if record.outcome == "failed" and record.reason in OF_THE_LINK:
             return
         self._frames += 1
         self._failed += record.outcome != "answered" or record.late
@@ -33,4 +42,6 @@ class Vitals:
     def health(self, now: float) -> Health:
         ordered = sorted(self._latencies)
         p95 = ordered[round(0.95 * (len(ordered) - 1))] if ordered else None
-        return Health(max(0.0, now - self.began), self._frames, self._failed, p95)
+        seconds = max(0.0, now - self.began)
+        more = self._superseded if not ordered and seconds >= HANG else 0
+        return Health(seconds, self._frames + more, self._failed + more, p95)

@@ -63,6 +63,7 @@ class Store:
         files = bundle_files(folder)
         given = Bundle.load(files[MANIFEST], _reader(files))
         name = given.manifest.name
+        self.updater.runs(name)
         self.updater.begin(name, given.address, files, self.clock())
         self.updater.restarted(self.clock())
         while (slot := self.updater.active(name)) is not None:

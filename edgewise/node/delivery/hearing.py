@@ -33,17 +33,19 @@ class Hearing:
     ) -> None:
         self._database, self._verifier, self._slots, self._words = database, verifier, slots, words
         self._switch, self._courier, self._largest = switch, courier, largest
+        self.models: frozenset[str] | None = None  # those that this device runs; None: any
 
     def hear(self, payload: bytes, now: float) -> bool:
         """Take what is signed; whether all of it was. StoreError where it cannot be written, and then nothing of it was taken."""
         name = digest(payload)
         assigned = self._verifier.assigned
-        if self._slots.fact(_LAST) == name.encode() and assigned is not None and self._verifier.time(now) < assigned.expires:
+        mark = " ".join((name, *sorted(self.models or ()))).encode()
+        if self._slots.fact(_LAST) == mark and assigned is not None and self._verifier.time(now) < assigned.expires:
             return True  # the same again, as after each reconnect
         with self._database.transaction():
             sound = self._take(payload, name, now)
             if sound:
-                self._slots.note(_LAST, name.encode())
+                self._slots.note(_LAST, mark)
         return sound
 
     @property
@@ -65,10 +67,11 @@ class Hearing:
         if assignment is None:
             return False
         sent = self._sent(news)
-        for model, release in sorted(assignment.releases.items()):
+        named = {m: r for m, r in assignment.releases.items() if self.models is None or m in self.models}
+        for model, release in sorted(named.items()):
             sound = self._name(assignment, model, release, sent.get(release), now) and sound
         for goal in self._slots.goals():
-            if goal.release.name not in assignment.releases and goal.state in ("fetching", "ready"):
+            if goal.release.name not in named and goal.state in ("fetching", "ready"):
                 self._slots.drop(goal.release.name)  # on its way, and no longer wanted
         return sound
 

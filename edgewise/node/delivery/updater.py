@@ -83,6 +83,7 @@ class Updater:
         self._switch = Switch(store, self._slots, self._words, verifier)
         self._courier = Courier(self._slots, blobs, build)
         self._hearing = Hearing(store, verifier, self._slots, self._words, self._switch, self._courier, largest)
+        self._models: frozenset[str] | None = None
         self._steps = Steps(store, self._slots, self._words, self._switch, self._courier, loadable, inline)
         self._trouble = self._link = ""
         self._news: deque[bytes] = deque(maxlen=DOUBTED)  # to be judged: the disk would take nothing, or the clock was wrong
@@ -99,7 +100,11 @@ class Updater:
     @property
     def running(self) -> Slot | None:
         """The version to use of the only model here (the first by name, where there are several); None: there is none."""
-        return next((slot for place, slot in self._slots.all() if place == "active"), None)
+        return next((slot for place, slot in self._slots.all() if place == "active" and self._ours(slot.model)), None)
+
+    def runs(self, *models: str) -> None:
+        """What the rim can use: other models of an assignment are nothing to this device. Until it is said, all are taken."""
+        self._models = self._hearing.models = frozenset(models)
 
     def active(self, model: str) -> Slot | None:
         return self._slots.slot(model, "active")
@@ -128,11 +133,11 @@ class Updater:
     def swap_due(self) -> Slot | None:
         """The version to load and warm, and then to bring into use by `swapped`; the same again until then."""
         for place, slot in self._slots.all():
-            if place == "active" and self._in_use.get(slot.model, slot.address) != slot.address:
+            if place == "active" and self._ours(slot.model) and self._in_use.get(slot.model, slot.address) != slot.address:
                 self._offered = (slot.model, slot.address)
                 return slot
         for goal in self._slots.goals():
-            if goal.state == "ready":
+            if goal.state == "ready" and self._ours(goal.release.name):
                 self._offered = (goal.release.name, goal.release.address)
                 return self._switch.candidate(goal)
         return None
@@ -365,7 +370,10 @@ class Updater:
             self._disk_failures = 0 if not self._trouble else self._disk_failures
 
     def _fetching(self) -> list[Goal]:
-        return [goal for goal in self._slots.goals() if goal.state == "fetching"]
+        return [goal for goal in self._slots.goals() if goal.state == "fetching" and self._ours(goal.release.name)]
+
+    def _ours(self, model: str) -> bool:
+        return self._models is None or model in self._models
 
     def _actives(self) -> dict[str, str]:
         return {slot.model: slot.address for place, slot in self._slots.all() if place == "active"}

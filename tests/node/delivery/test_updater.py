@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import pytest
 
 from edgewise.core.errors import ModelError
-from edgewise.core.release import pack
+from edgewise.core.release import Assignment, FileEntry, Release, pack
 from edgewise.core.rollout import Health
+from edgewise.net.signing import sign
 from edgewise.node.delivery.news import News, pack_news, unpack_news
 from edgewise.node.delivery.ways import CHUNK
 from edgewise.node.store.blobs import STRIDE
@@ -40,6 +43,21 @@ def test_back_to_the_version_that_stands_by_needs_no_download(device, site) -> N
     assert device.updater.running.proved
     assert device.asked == asked
     assert device.steps()[-2:] == ["ready 1", "reverted 2"]
+
+
+def test_a_held_version_is_gone_back_to_after_its_release_has_ended(device, site) -> None:
+    for version, expires in ((1, T0 + DAY), (2, T0 + 90 * DAY), (3, T0 + DAY)):
+        site.release(version, expires=expires)
+    go(device, site, 2, 1)
+    device.now = T0 + 31 * DAY
+    go(device, site, 3, 2, now=device.now)  # ended, and not held: it may not come in
+    assert device.updater.running.version == 2
+    assert device.reports()[-1].sentence.startswith("expired: the release vehicles 3 has ended")
+    go(device, site, 1, 3, now=device.now)
+    assert device.updater.running.version == 1
+    assert device.steps()[-1] == "reverted 2"
+    go(device, site, 1, 4, now=device.now)  # and what is in use is not refused when its assignment is renewed
+    assert device.steps()[-1] == "good 1"
 
 
 def test_the_same_news_again_changes_nothing(device, site) -> None:
@@ -451,3 +469,27 @@ def test_what_is_no_longer_assigned_is_no_longer_fetched(device, site) -> None:
     assert device.updater.fetches() == []
     assert device.updater.running.version == 1
     assert not device.blobs.partials()
+
+
+def test_models_that_the_device_does_not_run_are_nothing_to_it(device, site) -> None:
+    """A site has many models: one that comes first by name must not take the place of the one that runs here."""
+    entries = {"manifest.json": entry_of(b'{"name": "animals"}')}
+    other = sign(Release("animals", 1, entries["manifest.json"].sha256, entries, T0, T0 + DAY), {"pub": site.publisher})
+    releases = {MODEL: site.releases[2].digest, "animals": other.digest}
+    given = site.assign(Assignment("cam-1", "main", 1, releases, T0, T0 + DAY))
+    news = pack_news(News(pack(given), (pack(site.releases[2]), pack(other)), site.trust))
+    device.updater.runs(MODEL)
+    device.updater.news(news, device.now)
+    device.settle()
+    assert [(slot.model, slot.version) for slot in device.updater.status.running] == [(MODEL, 2)]
+    assert {report.name for report in device.reports()} == {MODEL}
+    device.updater.runs("animals")  # the same news says something else to another rim
+    device.updater.news(news, device.now)
+    assert [goal.release.name for goal in device.updater.status.goals if goal.state == "fetching"] == ["animals"]
+    assert device.updater.running is None
+    device.updater.refused_to_load("Nothing of it runs.", device.now)
+    assert device.updater.active(MODEL).version == 2
+
+
+def entry_of(data: bytes) -> FileEntry:
+    return FileEntry(hashlib.sha256(data).hexdigest(), len(data))

@@ -7,7 +7,7 @@ KINDS; the first check that fails is the one that is told. `signing.Verifier` ad
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -117,8 +117,14 @@ def trusted(envelope: Envelope | bytes, root: str, now: float) -> tuple[Envelope
     return given, found
 
 
-def published(envelope: Envelope | bytes, trust: Trust, now: float) -> tuple[Envelope, Release, frozenset[str]]:
-    """A Release signed by enough publishers of its model, not expired at `now`: what a server asks of one that it takes in."""
+def published(
+    envelope: Envelope | bytes, trust: Trust, now: float, *, held: Collection[str] = ()
+) -> tuple[Envelope, Release, frozenset[str]]:
+    """A Release signed by enough publishers of its model, not expired at `now`: what a server asks of one that it takes in.
+
+    The end of a release says until when it may be brought in: at one of the addresses `held` it is in already, and may be had
+    again at any time.
+    """
     given, found = opened(envelope, Release)
     by = signers(given, trust.keys, "publisher", found.name)
     if len(by) < trust.threshold:
@@ -127,7 +133,8 @@ def published(envelope: Envelope | bytes, trust: Trust, now: float) -> tuple[Env
             "too few signatures", f"the release {found.name} {found.version}", got=got, allowed=f"{trust.threshold} or more"
         )
     fresh(trust, "trust", now)
-    fresh(found, f"release {found.name} {found.version}", now)
+    if found.address not in held:
+        fresh(found, f"release {found.name} {found.version}", now)
     return given, found, by
 
 

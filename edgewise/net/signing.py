@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -189,11 +189,14 @@ class Verifier:
             self._put("assignment", _Assigned(by, pack(given)))
             return found
 
-    def release(self, envelope: Envelope | bytes, now: float) -> Release:
-        """Believe a Release: signed by enough publishers, named by the assignment in force, not below the model's floor."""
+    def release(self, envelope: Envelope | bytes, now: float, held: Collection[str] = ()) -> Release:
+        """Believe a Release: signed by enough publishers, named by the assignment in force, not below the model's floor.
+
+        At an address that is `held` (in use, or proved and standing by) its end does not count: the way back stays open.
+        """
         with self._telling():
             opened(envelope, Release)
-            given, found, _ = published(envelope, self._needed(), self.time(now))
+            given, found, _ = published(envelope, self._needed(), self.time(now), held=held)
             assigned = self.assigned
             if assigned is None or assigned.releases.get(found.name) != given.digest:
                 got = f"{found.name} {found.version} ({given.digest[:12]})"

@@ -82,7 +82,8 @@ class Hearing:
         try:
             if envelope is None:
                 raise FrameError("the news does not bring a release that it assigns", got=release[:12])
-            found = self._verifier.release(envelope, now)
+            held = [slot.address for _, slot in self._slots.all() if slot.model == model]
+            found = self._verifier.release(envelope, now, held)
             size = sum(entry.size for entry in found.files.values())
             if size > self._largest:
                 raise FrameError(f"{model} {found.version} is too large here", got=f"{size} bytes", allowed=f"{self._largest}")

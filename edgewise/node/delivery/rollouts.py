@@ -60,7 +60,7 @@ class Rollouts:
         self._database, self._default, self._life = database, channel, life
         self._roster, self._channels, self._shelf = Roster(database), Channels(database), Shelf(database, blobs)
         self._teller = Teller(database, self._roster, self._channels, self._shelf, sign, trust, life)
-        self._turns = Turns(database, self._roster, self._channels, self._shelf, self.audit)
+        self._turns = Turns(database, self._roster, self._channels, self._shelf, self.audit, lambda: self._teller.trust)
         self._witness = Witness(self._roster, self._channels, self._shelf, self.audit)
         self._shelf.sweep()
 
@@ -148,7 +148,7 @@ class Rollouts:
             rollout = self._rollout(channel, model)
             if rollout.stage == "reverted":
                 raise ConfigError(f"{channel} {rollout.model} is reverted already", got=f"version {rollout.version}")
-            barrier = self._turns.barrier(rollout)
+            barrier = self._turns.barrier(rollout, now)
             if barrier:
                 raise ConfigError(barrier)
             return self._turns.reverted(rollout, by, now, f"Reverted by {by}.")

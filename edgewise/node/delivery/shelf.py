@@ -51,6 +51,17 @@ class Shelf:
             )
         return given, found
 
+    def refused(self, digest: str, trust: bytes, now: float) -> str:
+        """Why devices that hold this release would refuse it: its signatures by the trust of now. Empty: they would not."""
+        release, envelope = self._both(digest) or (None, None)
+        if release is None or envelope is None or not trust:
+            return ""
+        try:
+            published(envelope, document(unpack(trust), Trust), now, held=(release.address,))
+        except IdentityError as error:
+            return str(error)
+        return ""
+
     def missing(self, release: Release) -> list[FileEntry]:
         """Files of a release that are not here whole, deltas too."""
         wanted = {e.sha256: e for e in (*release.files.values(), *(r.delta for r in release.routes))}

@@ -6,8 +6,11 @@ what a person may do: that is in `rollouts.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
+from edgewise.core.release import Release
 from edgewise.node.delivery import stages
 from edgewise.node.delivery.audit import Audit
 from edgewise.node.delivery.course import Channels, Rollout
@@ -21,10 +24,13 @@ GUARD = "guard"
 
 
 class Turns:
-    """Every method joins an open transaction."""
+    """Every method joins an open transaction. `trust()` is the site's trust of now."""
 
-    def __init__(self, database: Database, roster: Roster, channels: Channels, shelf: Shelf, audit: Audit) -> None:
+    def __init__(
+        self, database: Database, roster: Roster, channels: Channels, shelf: Shelf, audit: Audit, trust: Callable[[], bytes]
+    ) -> None:
         self._database, self._roster, self._channels, self._shelf, self._audit = database, roster, channels, shelf, audit
+        self._trust = trust
 
     def tick(self, now: float) -> None:
         for rollout in self._channels.rollouts():
@@ -47,7 +53,7 @@ class Turns:
             if found.sentence != rollout.sentence:
                 self._channels.write(replace(rollout, sentence=found.sentence))
         elif found.kind == "broken":
-            barrier = self.barrier(rollout)
+            barrier = self.barrier(rollout, now)
             if barrier:
                 words = f"{found.sentence} {barrier}."
                 self.turn(replace(rollout, stage="paused", before="canary", sentence=words), GUARD, "pause", now)
@@ -142,8 +148,8 @@ class Turns:
             if refused != node.refused.get(model, ()) or kept != node.kept:
                 self._roster.put(replace(node, refused={**node.refused, model: refused}, kept=kept))
 
-    def barrier(self, rollout: Rollout) -> str:
-        """Why there is no way back; empty: there is one."""
+    def barrier(self, rollout: Rollout, now: float) -> str:
+        """Why there is no way back; empty: there is one, for some node at least. It asks what a device would refuse as well."""
         older = self._shelf.get(rollout.previous)
         channel, name = rollout.plan.channel, f"{rollout.model} {rollout.version}"
         if older is None:
@@ -153,7 +159,19 @@ class Turns:
             return f"{name} cannot go back to {older.version}: it set the floor to {floor}"
         if not self._shelf.holds(rollout.previous):
             return f"The files of {rollout.model} {older.version} are no longer here"
+        refused = self._shelf.refused(rollout.previous, self._trust(), now)
+        if refused:
+            return f"Devices would refuse {rollout.model} {older.version}: {refused}"
+        if now >= older.expires and not self._holding(rollout, older):
+            return (
+                f"{rollout.model} {older.version} has ended, and no node of the channel {channel} has it: publish its files anew"
+            )
         return ""
+
+    def _holding(self, rollout: Rollout, older: Release) -> bool:
+        """Whether any node holds the version before (what has ended is refused only where it would have to be fetched)."""
+        model, nodes = rollout.model, self._roster.of(rollout.plan.channel)
+        return not nodes or any(older.address in (*n.ever.get(model, ()), n.origin.get(model, "")) for n in nodes)
 
     def reverted(self, rollout: Rollout, by: str, now: float, sentence: str) -> Rollout:
         with self._database.transaction():

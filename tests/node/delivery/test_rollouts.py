@@ -7,8 +7,9 @@ import pytest
 
 from edgewise.core.errors import ConfigError, IdentityError
 from edgewise.core.placement import Quality
-from edgewise.core.release import Assignment, document, pack, unpack
+from edgewise.core.release import Assignment, Trust, document, pack, unpack
 from edgewise.core.rollout import Health, Plan, Report
+from edgewise.net.signing import sign
 from edgewise.node.delivery.guard import parse
 from edgewise.node.delivery.news import unpack_news
 from edgewise.node.delivery.stages import PATIENCE
@@ -251,6 +252,50 @@ def test_a_revert_below_the_floor_is_refused(world, site) -> None:
         start(world, 3)
     assert world.rollout.stage == "done"
     assert acts(world)[-2:] == ["ann revert refused", "ann start refused"]
+
+
+def ended(world) -> None:
+    """Version 1 ends soon, and is the channel's own."""
+    for version in (1, 2):
+        end = world.now + 30 * DAY if version == 1 else world.now + 365 * DAY
+        world.site.release(version + 3, world.site.parts[version], expires=end)
+        world.publish(version + 3)
+    start(world, 4)
+    world.run(5)
+    assert world.rollout.stage == "done"  # the same bytes
+    world.run(60)
+    for _ in range(31):
+        world.second(DAY)
+    assert running(world, 4) == set(world.devices)
+
+
+def test_a_bad_canary_goes_back_to_a_release_that_has_ended(world, conf) -> None:
+    ended(world)
+    for name in world.devices:
+        world.healths[name] = lambda d: conf.healthy(d, **({"quality": WORSE} if d.updater.running.version == 5 else {}))
+    start(world, 5)
+    world.run(12)
+    assert world.rollout.stage == "reverted"
+    assert running(world, 4) == set(world.devices)
+    assert not any("refused" in act for act in acts(world))
+
+
+def test_a_way_back_that_devices_would_refuse_is_none(world, site) -> None:
+    ended(world)
+    start(world, 5)
+    world.run(60)
+    assert world.rollout.stage == "done"
+    for name in world.devices:
+        world.rollouts.move(name, "yard", "ann", world.now)
+    world.rollouts.seen("cam-new", world.now)  # it never had version 4
+    with pytest.raises(ConfigError, match="vehicles 4 has ended, and no node of the channel main has it"):
+        world.rollouts.revert("main", "ann", world.now)
+    for name in world.devices:
+        world.rollouts.move(name, "main", "ann", world.now)
+    keys = {"chan": document(unpack(site.trust), Trust).keys["chan"]}
+    world.rollouts.retrust(pack(sign(Trust(2, world.now, world.now + DAY, keys), {"root": site.root})), "ann", world.now)
+    with pytest.raises(ConfigError, match="Devices would refuse vehicles 4: unknown key"):
+        world.rollouts.revert("main", "ann", world.now)
 
 
 def test_a_canary_goes_back_from_a_release_with_a_higher_floor(world, site, conf) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 
 import aiohttp
@@ -48,7 +48,7 @@ class Fetcher:
     async def close(self) -> None:
         await self._session.close()
 
-    async def get(self, path: str, at: int, stop: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def get(self, path: str, at: int, stop: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Pieces (offset, bytes) of `path` from byte `at` up to `stop`, as they come; LinkError where it ends before that."""
         loop, place = asyncio.get_running_loop(), at
         try:

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from edgewise.apps.vision import probe
 from edgewise.core.artifact import MANIFEST
-from edgewise.core.errors import EdgewiseError, InputError, LinkError, ModelError
+from edgewise.core.errors import ConfigError, EdgewiseError, InputError, LinkError, ModelError
 from edgewise.core.release import Release
 from edgewise.core.rollout import Health
 from edgewise.net.fetch import Fetcher
@@ -35,6 +36,7 @@ from edgewise.runtime.slots import gently, warm
 from edgewise.runtime.update import Files
 
 log = logging.getLogger("edgewise.updates")
+Swap = Callable[[], Awaitable[None]]
 WATCH = 1.0  # s between two looks at a version on trial
 
 
@@ -46,6 +48,7 @@ class Store:
         self.database = disk.connect("device.db")
         self.blobs, self.outbox = Blobs(disk), Outbox(self.database)
         self.clock = clock
+        self._fit: Callable[[Bundle], object] = lambda bundle: None
         self.verifier = Verifier(root_public, node, Memory(self.database))
         self.updater = Updater(node, self.database, self.blobs, self.verifier, self.outbox, build, inline=False)
 
@@ -58,8 +61,13 @@ class Store:
         known = self.verifier.known
         return known.revoked if known is not None else ()
 
-    def begin(self, folder: Path) -> Bundle:
-        """The version to run now: the one in use when the last run ended, or else the bundle in `folder`, taken as proved."""
+    def begin(self, folder: Path, fit: Callable[[Bundle], object] = lambda bundle: None) -> Bundle:
+        """The version to run now: the one in use when the last run ended, or else the bundle in `folder`, taken as proved.
+
+        `fit` raises a ConfigError where a bundle does not go with what this run was asked for. That gives up a version on trial,
+        but no proved one, and none where the device's own bundle would not do either: then the command is wrong.
+        """
+        self._fit = fit
         files = bundle_files(folder)
         given = Bundle.load(files[MANIFEST], _reader(files))
         name = given.manifest.name
@@ -70,6 +78,10 @@ class Store:
             try:
                 return self.load(slot)
             except EdgewiseError as error:
+                if isinstance(error, ConfigError):
+                    if slot.proved:
+                        raise
+                    fit(given)
                 log.error("a version does not load: %s", error)
                 self.updater.refused_to_load(str(error), self.clock())
                 if (after := self.updater.active(name)) is not None and after.address == slot.address:
@@ -77,16 +89,19 @@ class Store:
         return given
 
     def load(self, slot: Slot) -> Bundle:
-        """The bundle in a slot, whole and warm; ModelError or StoreError where it is not."""
+        """The bundle in a slot, whole, warm and fit for this run; ModelError, StoreError or ConfigError where it is not."""
         bundle = Bundle.load(self.blobs.read(slot.files[MANIFEST].sha256), self.blobs.read)
         if bundle.address != slot.address:
             raise ModelError("a version is another one than its address says", got=bundle.address[:12], allowed=slot.address[:12])
         warm(bundle)
+        self._fit(bundle)
         return bundle
 
-    def close(self) -> None:
-        """The process ends as it should."""
+    def ended(self) -> None:
+        """The run ended as it should; one that did not counts against a version on trial."""
         self.updater.stopping(self.clock())
+
+    def close(self) -> None:
         self.database.close()
 
 
@@ -96,20 +111,22 @@ def build(release: Release, base: Files, delta: bytes) -> dict[str, bytes]:
 
 
 class Updates:
-    """`swap` brings a loaded bundle into use between two frames; `health` is that of the version since then."""
+    """`ready` makes all of a loaded bundle that can fail, in a thread, and gives what brings it into use between two frames;
+    `health` is that of the version since then; `say` tells a person.
+    """
 
     def __init__(
         self,
         store: Store,
         bundle: Bundle,
         fetcher: Fetcher,
-        swap: Callable[[Bundle], Awaitable[None]],
+        ready: Callable[[Bundle], Swap],
         health: Callable[[], Health],
+        say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.bundle = bundle
-        self.sentence = ""  # why the last version did not load; for a person
         self._store, self._updater, self._clock = store, store.updater, store.clock
-        self._fetcher, self._swap, self._health = fetcher, swap, health
+        self._fetcher, self._ready, self._health, self._say = fetcher, ready, health, say
         self._wake = asyncio.Event()
         self._quality: Health | None = None
         self._fetching: dict[str, asyncio.Task[None]] = {}
@@ -125,7 +142,11 @@ class Updates:
             await self._take_up_trial()
             while True:
                 self._wake.clear()
-                await self._turn()
+                try:
+                    await self._turn()
+                except EdgewiseError as error:  # the next turn may do better: a device without delivery never does
+                    log.error("a turn of delivery failed: %s", error)
+                    self._say(str(error))
                 await within(self._wake.wait(), WATCH)
                 self._updater.tick(self._clock())
         finally:
@@ -146,7 +167,7 @@ class Updates:
     async def _turn(self) -> None:
         for fetch in self._updater.fetches():
             if fetch.sha256 not in self._fetching:
-                self._fetching[fetch.sha256] = background(self._fetch(fetch), f"the fetch of {fetch.sha256[:12]}", self._failed)
+                self._fetching[fetch.sha256] = background(self._fetch(fetch), f"the fetch of {fetch.sha256[:12]}", self._say)
         if (work := self._updater.rebuild_due()) is not None:
             try:
                 files = await asyncio.to_thread(gently, work.run)
@@ -167,32 +188,38 @@ class Updates:
 
     async def _bring_in(self, slot: Slot) -> None:
         old = self.bundle
+
+        def made() -> tuple[Bundle, Swap]:
+            bundle = self._store.load(slot)
+            return bundle, self._ready(bundle)
+
+        self._wake.set()
         try:
-            bundle = await asyncio.to_thread(gently, lambda: self._store.load(slot))
+            bundle, swap = await asyncio.to_thread(gently, made)
+            if not self._updater.swapped(self._clock()):
+                return
+            await swap()
         except EdgewiseError as error:
-            log.error("version %d of %s does not load: %s", slot.version, slot.model, error)
-            self.sentence = str(error)
+            log.error("version %d of %s cannot be used: %s", slot.version, slot.model, error)
+            self._say(str(error))
             self._updater.refused_to_load(str(error), self._clock())
-            self._wake.set()
             return
-        if not self._updater.swapped(self._clock()):
-            self._wake.set()
-            return
-        await self._swap(bundle)
         self.bundle, self._quality = bundle, None
         log.info("version %d of %s is in use", slot.version, slot.model, extra={"address": slot.address})
         if not slot.proved:
             self._quality = await asyncio.to_thread(gently, lambda: judged(bundle, old))
-        self._wake.set()
 
     async def _fetch(self, fetch: Fetch) -> None:
         """One try; what came stays."""
         held, place = bytearray(), fetch.at
         try:
-            async for _, piece in self._fetcher.get(fetch.path, fetch.at, fetch.size):
-                held += piece
-                while len(held) >= CHUNK:
-                    place = await self._give(fetch.sha256, place, held)
+            async with aclosing(self._fetcher.get(fetch.path, fetch.at, fetch.size)) as pieces:
+                async for _, piece in pieces:
+                    held += piece
+                    while len(held) >= CHUNK:
+                        place = await self._give(fetch.sha256, place, held)
+                    if place < 0:
+                        return  # the disk did not take it, or nobody wants it: the updater says when to ask again
             if held:
                 await self._give(fetch.sha256, place, held)
         except LinkError as error:
@@ -206,12 +233,11 @@ class Updates:
     async def _give(self, sha256: str, place: int, held: bytearray) -> int:
         chunk = bytes(held[:CHUNK])
         del held[:CHUNK]
-        self._updater.fetched(sha256, place, chunk, self._clock())
+        if not self._updater.fetched(sha256, place, chunk, self._clock()):
+            held.clear()
+            return -1
         await asyncio.sleep(0)
         return place + len(chunk)
-
-    def _failed(self, sentence: str) -> None:
-        self.sentence = sentence
 
 
 def judged(new: Bundle, old: Bundle) -> Health | None:

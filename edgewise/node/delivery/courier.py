@@ -114,6 +114,10 @@ class Courier:
         self._blobs.append(entry.sha256, at, data)
         return self.close(entry)
 
+    def holds(self, entry: FileEntry, stop: int) -> bool:
+        """Whether the bytes up to `stop` are here."""
+        return self._blobs.has(entry.sha256) or self._blobs.partial(entry.sha256) >= stop
+
     def close(self, entry: FileEntry) -> bool:
         """Check a file that is all here and give it its name."""
         if self._blobs.has(entry.sha256):

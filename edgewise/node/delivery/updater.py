@@ -124,6 +124,8 @@ class Updater:
 
     def rebuild_due(self) -> Rebuild | None:
         """The work of a delta that is here, where the rim does it."""
+        if self._now < self._pause:
+            return None
         for goal in self._fetching():
             way = self._courier.way(goal)
             if way.base and not self._courier.open(way.files):
@@ -214,8 +216,8 @@ class Updater:
         self._news.append(payload)
         self._hear(now)
 
-    def fetched(self, sha256: str, at: int, data: bytes, now: float) -> None:
-        """A piece came; in order, from where `fetches` said."""
+    def fetched(self, sha256: str, at: int, data: bytes, now: float) -> bool:
+        """A piece came; in order, from where `fetches` said. False: it was not taken, so the rest of this try is of no use."""
         self._at(now)
         for goal in self._fetching():
             way = self._courier.way(goal)
@@ -223,20 +225,26 @@ class Updater:
             if entry is not None:
                 break
         else:
-            return  # nobody waits for it any more
+            return False  # nobody waits for it any more
+        taken = False
         with self._disk(now):
+            before = self._courier.holds(entry, at + len(data))
             try:
                 whole = self._courier.take(entry, at, data)
             except InputError as error:
                 if self._steps.wrong(goal, way, entry, str(error), now):
                     self.fetch_failed(sha256, str(error), now)
-                return
+                return False
+            taken = self._courier.holds(entry, at + len(data))
+            if taken and not before:
+                self._disk_failures = 0
             stubborn = way.base and self._failures.get(way.files[0].sha256, 0) >= STUBBORN
             if whole and stubborn and entry.sha256 != way.files[0].sha256:
                 self._steps.spoil(goal, way.base, "The delta cannot be had, and other files can.", now)
             self._failures.pop(sha256, None)
             self._pause, self._link = 0.0, ""
         self.tick(now)
+        return taken
 
     def fetch_failed(self, sha256: str, sentence: str, now: float) -> None:
         """The server did not give it, or the link broke: what came is kept, and it is asked for again after a pause."""
@@ -256,6 +264,7 @@ class Updater:
                 self._steps.spoil(goal, work.base, sentence, now)
             else:
                 self._courier.store(goal.release.files, files)
+                self._disk_failures = 0
         self.tick(now)
 
     def swapped(self, now: float) -> bool:
@@ -358,7 +367,10 @@ class Updater:
 
     @contextmanager
     def _disk(self, now: float) -> Iterator[None]:
-        """What a disk does not take is no end of the process: it is noted and tried again after a pause."""
+        """What a disk does not take is no end of the process: it is noted and tried again after a pause.
+
+        The pause grows until a blob was written, where one is wanted: a full disk still takes the small writes of a database.
+        """
         try:
             yield
         except StoreError as error:
@@ -367,7 +379,8 @@ class Updater:
                 self._disk_failures += 1
                 self._pause = now + trial.patience(self.node, self._disk_failures)
         else:
-            self._disk_failures = 0 if not self._trouble else self._disk_failures
+            if self._disk_failures and not self._trouble and not self._fetching():
+                self._disk_failures = 0
 
     def _fetching(self) -> list[Goal]:
         return [goal for goal in self._slots.goals() if goal.state == "fetching" and self._ours(goal.release.name)]

@@ -107,7 +107,9 @@ class Updates:
         self._stirred = True
         if last:
             self._downloads.pop(download.fetch.sha256, None)
-        self.updater.fetched(download.fetch.sha256, at, data, self._device.clock.now())
+        if not self.updater.fetched(download.fetch.sha256, at, data, self._device.clock.now()) and not last:
+            self._downloads.pop(download.fetch.sha256, None)
+            download.give_up()
         self._device.turn()
 
     def broke_off(self, download: Download, sentence: str) -> None:

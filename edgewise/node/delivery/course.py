@@ -21,6 +21,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS rollouts (channel TEXT, model TEXT, body BLOB NOT NULL, PRIMARY KEY (channel, model))",
     "CREATE TABLE IF NOT EXISTS channels (channel TEXT, model TEXT, release TEXT NOT NULL, floor INTEGER NOT NULL,"
     " PRIMARY KEY (channel, model))",
+    "CREATE TABLE IF NOT EXISTS carried (channel TEXT, model TEXT, PRIMARY KEY (channel, model))",
 )
 
 
@@ -111,6 +112,17 @@ class Channels:
         with self._database.transaction():
             row = (channel, model, release, max(floor, self.floor(channel, model)))
             self._database.execute("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?)", row)
+            self._database.execute("DELETE FROM carried WHERE channel = ? AND model = ?", (channel, model))
+
+    def carry(self, channel: str, model: str, release: str, floor: int) -> None:
+        """`set` by a node that brought it along from another channel: a person may still say another one."""
+        with self._database.transaction():
+            self.set(channel, model, release, floor)
+            self._database.execute("INSERT INTO carried VALUES (?, ?)", (channel, model))
+
+    def carried(self, channel: str, model: str) -> bool:
+        sql = "SELECT 1 FROM carried WHERE channel = ? AND model = ?"
+        return self._database.execute(sql, (channel, model)).fetchone() is not None
 
     def all(self) -> list[tuple[str, str, str]]:
         """Channel, model and its own release."""

@@ -81,7 +81,9 @@ class Rollouts:
         """Make a published release the channel's own without a rollout: what its first nodes come with."""
         with self._audited(now, by, "adopt"):
             release = self._published(digest)
-            if self._channels.own(channel, release.name) not in ("", digest):
+            begun = release.name in self._channels.courses(channel).rollouts
+            said = begun or not self._channels.carried(channel, release.name)
+            if said and self._channels.own(channel, release.name) not in ("", digest):
                 raise ConfigError(f"the channel {channel} has its own {release.name} already", hint="Start a rollout.")
             with self._database.transaction():
                 self._channels.set(channel, release.name, digest, 1)
@@ -115,7 +117,8 @@ class Rollouts:
             if now >= release.expires:
                 raise ConfigError(f"{name} has ended", hint="Sign and publish it again.")
             same = older is not None and older.address == release.address
-            rollout = Rollout(plan, release.name, release.version, "wide" if same else "canary", by, now, now, own)
+            previous = own or self._turns.before(channel, release)
+            rollout = Rollout(plan, release.name, release.version, "wide" if same else "canary", by, now, now, previous)
             with self._database.transaction():
                 self._turns.afresh(channel, release.name, plan.release)
                 rollout = self._turns.with_canaries(rollout, now)
@@ -160,6 +163,7 @@ class Rollouts:
             if known is None:
                 raise ConfigError("there is no such node", got=node, allowed="one that connected once")
             with self._database.transaction():
+                self._turns.brought(known, channel)
                 self._roster.put(replace(known, channel=channel), renew=0.0)
                 self.audit.add(now, by, "move", node, f"From {known.channel} to {channel}.")
 

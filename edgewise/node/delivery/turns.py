@@ -6,15 +6,17 @@ what a person may do: that is in `rollouts.py`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from edgewise.core.errors import ConfigError
 from edgewise.core.release import Release
 from edgewise.node.delivery import stages
 from edgewise.node.delivery.audit import Audit
 from edgewise.node.delivery.course import Channels, Rollout
-from edgewise.node.delivery.roster import Roster
+from edgewise.node.delivery.roster import Node, Roster
 from edgewise.node.delivery.shelf import Shelf
 from edgewise.node.store.database import Database
 
@@ -172,6 +174,45 @@ class Turns:
         """Whether any node holds the version before (what has ended is refused only where it would have to be fetched)."""
         model, nodes = rollout.model, self._roster.of(rollout.plan.channel)
         return not nodes or any(older.address in (*n.ever.get(model, ()), n.origin.get(model, "")) for n in nodes)
+
+    def before(self, channel: str, release: Release) -> str:
+        """What most nodes of a channel without an own release of this model run; ConfigError where there are nodes and no answer.
+
+        Only a release that was published here, and is none above this one, is an answer: a revert leads there.
+        """
+        here = {
+            r.address: digest for digest in self._shelf.digests() if (r := self._shelf.get(digest)) and r.name == release.name
+        }
+        nodes, found = self._roster.of(channel), Counter[str]()
+        for node in nodes:
+            said = node.said.get(release.name)
+            digest = here.get(said.running, "") if said is not None else ""
+            for known in (digest, node.assigned.get(release.name, "")):
+                older = self._shelf.get(known)
+                if older is not None and older.version < release.version and self._shelf.holds(known):
+                    found[known] += 1
+                    break
+        if nodes and not found:
+            raise ConfigError(
+                f"nobody knows what the nodes of {channel} run of {release.name}, so there is no way back",
+                got=", ".join(node.node for node in nodes[:3]),
+                hint="Publish what they have with --own, and begin the rollout again.",
+            )
+        return found.most_common(1)[0][0] if found else ""
+
+    def brought(self, node: Node, channel: str) -> None:
+        """A node comes into a channel: where that has no own release of a model, the one of the channel that it left is it."""
+        there = self._channels.courses(channel)
+        for model, own in self._channels.courses(node.channel).own.items():
+            if not own or there.own.get(model):
+                continue
+            release, rollout = self._shelf.get(own), there.rollouts.get(model)
+            if release is None or (rollout is not None and release.version >= rollout.version):
+                continue
+            self._channels.carry(channel, model, own, self._channels.floor(node.channel, model))
+            if rollout is not None and rollout.open and not rollout.previous:
+                self._channels.write(replace(rollout, previous=own))
+            self._roster.look(channel)
 
     def reverted(self, rollout: Rollout, by: str, now: float, sentence: str) -> Rollout:
         with self._database.transaction():

@@ -221,6 +221,45 @@ def test_a_channel_of_its_own(world) -> None:
     assert running(world, 3) == {"cam-4"}
 
 
+def in_the_yard(world, version: int = 2) -> None:
+    where = msgspec.structs.replace(plan(world.site, version), channel="yard")
+    world.rollouts.start(where, "ann", world.now)
+
+
+@pytest.mark.parametrize("first", ["move", "start"])
+def test_a_node_that_is_moved_has_its_way_back_with_it(world, conf, site, first) -> None:
+    spoil(world, conf, world.devices, quality=WORSE)
+    if first == "start":
+        in_the_yard(world)  # no node is there yet
+    world.rollouts.move("cam-4", "yard", "ann", world.now)
+    if first == "move":
+        in_the_yard(world)
+    world.run(5)
+    assert world.rollouts.rollouts("yard")[0].stage == "reverted"
+    assert running(world, 1) == set(world.devices)
+    assert world.rollouts.own("yard", MODEL) == site.releases[1].digest
+
+
+def test_the_way_back_of_a_channel_without_an_own_release_is_what_its_nodes_run(world, conf, site) -> None:
+    world.database.execute("DELETE FROM channels")
+    spoil(world, conf, world.devices, quality=WORSE)
+    start(world)
+    world.run(5)
+    assert world.rollout.stage == "reverted"
+    assert world.rollout.previous == site.releases[1].digest
+    assert running(world, 1) == set(world.devices)
+
+
+def test_without_any_way_back_a_rollout_is_not_begun(world) -> None:
+    world.rollouts.seen("cam-new", world.now)
+    world.rollouts.move("cam-new", "yard", "ann", world.now)
+    world.database.execute("DELETE FROM channels")
+    with pytest.raises(ConfigError, match=r"no way back; got cam-new\. Publish what they have with --own"):
+        in_the_yard(world)
+    world.rollouts.adopt("yard", world.site.releases[1].digest, "ann", world.now)
+    in_the_yard(world)
+
+
 @pytest.mark.parametrize("every", [1, 2, 3, 7])
 def test_restarts_of_server_and_devices_at_any_moment_change_nothing(world, every) -> None:
     start(world)

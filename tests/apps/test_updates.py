@@ -1,16 +1,26 @@
-"""The rim of delivery on a device: what a process that begins in the middle of a trial does."""
+"""The rim of delivery on a device: a trial over a restart, versions that cannot be used, and a loop that goes on meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
+from bench.site import Site
 from edgewise.apps.vision import updates
+from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.updates import Store, Updates
+from edgewise.core.artifact import MANIFEST, parse
+from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.placement import Quality
 from edgewise.core.rollout import Health
 from edgewise.node.delivery.slots import Slot
+from edgewise.runtime.bundle import Bundle, bundle_files
+
+NAME, LOST = "vehicles", "split-4"
 
 
 async def test_a_trial_goes_on_with_its_quality_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +47,140 @@ async def test_a_trial_goes_on_with_its_quality_after_a_restart(monkeypatch: pyt
             await asyncio.sleep(0.01)
     task.cancel()
     assert told[0] == Health(3.0, 6, 0, 0.05, worse, better)
+
+
+def version(*lost: str) -> dict[str, bytes]:
+    """Files of a bundle like the shipped one, without some of its operating points."""
+    files = bundle_files(find(NAME))
+    manifest = parse(files[MANIFEST])
+    left = replace(manifest, points=tuple(p for p in manifest.points if p.name not in lost))
+    return files | {MANIFEST: left.canonical}
+
+
+def fit(*names: str):
+    """What `edgewise run --only NAME` asks of a bundle."""
+
+    def needs(bundle: Bundle) -> None:
+        if missing := set(names) - {p.name for p in bundle.manifest.points}:
+            raise ConfigError("the bundle has no such operating point", got=", ".join(missing))
+
+    return needs
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "keys")
+
+
+def opened(site: Site) -> Store:
+    return Store(site.folder.parent / "state", "camera", site.root)
+
+
+def fetched(site: Site, store: Store, files: dict[str, bytes], number: int = 2) -> None:
+    """A version is assigned, and all of it is here."""
+    store.updater.news(site.news("camera", number, NAME, site.release(NAME, number, files)), store.clock())
+    while wanted := store.updater.fetches():
+        for fetch in wanted:
+            store.updater.fetched(fetch.sha256, fetch.at, site.blobs.read(fetch.sha256)[fetch.at :], store.clock())
+    assert store.updater.swap_due() is not None
+
+
+def number(store: Store) -> int:
+    slot = store.updater.active(NAME)
+    assert slot is not None
+    return slot.version
+
+
+def begun_on_trial(site: Site) -> None:
+    store = opened(site)
+    store.begin(find(NAME))
+    fetched(site, store, version(LOST))
+    assert store.updater.swapped(store.clock())
+    store.close()
+
+
+def test_a_version_that_ends_the_process_again_and_again_is_given_up(site: Site) -> None:
+    """A start that ends by an error counts against the version on trial, however tidily the store is closed."""
+    begun_on_trial(site)
+    for _ in range(8):
+        store = opened(site)
+        store.begin(find(NAME))
+        left = number(store)
+        store.close()
+    assert left == 1
+
+
+def test_a_start_that_ends_well_counts_against_no_version(site: Site) -> None:
+    begun_on_trial(site)
+    for _ in range(8):
+        store = opened(site)
+        store.begin(find(NAME))
+        assert number(store) == 2
+        store.ended()
+        store.close()
+
+
+def test_a_version_without_what_the_run_was_asked_for_makes_way_at_the_start(site: Site) -> None:
+    begun_on_trial(site)
+    store = opened(site)
+    assert LOST in {p.name for p in store.begin(find(NAME), fit(LOST)).manifest.points}
+    assert number(store) == 1
+    store.close()
+
+
+def test_a_mistyped_command_gives_up_no_version(site: Site) -> None:
+    begun_on_trial(site)
+    store = opened(site)
+    with pytest.raises(ConfigError, match="no such operating point"):
+        store.begin(find(NAME), fit("splt-4"))
+    assert number(store) == 2
+    store.close()
+
+
+@pytest.mark.parametrize("when", ["made", "swapped"])
+async def test_a_version_that_cannot_be_used_is_refused_and_delivery_goes_on(site: Site, when: str) -> None:
+    """The slot said the new version already when the swap failed, and the task of delivery was dead from then on."""
+    store = opened(site)
+    bundle = store.begin(find(NAME))
+    fetched(site, store, version(LOST))
+    said: list[str] = []
+
+    async def swap() -> None:
+        raise ModelError("a head does not warm")
+
+    def ready(bundle: Bundle):
+        if when == "made":
+            raise ModelError("a head does not warm")
+        return swap
+
+    it = Updates(store, bundle, None, ready, lambda: Health(0.0, 0, 0, None), said.append)  # type: ignore[arg-type]
+    task = asyncio.create_task(it.run())
+    async with asyncio.timeout(20):
+        while not said:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    assert number(store) == 1 and it.bundle is bundle and store.updater.swap_due() is None
+    store.close()
+
+
+async def test_a_turn_that_fails_is_told_and_is_not_the_last(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(site)
+    bundle = store.begin(find(NAME))
+    said: list[str] = []
+
+    def broken() -> None:
+        raise ModelError("nothing can be read")
+
+    monkeypatch.setattr(updates, "WATCH", 0.01)
+    monkeypatch.setattr(store.updater, "swap_due", broken)
+    it = Updates(store, bundle, None, None, lambda: Health(0.0, 0, 0, None), said.append)  # type: ignore[arg-type]
+    task = asyncio.create_task(it.run())
+    async with asyncio.timeout(20):
+        while len(said) < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    store.close()

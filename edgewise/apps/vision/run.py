@@ -7,7 +7,7 @@ import contextlib
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +112,7 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
     async with contextlib.AsyncExitStack() as stack:
         store = _store(config, identity, stack)
         folder = find(config.bundle)
-        bundle = store.begin(folder) if store is not None else Bundle.open(folder)
+        bundle = store.begin(folder, partial(_points, only=config.only)) if store is not None else Bundle.open(folder)
         outbox = store.outbox if store is not None else MemoryOutbox()
         agent, heads = _agent(config, bundle, source, profile, identity.node if identity else config.name or "device", outbox)
         tls = partial(client_context, clock=store.trusted_time, revoked=store.revoked) if store is not None else client_context
@@ -143,6 +143,8 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         await cancel(*tasks)
         if reporter is not None:
             await reporter.last(said())
+        if store is not None and not device.broken:
+            store.ended()
     return outcome(
         agent,
         device,
@@ -179,10 +181,12 @@ async def _updates(
     """The rim of delivery, joined to the device: news come in, versions are swapped."""
     fetcher = await stack.enter_async_context(Fetcher(_https(config), tls))
 
-    async def swap(new: Bundle) -> None:
-        await device.swap(Heads(new, config.threads), _points(new, config.only))
+    def ready(new: Bundle) -> Callable[[], Awaitable[None]]:
+        heads, points = Heads(new, config.threads), _points(new, config.only)
+        heads.warm()
+        return partial(device.swap, heads, points)
 
-    updates = Updates(store, bundle, fetcher, swap, device.health)
+    updates = Updates(store, bundle, fetcher, ready, device.health, device.say)
     device.on_news = updates.news
     return updates
 

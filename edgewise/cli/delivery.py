@@ -25,6 +25,7 @@ def publish(
     days: float = 30.0,
     about: str = "",
     own: bool = False,
+    key: Annotated[list[Path], tyro.conf.arg(metavar="FILE")] = [],  # noqa: B006
     json: Path | None = None,
 ) -> int:
     """Sign a bundle as the next version of its model, and bring what the server lacks of it there.
@@ -42,13 +43,14 @@ def publish(
         days: after so many days nobody begins to use it any more.
         about: a sentence for people, shown beside it.
         own: the channel's nodes came with this bundle. It becomes the channel's own, so that a first rollout has a way back.
+        key: further publishers' keys that sign it too, as `edgewise keys make FILE` made them, where the trust needs several.
         json: write what became of it there.
     """
     from edgewise.apps.vision.operating import publish_bundle
 
     screen = console()
     with screen.status("publishing") as status:
-        done = publish_bundle(bundle, channel, keys, server, from_, version, floor, days, about, own, status.update)
+        done = publish_bundle(bundle, channel, keys, server, from_, version, floor, days, about, own, status.update, key)
     _say(done.sentence)
     for base, size in done.shorter.items():
         _say(f"from {base[:8]}: {size:,} bytes instead of {done.whole:,}")

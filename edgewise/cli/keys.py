@@ -119,13 +119,12 @@ def trust(
     from edgewise.apps.vision import trust as trusts
     from edgewise.core.errors import ConfigError
 
-    changes = []
+    changes = [trusts.remove_key(name) for name in remove]  # first, so that a name can get another key
     for word in add:
         name, equals, public = word.partition("=")
         if not equals:
             raise ConfigError("a publisher cannot be added", got=word, allowed="NAME=PUBLIC (64 hex digits)")
         changes.append(trusts.add_publisher(name, public))
-    changes += [trusts.remove_key(name) for name in remove]
     if threshold is not None:
         changes.append(trusts.need(threshold))
     now = time.time()

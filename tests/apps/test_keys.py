@@ -19,6 +19,7 @@ from edgewise.cli import main
 from edgewise.core.errors import ConfigError, IdentityError
 from edgewise.core.release import Assignment, FileEntry, Release
 from edgewise.net.certificates import DAY, facts
+from edgewise.net.checks import published
 from edgewise.net.connect import connect
 from edgewise.net.identity import read_certificate, server_context
 from edgewise.net.listen import Listener
@@ -119,6 +120,33 @@ def test_publishers_come_and_go_by_the_verb(folder: Path, tmp_path: Path, capsys
         trust.renew(folder, NOW, trust.remove_key("nobody"))
     assert trust.read(folder).version == 3
     assert "publisher" in capsys.readouterr().out
+
+
+def test_a_second_publisher_signs_under_the_name_that_the_trust_gives_it(folder: Path, tmp_path: Path) -> None:
+    """A threshold of two, met by `beside`; and a first publisher that is gone, in whose name nobody signs any more."""
+    bob = public(make_key(tmp_path / "k"))
+    edgewise("keys", "trust", "--keys", str(folder), "--add", f"bob={bob}", "--threshold", "2")
+    release = Release("vehicles", 1, "a" * 64, {"f": FileEntry("b" * 64, 1)}, NOW, NOW + DAY)
+    signed = trust.sign_release(folder, release, [tmp_path / "k"])
+    assert [s.key for s in signed.signatures] == ["publisher", "bob"]
+    assert published(signed, trust.read(folder), NOW)[1] == release
+    with pytest.raises(IdentityError, match="too few"):
+        published(trust.sign_release(folder, release), trust.read(folder), NOW)
+    make_key(tmp_path / "stranger")
+    with pytest.raises(IdentityError, match=r"no such key .*--add NAME="):
+        trust.sign_release(folder, release, [tmp_path / "stranger"])
+    edgewise("keys", "trust", "--keys", str(folder), "--remove", "publisher", "--threshold", "1")
+    with pytest.raises(IdentityError, match="no such key"):
+        trust.sign_release(folder, release)
+    assert [s.key for s in trust.sign_release(folder, release, [tmp_path / "k"]).signatures] == ["bob"]
+
+
+def test_a_name_gets_another_key_in_one_call(folder: Path, tmp_path: Path) -> None:
+    trust.key_path(folder, "publisher").unlink()
+    key = public(make_key(trust.key_path(folder, "publisher")))
+    words = ("keys", "trust", "--keys", str(folder), "--remove", "publisher", "--add", f"publisher={key}")
+    assert edgewise(*words) == 0
+    assert trust.read(folder).keys["publisher"].public == key
 
 
 def test_an_older_folder_is_completed_and_an_old_server_certificate_renewed(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from edgewise.apps.vision import keys, stock
+from edgewise.apps.vision import keys, stock, trust
+from edgewise.apps.vision.bundles import find
 from edgewise.core.errors import StoreError
+from edgewise.net import signing
 
 
 async def test_a_full_disk_does_not_end_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +36,14 @@ async def test_a_full_disk_does_not_end_delivery(tmp_path: Path, monkeypatch: py
     task.cancel()
     it.close()
     assert looks[:6] == ["", *["the disk is full."] * 3, "", ""]
+
+
+def test_a_server_starts_where_its_own_publisher_is_not_enough(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys.init(tmp_path / "keys")
+    other = signing.public(signing.make_key(tmp_path / "other"))
+    trust.renew(tmp_path / "keys", time.time(), trust.together([trust.add_publisher("bob", other), trust.need(2)]))
+    it = stock.Stock(tmp_path / "store", tmp_path / "keys")
+    it.own({"vehicles": find("vehicles")})
+    assert not it.rollouts.own(stock.CHANNEL, "vehicles")
+    assert "too few signatures" in caplog.text and "--key FILE" in caplog.text
+    it.close()

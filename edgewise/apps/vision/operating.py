@@ -45,10 +45,14 @@ def publish_bundle(
     about: str,
     own: bool,
     say: Callable[[str], None],
+    beside: Sequence[Path] = (),
 ) -> Published:
-    """Publish the bundle in a folder; the files come first, so that the release names nothing that is not there."""
+    """Publish the bundle in a folder, signed with the keys in the files `beside` too.
+
+    The files come first, so that the release names nothing that is not there.
+    """
     named = checked(channel)
-    signer = partial(sign_release, keys)
+    signer = partial(sign_release, keys, beside=beside)
 
     async def ask(operator: Operator) -> Published:
         known = await operator.releases()

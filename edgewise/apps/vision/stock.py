@@ -26,7 +26,7 @@ from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.publish import DAY, prepare
 from edgewise.core.answer import FrameRecord
 from edgewise.core.artifact import MANIFEST, parse
-from edgewise.core.errors import EdgewiseError, FrameError, StoreError
+from edgewise.core.errors import EdgewiseError, FrameError, IdentityError, StoreError
 from edgewise.core.release import Envelope, Release
 from edgewise.net.items import Item
 from edgewise.net.listen import Peer
@@ -131,9 +131,14 @@ class Stock:
         for name, folder in folders.items():
             if self.rollouts.own(CHANNEL, name) or not trust.key_path(self._keys, trust.PUBLISHER).exists():
                 continue
-            envelope = self._signed(folder, now)
-            release = self.rollouts.publish(envelope, "edge", now)
-            self.rollouts.adopt(CHANNEL, envelope.digest, "edge", now)
+            try:
+                envelope = self._signed(folder, now)
+                release = self.rollouts.publish(envelope, "edge", now)
+                self.rollouts.adopt(CHANNEL, envelope.digest, "edge", now)
+            except IdentityError as error:  # the trust asks for more than the key that is here
+                hint = f"edgewise publish BUNDLE --channel {CHANNEL} --own --key FILE"
+                log.warning("%s is not published as what devices come with: %s (%s)", name, error, hint)
+                continue
             log.info("%s version %d is what devices come with", name, release.version)
 
     def _signed(self, folder: Path, now: float) -> Envelope:

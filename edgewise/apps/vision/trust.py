@@ -142,9 +142,36 @@ def assigner(folder: Path) -> Callable[[Assignment], Envelope]:
     return lambda assignment: sign(assignment, {CHANNEL: key})
 
 
-def sign_release(folder: Path, release: Release) -> Envelope:
-    """A release, signed with the publisher's key."""
-    return sign(release, {PUBLISHER: load_key(key_path(folder, PUBLISHER))})
+def sign_release(folder: Path, release: Release, beside: Sequence[Path] = ()) -> Envelope:
+    """A release, signed with the publisher's key of the folder and those in the files `beside`, each under its id in the Trust.
+
+    Beside others the folder's own key may be missing, or one that the Trust names no more. Without a Trust in the folder, as on
+    the machine of a publisher alone, an id is the file's name without its ending.
+    """
+    trust = read(folder) if (folder / ENVELOPE).exists() else None
+    own = key_path(folder, PUBLISHER)
+    keys: dict[str, Ed25519PrivateKey] = {}
+    for path in (own, *beside):
+        if path == own and beside and not own.exists():
+            continue
+        key = load_key(path)
+        name = path.stem if trust is None else _publisher(trust, public(key), release.name)
+        if name:
+            keys[name] = key
+        elif path != own or not beside:
+            hint = (
+                f"Let the root name it: edgewise keys trust --add NAME={public(key)}; then bring the new {ENVELOPE} to {folder}."
+            )
+            raise IdentityError(f"the trust lets no such key sign {release.name}", got=path, hint=hint)
+    return sign(release, keys)
+
+
+def _publisher(trust: Trust, key: str, model: str) -> str:
+    """The id of a publisher of a model by its public key; "" where there is none."""
+    ids = (
+        name for name, of in trust.keys.items() if of.public == key and of.role == "publisher" and model in (of.names or (model,))
+    )
+    return next(ids, "")
 
 
 def key_path(folder: Path, name: str) -> Path:

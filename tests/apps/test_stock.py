@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgewise.apps.vision import keys, stock, trust
+from edgewise.apps.vision import keys, serve, stock, trust
 from edgewise.apps.vision.bundles import find
-from edgewise.core.errors import StoreError
+from edgewise.core.errors import IdentityError, StoreError
 from edgewise.net import signing
 
 
@@ -46,4 +46,52 @@ def test_a_server_starts_where_its_own_publisher_is_not_enough(tmp_path: Path, c
     it.own({"vehicles": find("vehicles")})
     assert not it.rollouts.own(stock.CHANNEL, "vehicles")
     assert "too few signatures" in caplog.text and "--key FILE" in caplog.text
+    it.close()
+
+
+async def test_a_certificate_that_cannot_be_renewed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[object] = [OSError("no space"), IdentityError("torn"), True, False, False]
+    loaded: list[object] = []
+
+    def renew(*_: object) -> object:
+        found = tries.pop(0) if tries else False
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def load(*files: object) -> None:
+        loaded.append(files)
+        if len(loaded) == 1:
+            raise OSError("the file is gone")
+
+    monkeypatch.setattr(serve, "RENEW_EVERY", 0.001)
+    monkeypatch.setattr(serve, "renew_own", renew)
+    identity, context = SimpleNamespace(certificate="c", key="k"), SimpleNamespace(load_cert_chain=load)
+    task = asyncio.create_task(serve._renew(tmp_path, identity, context))
+    async with asyncio.timeout(20):
+        while tries and not task.done():
+            await asyncio.sleep(0.005)
+    assert not task.done()
+    task.cancel()
+    assert loaded == [("c", "k")] * 2
+
+
+def test_a_trust_that_cannot_be_kept_ends_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys.init(tmp_path / "keys")
+    now = [time.time()]
+    it = stock.Stock(tmp_path / "store", tmp_path / "keys", clock=lambda: now[0])
+    it.rollouts.seen("pi-07", now[0])
+    file = tmp_path / "keys" / trust.ENVELOPE
+    good, told = file.read_bytes(), it._trust
+    checked = now[0]
+    for break_it in (file.unlink, lambda: file.write_bytes(b"torn")):
+        now[0] += 2 * stock.DAY
+        break_it()
+        checked = it._look(SimpleNamespace(), checked)
+        checked = it._look(SimpleNamespace(), checked)
+        assert it._trust == told
+    assert [r.levelname for r in caplog.records].count("ERROR") == 2  # once each
+    file.write_bytes(good)
+    now[0] += stock.AGAIN + 1
+    assert it._look(SimpleNamespace(), checked) == now[0]
     it.close()

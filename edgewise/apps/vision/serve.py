@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import ssl
 import sys
@@ -27,7 +28,7 @@ from edgewise.apps.vision.page import PageState, mount
 from edgewise.apps.vision.reports import report_routes
 from edgewise.apps.vision.status import ModelVersion, ServerStatus
 from edgewise.apps.vision.stock import Stock
-from edgewise.core.errors import LinkError
+from edgewise.core.errors import EdgewiseError, LinkError
 from edgewise.net.allowance import Allowances
 from edgewise.net.identity import Identity, server_context
 from edgewise.net.limits import limits
@@ -41,6 +42,7 @@ from edgewise.node.tails import Tails
 from edgewise.runtime.bundle import Bundle, read_manifest
 from edgewise.web.tally import Row
 
+log = logging.getLogger("edgewise.serve")
 RENEW_EVERY = 3600.0  # s between two looks at the calendar
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -151,10 +153,16 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
 
 async def _renew(keys: Path, identity: Identity, context: ssl.SSLContext) -> None:
     """Renew the server's own certificate in time; connections that begin after that are shown the new one."""
+    due = False
     while True:
         await asyncio.sleep(RENEW_EVERY)
-        if renew_own(keys, identity, time.time()):
-            context.load_cert_chain(identity.certificate, identity.key)
+        try:
+            due = renew_own(keys, identity, time.time()) or due
+            if due:
+                context.load_cert_chain(identity.certificate, identity.key)
+                due = False
+        except (OSError, ValueError, EdgewiseError) as error:  # a full disk, a file of the folder that is torn: tried again
+            log.error("the server's own certificate is not renewed: %s", error)
 
 
 def _audited(stock: Stock, kind: str, sentence: str) -> None:

@@ -26,7 +26,7 @@ from edgewise.apps.vision.fleet import NodeRow
 from edgewise.apps.vision.publish import DAY, prepare
 from edgewise.core.answer import FrameRecord
 from edgewise.core.artifact import MANIFEST, parse
-from edgewise.core.errors import EdgewiseError, FrameError, IdentityError, StoreError
+from edgewise.core.errors import ConfigError, EdgewiseError, FrameError, IdentityError, StoreError
 from edgewise.core.release import Envelope, Release
 from edgewise.net.items import Item
 from edgewise.net.listen import Peer
@@ -49,6 +49,7 @@ log = logging.getLogger("edgewise.stock")
 CHANNEL = "main"
 OWN_DAYS = 3650.0
 EVERY = 1.0  # s between two looks at what is on its way
+AGAIN = 300.0  # s until something that failed is tried again, at the most
 
 
 class Stock:
@@ -75,6 +76,7 @@ class Stock:
         self._told: dict[str, bytes] = {}
         self._knows: dict[str, bytes] = {}  # the trust that a node was told on its connection of now
         self._stirred = asyncio.Event()
+        self._untrusted = ""  # why the trust cannot be kept; "" where it can
         self.failing = ""  # why the store fails; "" where it does not
         self.delivery.on_act = self._stirred.set
 
@@ -179,10 +181,20 @@ class Stock:
 
     def _trusted(self, checked: float, now: float) -> float:
         """Tell nodes a trust that was changed on the disk (a key, a revocation); a day after the last look, renew it."""
-        if now - checked > DAY:
-            trust.keep(self._keys, now)
-            checked = now
-        found = trust.envelope(self._keys)
+        try:
+            if now - checked > DAY:
+                checked = now - DAY + AGAIN
+                trust.keep(self._keys, now)
+                checked = now
+            found = trust.envelope(self._keys)
+            if found != self._trust:
+                trust.read(self._keys)  # a file that is torn is told to nobody
+        except (OSError, IdentityError, ConfigError) as error:  # the folder is full, or gone: the trust of before is told on
+            if str(error) != self._untrusted:
+                log.error("the site's trust is not kept: %s", error)
+            self._untrusted = str(error)
+            return checked
+        self._untrusted = ""
         if found != self._trust:
             self._trust = found
             self.rollouts.retrust(found, "edge", now)

@@ -95,3 +95,24 @@ def test_a_trust_that_cannot_be_kept_ends_no_server(tmp_path: Path, caplog: pyte
     now[0] += stock.AGAIN + 1
     assert it._look(SimpleNamespace(), checked) == now[0]
     it.close()
+
+
+async def test_a_new_node_has_its_session_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.init(tmp_path / "keys")
+    it = stock.Stock(tmp_path / "store", tmp_path / "keys")
+    handled: list[str] = []
+
+    async def handle(transport: object, peer: SimpleNamespace) -> None:
+        assert it.news(peer.node) is None
+        handled.append(peer.node)
+
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        for name in ("seen", "news", "gone"):
+            patch.setattr(it.rollouts, name, full)
+        await it.handle(SimpleNamespace(handle=handle), None, SimpleNamespace(node="pi-07"))
+    assert handled == ["pi-07"]
+    assert not it._here
+    it.close()

@@ -87,7 +87,10 @@ class Stock:
 
     def news(self, node: str) -> bytes | None:
         """What a node is to be told; the trust is in it once a connection, for it is a third of the bytes."""
-        found = self.rollouts.news(node, self._clock())
+        try:
+            found = self.rollouts.news(node, self._clock())
+        except StoreError:  # nothing is told that could not be written down; `keep` says why, and looks again
+            return None
         if found is None:
             return None
         self._told[node] = found
@@ -113,7 +116,8 @@ class Stock:
         """One connection of a device, which is there as long as any of its connections is."""
         self._here[peer.node] += 1
         self._knows.pop(peer.node, None)
-        self.rollouts.seen(peer.node, self._clock())
+        with suppress(StoreError):  # a full disk ends no session: `keep` says so, and tries again
+            self.rollouts.seen(peer.node, self._clock())
         try:
             await server.handle(transport, peer)
         finally:

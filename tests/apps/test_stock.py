@@ -11,7 +11,7 @@ import pytest
 
 from edgewise.apps.vision import keys, serve, stock, trust
 from edgewise.apps.vision.bundles import find
-from edgewise.core.errors import IdentityError, StoreError
+from edgewise.core.errors import IdentityError, ModelError, StoreError
 from edgewise.net import signing
 
 
@@ -115,4 +115,36 @@ async def test_a_new_node_has_its_session_while_the_disk_is_full(tmp_path: Path,
         await it.handle(SimpleNamespace(handle=handle), None, SimpleNamespace(node="pi-07"))
     assert handled == ["pi-07"]
     assert not it._here
+    it.close()
+
+
+async def test_a_version_whose_files_cannot_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.init(tmp_path / "keys")
+    monkeypatch.setattr(stock, "EVERY", 0.01)
+    it = stock.Stock(tmp_path / "store", tmp_path / "keys")
+    release = SimpleNamespace(address="ab" * 32, name="vehicles", version=2)
+    bad = SimpleNamespace(address="cd" * 32, name="vehicles", version=3)
+    tries: list[int] = []
+
+    def load(of: SimpleNamespace) -> SimpleNamespace:
+        tries.append(of.version)
+        if of is bad:
+            raise ModelError("it is no model")
+        if tries.count(2) < 4:
+            raise StoreError("the store cannot be reached")
+        return of
+
+    monkeypatch.setattr(it, "_load", load)
+    monkeypatch.setattr(it.rollouts, "held", lambda: [release, bad])
+    models: dict[str, str] = {}
+    tails = SimpleNamespace(models=models, add=lambda of: models.update({of.address: of.name}), drop=models.pop)
+    task = asyncio.create_task(it.keep(SimpleNamespace(notify=None), tails))
+    async with asyncio.timeout(20):
+        while not models and not task.done():
+            await asyncio.sleep(0.005)
+    task.cancel()
+    assert list(models) == [release.address]
+    assert tries.count(3) == 1  # what is no model will be none tomorrow
+    said = [e.sentence for e in it.rollouts.audit.last(10) if e.what == "not loaded"]
+    assert sum("the store cannot be reached. Tried again in" in s for s in said) == 3
     it.close()

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -50,6 +51,28 @@ CHANNEL = "main"
 OWN_DAYS = 3650.0
 EVERY = 1.0  # s between two looks at what is on its way
 AGAIN = 300.0  # s until something that failed is tried again, at the most
+
+
+class Failed:
+    """Versions that did not load here, and when each is tried again: never, or after ever longer pauses by a steady clock."""
+
+    def __init__(self) -> None:
+        self._tries: Counter[str] = Counter()
+        self._until: dict[str, float] = {}
+
+    def waits(self, address: str) -> bool:
+        return time.monotonic() < self._until.get(address, 0.0)
+
+    def note(self, address: str, passing: bool) -> float:
+        """The pause (s) from now on; none ends for what is not `passing`."""
+        self._tries[address] += 1
+        pause = min(AGAIN, EVERY * 2.0 ** min(self._tries[address], 20)) if passing else inf
+        self._until[address] = time.monotonic() + pause
+        return pause
+
+    def forget(self, address: str) -> None:
+        self._tries.pop(address, None)
+        self._until.pop(address, None)
 
 
 class Stock:
@@ -157,7 +180,7 @@ class Stock:
     async def keep(self, server: EdgeServer, tails: Tails) -> None:
         """Judge rollouts, tell nodes what is new, and hold every version that a node may run; until cancelled."""
         held = frozenset(tails.models)
-        failed: set[str] = set()
+        failed = Failed()
         checked = self._clock()
         while True:
             try:
@@ -204,19 +227,26 @@ class Stock:
             self.rollouts.retrust(found, "edge", now)
         return checked
 
-    async def _hold(self, tails: Tails, began_with: frozenset[str], failed: set[str]) -> None:
-        """Load the tails of versions that came, and let go of those that left; a version that does not load is told once."""
+    async def _hold(self, tails: Tails, began_with: frozenset[str], failed: Failed) -> None:
+        """Load the tails of versions that came, and let go of those that left.
+
+        A version that does not load is told once. Where its files cannot be read now, it is tried again, ever more rarely.
+        """
         wanted = {release.address: release for release in self.rollouts.held()}
         for address, release in wanted.items():
-            if address in tails.models or address in failed:
+            if address in tails.models or failed.waits(address):
                 continue
             try:
                 tails.add(await asyncio.to_thread(gently, partial(self._load, release)))
                 log.info("version %d of %s can be answered", release.version, release.name, extra={"address": address})
+                failed.forget(address)
             except EdgewiseError as error:
-                failed.add(address)
-                self.rollouts.audit.bounded(self._clock(), "edge", "not loaded", f"{release.name} {release.version}", str(error))
-                log.error("version %d of %s does not load here: %s", release.version, release.name, error)
+                pause = failed.note(address, passing=isinstance(error, StoreError))
+                more = f" Tried again in {pause:.0f} s." if pause < inf else ""
+                self.rollouts.audit.bounded(
+                    self._clock(), "edge", "not loaded", f"{release.name} {release.version}", f"{error}{more}"
+                )
+                log.error("version %d of %s does not load here: %s%s", release.version, release.name, error, more)
         for address in set(tails.models) - set(wanted) - began_with:
             tails.drop(address)
 

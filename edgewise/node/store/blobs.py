@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from edgewise.core.errors import ConfigError, ModelError, StoreError
+from edgewise.core.errors import ConfigError, EdgewiseError, ModelError, StoreError
 from edgewise.node.store.disk import Disk
 
 STRIDE = 128 << 10
@@ -67,6 +67,13 @@ class Blobs:
     def partial(self, sha256: str) -> int:
         """Bytes from the beginning that need not be fetched again, of a blob that is not finished."""
         return self._state(sha256)[0]
+
+    def free(self) -> int | None:
+        """Bytes that the disk still takes, where that is known."""
+        try:
+            return self._disk.free()
+        except StoreError:
+            return None
 
     def append(self, sha256: str, at: int, data: bytes) -> None:
         """Bytes at place `at`, which is no later than the end of what is there."""
@@ -118,6 +125,10 @@ class Blobs:
     def remove(self, sha256: str) -> None:
         """The blob and what there is of a partial one; it is no error when there is neither."""
         self._disk.remove(self._place(sha256))
+        self._forget(sha256)
+
+    def give_up(self, sha256: str) -> None:
+        """Take away what there is of a partial blob; a whole one stays."""
         self._forget(sha256)
 
     def _forget(self, sha256: str) -> None:
@@ -223,8 +234,11 @@ class RemoteBlobs:
     def _sentences(self, what: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise StoreError("the store cannot be reached", got=f"{what} at {self.url}: {error}") from error
+        except EdgewiseError:
+            raise
+        except Exception as error:  # the border to foreign code: clients of object stores raise classes of their own
+            name = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+            raise StoreError("the store cannot be reached", got=f"{what} at {self.url}: {name}{error}") from error
 
 
 def named(sha256: str) -> str:

@@ -136,3 +136,18 @@ def test_an_address_that_leads_nowhere_is_a_sentence() -> None:
         RemoteBlobs("nowhere://bucket")
     with pytest.raises(StoreError, match="cannot be reached"):
         RemoteBlobs("file:///proc/nowhere/blobs")
+
+
+def test_what_a_client_of_foreign_code_raises_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class HttpError(Exception):
+        pass
+
+    remote = RemoteBlobs((tmp_path / "there").as_uri())
+
+    def cut(*args: object, **more: object) -> None:
+        raise HttpError("503 SlowDown")
+
+    for call, name in ((remote.size, "info"), (remote.read, "info"), (remote.remove, "rm_file")):
+        with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"cannot be reached; got .* HttpError: 503 SlowDown"):
+            patch.setattr(remote._files, name, cut)
+            call(NAME)

@@ -48,6 +48,7 @@ class Store:
         self.database = disk.connect("device.db")
         self.blobs, self.outbox = Blobs(disk), Outbox(self.database)
         self.clock = clock
+        self.sentence = ""  # why the given bundle is not used; for a person
         self._fit: Callable[[Bundle], object] = lambda bundle: None
         self.verifier = Verifier(root_public, node, Memory(self.database))
         self.updater = Updater(node, self.database, self.blobs, self.verifier, self.outbox, build, inline=False)
@@ -72,7 +73,9 @@ class Store:
         given = Bundle.load(files[MANIFEST], _reader(files))
         name = given.manifest.name
         self.updater.runs(name)
-        self.updater.begin(name, given.address, files, self.clock())
+        self.sentence = self.updater.begin(name, given.address, files, self.clock())
+        if self.sentence:
+            log.warning("%s", self.sentence)
         self.updater.restarted(self.clock())
         while (slot := self.updater.active(name)) is not None:
             try:

@@ -24,10 +24,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edgewise.core.errors import InputError, StoreError
-from edgewise.core.release import FileEntry
 from edgewise.core.rollout import Health
 from edgewise.net.signing import Verifier
-from edgewise.node.delivery import trial
+from edgewise.node.delivery import given, trial
 from edgewise.node.delivery.courier import Build, Courier, Files, Rebuild
 from edgewise.node.delivery.hearing import Hearing
 from edgewise.node.delivery.slots import Goal, Slot, Slots
@@ -35,7 +34,7 @@ from edgewise.node.delivery.steps import Loadable, Steps
 from edgewise.node.delivery.switch import Switch
 from edgewise.node.delivery.trial import BOUNDS, Bounds
 from edgewise.node.delivery.ways import AT_ONCE, LARGEST, Fetch
-from edgewise.node.delivery.words import Words, digest
+from edgewise.node.delivery.words import Words
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.database import Database
 from edgewise.node.store.outbox import Outbox
@@ -171,17 +170,14 @@ class Updater:
 
     # What the rim tells
 
-    def begin(self, model: str, address: str, files: Files, now: float, version: int = 1) -> None:
-        """Take the version that the device came with as proved, unless it has one of `model`; files by name, the manifest too."""
+    def begin(self, model: str, address: str, files: Files, now: float, version: int = 1) -> str:
+        """The bundle that the device was started with, files by name; why it is not used, or nothing (see `given`)."""
         self._at(now)
-        if self._slots.slot(model, "active") is not None:
-            return
-        entries = {name: FileEntry(digest(data), len(data)) for name, data in files.items()}
-        slot = Slot(model, version, address, entries, proved=True, since=now)
+        said = ""
         with self._disk(now):
-            self._courier.store(entries, files)
-            self._slots.fill("active", slot)
-            self._in_use[model] = address
+            said = given.take(self._slots, self._courier, model, address, files, version, now)
+            self._in_use = self._actives()
+        return said
 
     def restarted(self, now: float) -> None:
         """The process has begun: call it once, before `running` is loaded."""

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from bench.site import Site
 from edgewise.apps.vision import updates
 from edgewise.apps.vision.bundles import find
+from edgewise.apps.vision.keys import issue_node
+from edgewise.apps.vision.run import RunConfig, run_device
 from edgewise.apps.vision.updates import Store, Updates
 from edgewise.core.artifact import MANIFEST, parse
-from edgewise.core.errors import ConfigError, ModelError
+from edgewise.core.errors import ConfigError, ModelError, StoreError
 from edgewise.core.placement import Quality
 from edgewise.core.rollout import Health
 from edgewise.node.delivery.slots import Slot
@@ -184,3 +187,52 @@ async def test_a_turn_that_fails_is_told_and_is_not_the_last(site: Site, monkeyp
     task.cancel()
     await asyncio.wait([task])
     store.close()
+
+
+def test_a_bundle_that_was_given_anew_is_taken_where_nothing_was_signed(site: Site, tmp_path: Path) -> None:
+    store = opened(site)
+    store.begin(find(NAME))
+    store.close()
+    store = opened(site)
+    assert store.begin(written(tmp_path / "new", version(LOST))).address != Bundle.open(find(NAME)).address
+    assert not store.sentence and not store.updater.active(NAME).digest
+    store.close()
+
+
+def test_a_bundle_that_was_given_anew_does_not_go_before_a_signed_version_and_it_is_said(site: Site, tmp_path: Path) -> None:
+    begun_on_trial(site)
+    store = opened(site)
+    store.begin(find(NAME))
+    assert not store.sentence  # as the last time
+    store.ended()
+    store.close()
+    for _ in range(2):
+        store = opened(site)
+        bundle = store.begin(written(tmp_path / "new", version("split-8")))
+        assert bundle.address == store.updater.active(NAME).address and number(store) == 2
+        assert "version 2 of vehicles" in store.sentence and "publish it" in store.sentence
+        store.ended()
+        store.close()
+
+
+def written(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_device_whose_store_cannot_be_opened_answers_all_the_same(site: Site, tmp_path: Path) -> None:
+    """A full or read-only disk kept the camera from running at all."""
+    issue_node(site.folder, "camera")
+    (tmp_path / "file").write_text("no folder can be made in here")
+    words = RunConfig(
+        source="junction:14:clear", rate=20.0, frames=4, server="127.0.0.1:9", keys=str(site.folder / "devices/camera"), state=""
+    )
+    ended = run_device(replace(words, state=str(tmp_path / "file" / "state")), Console(quiet=True))
+    assert ended.answered == ended.sent == 4
+    assert any("no new version is taken" in sentence for sentence in ended.warnings)
+    holder = Store(tmp_path / "state", "camera", site.root)
+    with pytest.raises(StoreError, match="in use by another process"):  # two processes are no failing disk
+        run_device(replace(words, state=str(tmp_path / "state")), Console(quiet=True))
+    holder.close()

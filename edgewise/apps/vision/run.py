@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import ssl
 import time
@@ -29,7 +30,7 @@ from edgewise.apps.vision.updates import Store, Updates
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
 from edgewise.core.device import Device
-from edgewise.core.errors import ConfigError, MeterError
+from edgewise.core.errors import ConfigError, MeterError, StoreError
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.power import RADIOS
 from edgewise.data.source import Sample, Source, open_source
@@ -47,11 +48,13 @@ from edgewise.node.device import DeviceNode
 from edgewise.node.heads import Heads
 from edgewise.node.rows import Outbox as Waiting
 from edgewise.node.rows import Rows
+from edgewise.node.store.database import IN_USE
 from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
 from edgewise.profiles.load import load_device
 from edgewise.runtime.bundle import Bundle
 
+log = logging.getLogger("edgewise.run")
 PORT = 8765
 STILLS = 10.0  # frames a second of pictures that have no rate of their own
 
@@ -110,9 +113,7 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
     source = open_source(config.source, config.rate, config.loop, stills=STILLS)
     profile = load_device(config.profile)
     async with contextlib.AsyncExitStack() as stack:
-        store = _store(config, identity, stack)
-        folder = find(config.bundle)
-        bundle = store.begin(folder, partial(_points, only=config.only)) if store is not None else Bundle.open(folder)
+        store, bundle, said_of_store = _store(config, identity, stack)
         outbox = store.outbox if store is not None else MemoryOutbox()
         agent, heads = _agent(config, bundle, source, profile, identity.node if identity else config.name or "device", outbox)
         tls = partial(client_context, clock=store.trusted_time, revoked=store.revoked) if store is not None else client_context
@@ -125,6 +126,8 @@ async def _run(config: RunConfig, console: Console, announce: Path | None) -> Ru
         write = _record_writer(config.records, stack)
         said = partial(status, agent, source, outbox, link_kind=config.link_kind, budget=config.budget)
         device = DeviceNode(agent, heads, source, link, on_record=write, on_sample=_shower(reporter))
+        if said_of_store:
+            device.say(said_of_store)
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, device.stop)
         tasks = [background(show(console, agent), "the display", device.say)] if console.is_terminal and not console.quiet else []
@@ -163,16 +166,25 @@ def _watts(config: RunConfig, profile: Device) -> str:
     return f"modelled: watts of {profile.title}, busy seconds of this machine{radio}"
 
 
-def _store(config: RunConfig, identity: Identity | None, stack: contextlib.AsyncExitStack) -> Store | None:
-    """What the device keeps between runs; None for one without a server, or with keys of a site that signs no versions."""
-    if config.server is None or identity is None or config.keys is None:
-        return None
-    root = Path(config.keys) / ROOT_PUBLIC
-    if not root.exists():
-        return None
-    store = Store(Path(config.state or Path(config.keys) / "state"), identity.node, root.read_text().strip())
-    stack.callback(store.close)
-    return store
+def _store(config: RunConfig, identity: Identity | None, stack: contextlib.AsyncExitStack) -> tuple[Store | None, Bundle, str]:
+    """What the device keeps between runs, its version, and a sentence where something is not as a person would expect.
+
+    There is no store without a server, with keys of a site that signs no versions, or on a disk that fails or is full: frames
+    without delivery are better than none.
+    """
+    folder = find(config.bundle)
+    if config.server is None or identity is None or config.keys is None or not (Path(config.keys) / ROOT_PUBLIC).exists():
+        return None, Bundle.open(folder), ""
+    root = (Path(config.keys) / ROOT_PUBLIC).read_text().strip()
+    try:
+        store = Store(Path(config.state or Path(config.keys) / "state"), identity.node, root)
+        stack.callback(store.close)
+        return store, store.begin(folder, partial(_points, only=config.only)), store.sentence
+    except StoreError as error:
+        if error.what == IN_USE:
+            raise
+        log.error("the device runs without its store: %s", error)
+        return None, Bundle.open(folder), f"Nothing is kept over a restart and no new version is taken: {error}"
 
 
 async def _updates(

@@ -36,9 +36,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 # Result codes (https://www.sqlite.org/rescode.html): what happened, and what to do.
 _DAMAGED = (11, 26)
 _FULL = 13
+IN_USE = "the database is in use by another process"
 _SENTENCES = {
-    5: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
-    6: ("the database is in use by another process", "Is edgewise running twice on one folder?"),
+    5: (IN_USE, "Is edgewise running twice on one folder?"),
+    6: (IN_USE, "Is edgewise running twice on one folder?"),
     8: ("the disk cannot be written", "Is it mounted read-only?"),
     10: ("the disk failed", "Is it broken, or mounted read-only?"),
     11: ("the database is damaged", "Start again: it is then moved aside, and a new one begins."),

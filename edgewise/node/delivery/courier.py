@@ -15,7 +15,7 @@ from edgewise.core.errors import ModelError, StoreError
 from edgewise.core.release import FileEntry, Release
 from edgewise.node.delivery import ways
 from edgewise.node.delivery.slots import Goal, Slots
-from edgewise.node.delivery.ways import CHUNK, Fetch, Way
+from edgewise.node.delivery.ways import CHUNK, SPARE, Fetch, Way
 from edgewise.node.delivery.words import digest
 from edgewise.node.store.blobs import Blobs
 
@@ -67,6 +67,19 @@ class Courier:
     def way(self, goal: Goal) -> Way:
         bases = {s.address for _, s in self._slots.all() if s.model == goal.release.name and self.whole(s.files)}
         return ways.way(goal.release, self._blobs.has, self._blobs.partial, bases, goal.spoilt)
+
+    def short(self, goal: Goal, way: Way, reserve: int) -> str:
+        """Why the disk has no room for a version, where it must keep `reserve` bytes free; empty where it has."""
+        needed = ways.need(goal.release, way, self._blobs.has, self._blobs.partial)
+        return ways.short(needed, reserve, self._blobs.free()) if needed else ""
+
+    def make_room(self, goal: Goal) -> None:
+        """Where hardly anything is free, what is half fetched of a version goes: the outbox needs the room."""
+        free = self._blobs.free()
+        if free is not None and free < SPARE:
+            for entry in (*goal.release.files.values(), *(route.delta for route in goal.release.routes)):
+                if self._blobs.partial(entry.sha256):
+                    self._blobs.give_up(entry.sha256)
 
     def whole(self, files: Mapping[str, FileEntry]) -> bool:
         return not ways.missing(files, self._blobs.has)

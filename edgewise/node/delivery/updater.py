@@ -33,7 +33,7 @@ from edgewise.node.delivery.slots import Goal, Slot, Slots
 from edgewise.node.delivery.steps import Loadable, Steps
 from edgewise.node.delivery.switch import Switch
 from edgewise.node.delivery.trial import BOUNDS, Bounds
-from edgewise.node.delivery.ways import AT_ONCE, LARGEST, Fetch
+from edgewise.node.delivery.ways import AT_ONCE, LARGEST, SPARE, Fetch, Way
 from edgewise.node.delivery.words import Words
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.database import Database
@@ -84,7 +84,8 @@ class Updater:
         self._hearing = Hearing(store, verifier, self._slots, self._words, self._switch, self._courier, largest)
         self._models: frozenset[str] | None = None
         self._steps = Steps(store, self._slots, self._words, self._switch, self._courier, loadable, inline)
-        self._trouble = self._link = ""
+        self._trouble = self._link = self._room = ""  # with the disk, with the server, for want of room
+        self._outbox = outbox
         self._news: deque[bytes] = deque(maxlen=DOUBTED)  # to be judged: the disk would take nothing, or the clock was wrong
         self._doubted: deque[bytes] = deque(maxlen=DOUBTED)
         self._now = self._pause = 0.0
@@ -115,6 +116,8 @@ class Updater:
         found: dict[str, Fetch] = {}
         for goal in self._fetching():
             way = self._courier.way(goal)
+            if self._short(goal, way):
+                continue
             files = way.files
             if way.base and self._failures.get(files[0].sha256, 0) >= STUBBORN:
                 files = (*files, *self._courier.beside(goal))
@@ -127,7 +130,7 @@ class Updater:
             return None
         for goal in self._fetching():
             way = self._courier.way(goal)
-            if way.base and not self._courier.open(way.files):
+            if way.base and not self._courier.open(way.files) and not self._short(goal, way):
                 return self._courier.rebuild(goal, way.base)
         return None
 
@@ -155,7 +158,12 @@ class Updater:
         running = tuple(slot for place, slot in slots if place == "active")
         standby = tuple(slot for place, slot in slots if place == "standby")
         return Status(
-            running, standby, tuple(self._slots.goals()), self._trouble or self._link, self.stale(self._now), self._slots.counts
+            running,
+            standby,
+            tuple(self._slots.goals()),
+            self._trouble or self._room or self._link,
+            self.stale(self._now),
+            self._slots.counts,
         )
 
     def stale(self, now: float) -> str:
@@ -224,6 +232,9 @@ class Updater:
             return False  # nobody waits for it any more
         taken = False
         with self._disk(now):
+            if self._short(goal, way):
+                self._go_on(now)
+                return False
             before = self._courier.holds(entry, at + len(data))
             try:
                 whole = self._courier.take(entry, at, data)
@@ -342,8 +353,14 @@ class Updater:
         self._go_on(now)
 
     def _go_on(self, now: float) -> None:
+        self._room = ""
         for goal in self._fetching():
             with self._disk(now):
+                if short := self._short(goal, self._courier.way(goal)):
+                    self._room = short
+                    self._courier.make_room(goal)
+                    self._steps.stuck(goal, now, short)
+                    continue
                 wrong = self._steps.go_on(goal, now)
                 if wrong is not None:
                     self.fetch_failed(wrong.sha256, "It came whole and is another file.", now)
@@ -377,6 +394,10 @@ class Updater:
         else:
             if self._disk_failures and not self._trouble and not self._fetching():
                 self._disk_failures = 0
+
+    def _short(self, goal: Goal, way: Way) -> str:
+        """Why there is no room for it: the outbox may still grow to its bound, whatever is fetched."""
+        return self._courier.short(goal, way, max(0, self._outbox.bounds.bytes - self._outbox.size) + SPARE)
 
     def _fetching(self) -> list[Goal]:
         return [goal for goal in self._slots.goals() if goal.state == "fetching" and self._ours(goal.release.name)]

@@ -17,6 +17,7 @@ from edgewise.node.delivery.files import path
 CHUNK = 256 << 10  # bytes that are written, and made durable, at once
 AT_ONCE = 2  # files that are on their way
 LARGEST = 4 << 30  # bytes of a version
+SPARE = 4 << 20  # bytes that are left to the rest of the device; where there is less, what is half fetched goes
 
 
 class Fetch(Struct, frozen=True):
@@ -67,6 +68,24 @@ def way(
         if delta.size < sum(entry.size for entry in whole) and rest < least:
             best, least = Way((delta,), route.base), rest
     return best
+
+
+def need(release: Release, by: Way, has: Callable[[str], bool], partial: Callable[[str], int]) -> int:
+    """Bytes that the disk will still be asked for: what is to come and, by a delta, the whole files that it gives."""
+    coming = sum(entry.size - partial(entry.sha256) for entry in by.files if not has(entry.sha256))
+    return coming + (sum(entry.size for entry in missing(release.files, has)) if by.base else 0)
+
+
+def short(needed: int, reserve: int, free: int | None) -> str:
+    """Why a disk has no room for `needed` bytes; empty where it has, or does not say.
+
+    >>> short(3_000_000, 1_000_000, 2_500_000)
+    'There is no room for it on the disk: it takes 3.0 MB and leaves 1.0 MB to the outbox, and 2.5 MB are free.'
+    """
+    if not needed or free is None or needed + reserve <= free:
+        return ""
+    figures = f"it takes {needed / 1e6:.1f} MB and leaves {reserve / 1e6:.1f} MB to the outbox, and {free / 1e6:.1f} MB are free"
+    return f"There is no room for it on the disk: {figures}."
 
 
 def fetches(files: Collection[FileEntry], has: Callable[[str], bool], partial: Callable[[str], int]) -> list[Fetch]:

@@ -6,10 +6,12 @@ node's name, the digest that the assignment names, the floor. (`checks.py` has t
 
 **Time.** A document's end is compared with the latest of the wall clock, the `issued` of the trust and assignment in force,
 and a floor given at construction. So a clock in 1970 neither brings an expired release back nor stops the node. A new trust is
-judged without the times of the documents that it may replace, and so is a new assignment: their numbers keep old ones out, and a
-server whose clock was wrong for an hour is forgiven with its next assignment. No assignment is believed to be of a time beyond
-the trust's end. A clock far in the future expires everything: each document is refused with a sentence that names both times, the
-version that runs goes on, and since the wall clock is never remembered all is well again once the clock is set.
+judged without the times of the documents that it may replace, and so is a new assignment: their numbers keep old ones out, and
+a server whose clock was wrong for an hour is forgiven with its next assignment. A trust that was signed on such a day is of no
+day at all once an assignment is of the wall clock's own hour (DRIFT): two clocks that agree show the third to be wrong, and a
+clock in 1970 agrees with nobody. No assignment is believed to be of a time beyond the trust's end. A clock far in the future
+expires everything: each document is refused with a sentence that names both times, the version that runs goes on, and since
+the wall clock is never remembered all is well again once the clock is set.
 
 **Numbers** are forgotten with the keys that taught them: whoever stole a key can push its sequence or a floor to the end
 ("fast forward"), and a new trust without that key heals it.
@@ -46,6 +48,8 @@ from edgewise.core.release import (
     unpack,
 )
 from edgewise.net.checks import forward, fresh, kind, opened, published, refuse, signers, trusted
+
+DRIFT = 3600.0  # s by which the clocks of a device and its server may differ and still be one day's
 
 __all__ = ["Forgetful", "Memory", "Verifier", "kind", "load_key", "make_key", "public", "published", "sign"]
 
@@ -157,8 +161,11 @@ class Verifier:
 
     def time(self, now: float) -> float:
         """The wall clock's `now`, or what the documents in force show to be later."""
-        signed = [d.issued for d in (self.known, self.assigned) if d is not None]
-        return max(now, self._not_before, *signed)
+        trust, assigned = self.known, self.assigned
+        at = max(now, self._not_before)
+        if trust is not None:
+            at = max(at, _shown(trust, assigned, now))
+        return max(at, assigned.issued) if assigned is not None else at
 
     def trust(self, envelope: Envelope | bytes, now: float) -> Trust:
         """Take a Trust: signed by the root, not older than the one known. A new root takes over with it, where it names one."""
@@ -179,7 +186,7 @@ class Verifier:
             trust = self._needed()
             by = signers(given, trust.keys, "channel", found.channel)
             fresh(trust, "trust", max(now, self._not_before, trust.issued, found.issued))
-            fresh(found, "assignment", max(now, self._not_before, trust.issued))
+            fresh(found, "assignment", max(now, self._not_before, _shown(trust, found, now)))
             held = self._assigned()
             if held is not None:
                 was = unpack(held.envelope)
@@ -265,3 +272,8 @@ class Verifier:
         data = msgspec.msgpack.encode(value)
         if self._memory.get(key) != data:
             self._memory.put(key, data)
+
+
+def _shown(trust: Trust, assignment: Assignment | None, now: float) -> float:
+    """The time that a trust shows to be past: none where an assignment is of the wall clock's hour, which is before it."""
+    return 0.0 if assignment is not None and assignment.issued <= now + DRIFT else trust.issued

@@ -107,6 +107,13 @@ def test_trust_is_renewed_before_its_end_where_the_root_is_at_hand(folder: Path)
     assert trust.read(folder).version == 2
 
 
+def test_a_trust_that_a_clock_ahead_has_signed_is_signed_again_once_it_is_set(folder: Path) -> None:
+    trust.keep(folder, NOW + 300 * DAY)
+    again = trust.keep(folder, NOW)
+    assert (trust.read(folder).version, trust.read(folder).issued) == (3, NOW)
+    assert trust.keep(folder, NOW) == again
+
+
 def test_publishers_come_and_go_by_the_verb(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = public(make_key(tmp_path / "k"))
     assert edgewise("keys", "trust", "--keys", str(folder), "--add", f"bob={key}", "--threshold", "2") == 0

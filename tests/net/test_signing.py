@@ -136,6 +136,26 @@ def test_a_server_whose_clock_was_far_ahead_is_forgiven_with_its_next_assignment
         site.node.assignment(site.assignment(3, release, NOW + 450 * DAY), NOW)
 
 
+def test_a_trust_of_a_day_to_come_stops_no_assignment_of_today(site: Site) -> None:
+    """A server's clock was 300 days ahead when it signed its trust, and is right again."""
+    site.node.trust(site.trust(2, NOW + 300 * DAY), NOW)
+    release = site.release(2)
+    behind = NOW - 1800  # the device's clock need not be the server's to the second
+    assert site.node.assignment(site.assignment(1, release), behind).sequence == 1
+    assert site.restarted().release(release, behind).version == 2
+    with pytest.raises(IdentityError, match="expired: the assignment"):
+        site.node.release(release, NOW + 1.1 * DAY)  # it ends as ever
+
+
+def test_in_1970_a_trust_still_shows_that_an_old_assignment_has_ended(site: Site) -> None:
+    release = site.release(2)
+    site.node.trust(site.trust(2, NOW + 30 * DAY), 0.0)
+    for now in (0.0, NOW - 5 * DAY):
+        with pytest.raises(IdentityError, match="expired: the assignment"):
+            site.node.assignment(site.assignment(1, release), now)
+    assert site.node.time(0.0) == NOW + 30 * DAY
+
+
 def test_numbers_pushed_to_their_end_by_a_stolen_key_go_with_that_key(site: Site) -> None:
     site.deliver(2**53, 2**53, floor=2**53)
     site.node.taken(site.release(2**53, floor=2**53))

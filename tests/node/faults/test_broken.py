@@ -80,6 +80,7 @@ def test_a_verifier_that_believes_every_signature_is_caught(monkeypatch: pytest.
 
 def test_the_story_of_a_breach_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Inbox, "take", lambda *_: "new")
-    outcome, _, lines = story(3)
-    assert outcome.broken and until_broken(outcome, lines)[-1].endswith(outcome.broken[0].sentence)
-    assert outcome.broken == World(schedule(3)).run().broken
+    before = next(it for it in (World(schedule(seed)).run() for seed in range(SEEDS)) if it.broken)
+    outcome, _, lines = story(before.seed)
+    assert outcome == before  # to keep the lines changes nothing
+    assert until_broken(outcome, lines)[-1].endswith(outcome.broken[0].sentence)

@@ -27,11 +27,12 @@ def test_a_broken_law_ends_with_status_1_and_its_story(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Inbox, "take", lambda *_: "new")
-    assert dispatch(["faults", "--seeds", "2", "--first", "24"]) == 1
+    assert dispatch(["faults", "--seeds", "6", "--json", str(tmp_path / "faults.json")]) == 1
     assert "double" in capsys.readouterr().out
-    assert dispatch(["faults", "--seed", "24", "--trace", str(tmp_path / "trace.txt")]) == 1
+    seed, *_ = json.loads((tmp_path / "faults.json").read_text())["failing"]
+    assert dispatch(["faults", "--seed", str(seed), "--trace", str(tmp_path / "trace.txt")]) == 1
     shown = capsys.readouterr().out
-    assert "seed 24:" in shown and "witness" in shown
+    assert f"seed {seed}:" in shown and "witness" in shown
     trace = (tmp_path / "trace.txt").read_text().splitlines()
     assert any("witness" in line for line in trace)
 

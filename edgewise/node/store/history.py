@@ -3,8 +3,12 @@
 A frame belongs to the minute in which its record came. Latencies are kept as counts by logarithmic bucket (ratio 1.1), so that
 a minute can be added to at any time, rows of several minutes can be joined, and a quantile is within five per cent.
 
-`add` joins the transaction that takes the records from the inbox: a record that comes twice is counted once. Bounded by age: a
-minute that is older than `age` is forgotten, at most `NODES` devices a minute are told apart (the rest counts under OTHERS).
+`add` joins the transaction that takes the records from the inbox: a record that comes twice is counted once.
+
+**Bounds.** A minute that is older than `age` is forgotten, and at most `NODES` devices a minute are told apart (the rest counts
+under OTHERS). Age is counted as the outbox counts it: on a clock that follows the wall clock from minute to minute, never goes
+back and gains at most a day at a step. So a clock that jumps to 2099 and back takes no history with it, and what it wrote
+meanwhile goes with its week. However the clock jumps, twice as many minutes as `age` has are kept at most.
 """
 
 from __future__ import annotations
@@ -30,6 +34,11 @@ _TABLE = (
     " dropped integer not null, failed integer not null, late integer not null, bytes integer not null, energy real not null,"
     " latencies blob not null, primary key (minute, node)) without rowid"
 )
+STEP = 86_400.0  # s that the history's clock gains at most from one minute to the next
+_CLOCK = "create table if not exists history_clock (one integer primary key check (one = 1), clock real not null, wall real)"
+_MINUTES = (
+    "create table if not exists history_minutes (number integer primary key, minute integer not null unique, clock real not null)"
+)
 _BUCKETS = msgspec.msgpack.Decoder(dict[int, int])
 
 
@@ -52,8 +61,14 @@ class History:
     def __init__(self, database: Database, age: float = 7 * 86_400.0) -> None:
         self.age = age
         self._database = database
-        self._swept = -math.inf
-        database.execute(_TABLE)
+        with database.transaction():
+            for table in (_TABLE, _CLOCK, _MINUTES):
+                database.execute(table)
+            if database.execute("select 1 from history_clock").fetchone() is None:
+                database.execute("insert into history_clock values (1, 0, null)")
+                database.execute(
+                    "insert into history_minutes (minute, clock) select distinct minute, 0 from history order by minute"
+                )
 
     def add(self, node: str, records: Iterable[FrameRecord], now: float) -> None:
         """Frames of `node`, whose fates were told at `now` (wall clock, s)."""
@@ -73,7 +88,7 @@ class History:
             return
         at = int(now // MINUTE) * MINUTE
         with self._database.transaction():
-            self._sweep(now)
+            self._begin(at, now)
             node = self._told_apart(at, node)
             before = self._database.execute("select latencies from history where minute=? and node=?", (at, node)).fetchone()
             for bucket, n in (_BUCKETS.decode(before[0]) if before else {}).items():
@@ -109,11 +124,18 @@ class History:
         (n,) = self._database.execute("select count(*) from history where minute=?", (at,)).fetchone()
         return node if n < NODES else OTHERS
 
-    def _sweep(self, now: float) -> None:
-        """Forget what is too old, once a minute. What a clock that was ahead wrote goes too: it is no history."""
-        if abs(now - self._swept) >= MINUTE:
-            self._swept = now
-            self._database.execute("delete from history where minute < ? or minute > ?", (now - self.age, now + self.age))
+    def _begin(self, at: int, now: float) -> None:
+        """A minute without a row yet: the clock goes on, and what is too old by it is forgotten."""
+        if self._database.execute("select 1 from history_minutes where minute=?", (at,)).fetchone():
+            return
+        clock, wall = self._database.execute("select clock, wall from history_clock").fetchone()
+        clock += min(max(0.0, now - wall), STEP) if wall is not None else 0.0
+        self._database.execute("update history_clock set clock=?, wall=?", (clock, now))
+        self._database.execute("insert into history_minutes (minute, clock) values (?, ?)", (at, clock))
+        old = "from history_minutes where clock < ? or number <= (select max(number) from history_minutes) - ?"
+        bounds = (clock - self.age, int(2 * self.age // MINUTE))
+        self._database.execute(f"delete from history where minute in (select minute {old})", bounds)
+        self._database.execute(f"delete {old}", bounds)
 
 
 def _bucket(latency: float) -> int:

@@ -56,6 +56,39 @@ def test_what_is_old_is_forgotten_and_so_is_what_a_wild_clock_wrote() -> None:
     assert minutes[-1].at <= 1e9 + 60 * 99
 
 
+def test_a_clock_that_jumps_takes_no_history_with_it(tmp_path: Path) -> None:
+    """To 2099 and back, to 1970 and back, with a restart between: the minutes before are all there."""
+    database = RealDisk(tmp_path).connect("s.db")
+    for minute in range(10):
+        History(database, age=7 * 86_400.0).add("pi", [record("answered")], 1.8e9 + 60 * minute)
+    for now in (4.1e9, 100.0, 1.8e9 + 700):
+        database.close()
+        database = RealDisk(tmp_path).connect("s.db")
+        History(database).add("pi", [record("answered")], now)
+    assert len(History(database).minutes("pi", 1.7e9, 1.9e9)) == 11
+
+
+def test_a_clock_that_goes_back_for_ever_fills_no_disk() -> None:
+    history = History(in_memory(), age=600.0)
+    for minute in range(100):
+        history.add("pi", [record("answered")], 1e9 - 60 * minute)
+    found = history.minutes("pi", 0, 1e10)
+    assert len(found) == 20
+    assert found[0].at == (1e9 - 60 * 99) // 60 * 60, "the latest are those that are kept"
+
+
+def test_a_history_of_before_goes_on_and_is_bounded_too() -> None:
+    database = in_memory()
+    History(database, age=3600.0).add("pi", [record("answered")], 1e9)
+    database.execute("drop table history_clock")
+    database.execute("drop table history_minutes")
+    history = History(database, age=3600.0)
+    assert len(history.minutes("pi", 0, 1e10)) == 1
+    for minute in range(1, 100):
+        history.add("pi", [record("answered")], 1e9 + 60 * minute)
+    assert len(history.minutes("pi", 0, 1e10)) <= 62
+
+
 def test_a_flood_of_names_is_counted_under_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "NODES", 3)
     history = History(in_memory())

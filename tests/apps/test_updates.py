@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,8 @@ from edgewise.core.errors import ConfigError, ModelError, StoreError
 from edgewise.core.placement import Quality
 from edgewise.core.rollout import Health
 from edgewise.node.delivery.slots import Slot
+from edgewise.node.store.blobs import PIECE
+from edgewise.node.store.disk import RealDisk
 from edgewise.runtime.bundle import Bundle, bundle_files
 
 NAME, LOST = "vehicles", "split-4"
@@ -236,3 +240,51 @@ def test_a_device_whose_store_cannot_be_opened_answers_all_the_same(site: Site, 
     with pytest.raises(StoreError, match="in use by another process"):  # two processes are no failing disk
         run_device(replace(words, state=str(tmp_path / "state")), Console(quiet=True))
     holder.close()
+
+
+class Shelf:
+    """The files of a site, without a network."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    async def get(self, path: str, at: int, stop: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        data = self.site.blobs.read(path.rsplit("/", 1)[1])
+        for place in range(at, stop, PIECE):
+            yield place, data[place : min(place + PIECE, stop)]
+
+
+async def test_frames_never_wait_for_files_to_reach_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop that answers frames stood still for each write and hash of a version that came: half a second on a bad card."""
+    store = opened(site)
+    bundle = store.begin(find(NAME))
+    waited: set[int] = set()
+
+    def watched(name: str) -> None:
+        real = getattr(RealDisk, name)
+
+        def call(self: RealDisk, path: str, *more: object) -> object:
+            if self.folder == site.folder.parent / "state" and path.startswith("blobs/"):
+                waited.add(threading.get_ident())
+            return real(self, path, *more)
+
+        monkeypatch.setattr(RealDisk, name, call)
+
+    swapped = asyncio.Event()
+
+    async def swap() -> None:
+        swapped.set()
+
+    it = Updates(store, bundle, Shelf(site), lambda bundle: swap, lambda: Health(0.0, 0, 0, None))  # type: ignore[arg-type]
+    payload = site.news("camera", 2, NAME, site.release(NAME, 2, version(LOST)))
+    for name in ("write", "sync", "read", "replace", "remove"):
+        watched(name)
+    task = asyncio.create_task(it.run())
+    it.news(payload)
+    async with asyncio.timeout(30):
+        await swapped.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert number(store) == 2
+    assert waited and threading.get_ident() not in waited
+    store.close()

@@ -1,7 +1,8 @@
 """The rim of delivery on a device: what the updater wants is fetched, rebuilt, loaded, swapped in and watched.
 
 Nothing is decided here; see `edgewise.node.delivery.updater`. One loop, woken by news and by the clock: fetches run beside it,
-the work of a delta and the loading of a version run in threads, and the camera's frames are answered all the while.
+the work of a delta and the loading of a version run in threads, and the camera's frames are answered all the while. Whatever is
+asked of the updater or told to it is done by one thread of its own, which waits for the disk in place of the frames.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -37,7 +41,9 @@ from edgewise.runtime.update import Files
 
 log = logging.getLogger("edgewise.updates")
 Swap = Callable[[], Awaitable[None]]
+Given = TypeVar("Given")
 WATCH = 1.0  # s between two looks at a version on trial
+HEARD = 64  # news that wait for the updater
 
 
 class Store:
@@ -130,13 +136,15 @@ class Updates:
         self.bundle = bundle
         self._store, self._updater, self._clock = store, store.updater, store.clock
         self._fetcher, self._ready, self._health, self._say = fetcher, ready, health, say
+        self._worker = ThreadPoolExecutor(1, "edgewise-delivery")
+        self._heard: deque[bytes] = deque(maxlen=HEARD)
         self._wake = asyncio.Event()
         self._quality: Health | None = None
         self._fetching: dict[str, asyncio.Task[None]] = {}
 
     def news(self, payload: bytes) -> None:
         """What the site says, as it came over the session."""
-        self._updater.news(payload, self._clock())
+        self._heard.append(payload)
         self._wake.set()
 
     async def run(self) -> None:
@@ -151,38 +159,46 @@ class Updates:
                     log.error("a turn of delivery failed: %s", error)
                     self._say(str(error))
                 await within(self._wake.wait(), WATCH)
-                self._updater.tick(self._clock())
         finally:
             await cancel(*self._fetching.values())
+            await asyncio.to_thread(self._worker.shutdown)  # the store is closed next
+
+    async def _do(self, call: Callable[..., Given], *given: object) -> Given:
+        """Call the updater in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call, *given)
 
     async def _take_up_trial(self) -> None:
         """A process that begins in the middle of a trial measures quality anew: without it no guard on quality is ever judged."""
         model = self.bundle.manifest.name
-        running = self._updater.active(model)
-        before = next((s for s in self._updater.status.standby if s.model == model), None)
-        if running is None or running.proved or before is None:
-            return
         try:
+            running = await self._do(self._updater.active, model)
+            standby = (await self._do(lambda: self._updater.status)).standby
+            before = next((s for s in standby if s.model == model), None)
+            if running is None or running.proved or before is None:
+                return
             self._quality = await asyncio.to_thread(gently, lambda: judged(self.bundle, self._store.load(before)))
         except EdgewiseError as error:
             log.warning("the version before does not load, so quality is not compared: %s", error)
 
     async def _turn(self) -> None:
-        for fetch in self._updater.fetches():
+        await self._do(self._updater.tick, self._clock())
+        while self._heard:
+            await self._do(self._updater.news, self._heard.popleft(), self._clock())
+        for fetch in await self._do(self._updater.fetches):
             if fetch.sha256 not in self._fetching:
                 self._fetching[fetch.sha256] = background(self._fetch(fetch), f"the fetch of {fetch.sha256[:12]}", self._say)
-        if (work := self._updater.rebuild_due()) is not None:
+        if (work := await self._do(self._updater.rebuild_due)) is not None:
             try:
                 files = await asyncio.to_thread(gently, work.run)
-                self._updater.rebuilt(work, files, self._clock())
+                await self._do(self._updater.rebuilt, work, files, self._clock())
             except EdgewiseError as error:
-                self._updater.rebuilt(work, None, self._clock(), str(error))
+                await self._do(self._updater.rebuilt, work, None, self._clock(), str(error))
             self._wake.set()
-        if (slot := self._updater.swap_due()) is not None:
+        if (slot := await self._do(self._updater.swap_due)) is not None:
             await self._bring_in(slot)
-        running = self._updater.active(self.bundle.manifest.name)
+        running = await self._do(self._updater.active, self.bundle.manifest.name)
         if running is not None and not running.proved:
-            self._updater.health(self._watched(), self._clock(), running.model)
+            await self._do(self._updater.health, self._watched(), self._clock(), running.model)
 
     def _watched(self) -> Health:
         health = self._health()
@@ -199,13 +215,13 @@ class Updates:
         self._wake.set()
         try:
             bundle, swap = await asyncio.to_thread(gently, made)
-            if not self._updater.swapped(self._clock()):
+            if not await self._do(self._updater.swapped, self._clock()):
                 return
             await swap()
         except EdgewiseError as error:
             log.error("version %d of %s cannot be used: %s", slot.version, slot.model, error)
             self._say(str(error))
-            self._updater.refused_to_load(str(error), self._clock())
+            await self._do(self._updater.refused_to_load, str(error), self._clock())
             return
         self.bundle, self._quality = bundle, None
         log.info("version %d of %s is in use", slot.version, slot.model, extra={"address": slot.address})
@@ -228,7 +244,7 @@ class Updates:
         except LinkError as error:
             if held:
                 await self._give(fetch.sha256, place, held)
-            self._updater.fetch_failed(fetch.sha256, str(error), self._clock())
+            await self._do(self._updater.fetch_failed, fetch.sha256, str(error), self._clock())
         finally:
             self._fetching.pop(fetch.sha256, None)
             self._wake.set()
@@ -236,10 +252,9 @@ class Updates:
     async def _give(self, sha256: str, place: int, held: bytearray) -> int:
         chunk = bytes(held[:CHUNK])
         del held[:CHUNK]
-        if not self._updater.fetched(sha256, place, chunk, self._clock()):
+        if not await self._do(self._updater.fetched, sha256, place, chunk, self._clock()):
             held.clear()
             return -1
-        await asyncio.sleep(0)
         return place + len(chunk)
 
 

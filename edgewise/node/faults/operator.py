@@ -6,7 +6,7 @@ meanwhile, or whose disk takes nothing, is tried again, as a person would.
 
 from __future__ import annotations
 
-from edgewise.core.errors import EdgewiseError, StoreError
+from edgewise.core.errors import ConfigError, EdgewiseError, StoreError
 from edgewise.core.rollout import Plan
 from edgewise.node.delivery.guard import parse
 from edgewise.node.faults.clock import Timeline
@@ -78,4 +78,11 @@ class Operator:
         elif act.deed == "adopt":
             rollouts.adopt(CHANNEL, version.digest, NAME, now)
         else:
-            rollouts.start(Plan(CHANNEL, version.digest, act.canary, act.window, GUARD), NAME, now)
+            plan = Plan(CHANNEL, version.digest, act.canary, act.window, GUARD)
+            try:
+                rollouts.start(plan, NAME, now)
+            except ConfigError as error:
+                if "no way back" not in error.what:
+                    raise
+                rollouts.adopt(CHANNEL, self._publisher.numbers[1].digest, NAME, now)  # as the sentence says
+                rollouts.start(plan, NAME, now)

@@ -138,7 +138,7 @@ def _fault(draw: random.Random, devices: tuple[str, ...], trouble: float, acts: 
 def _acts(draw: random.Random, trouble: float) -> tuple[Act, ...]:
     """One to three versions, each published and rolled out; now and then paused and resumed, or reverted."""
     acts: list[Act] = [Act(0.3, "publish", 1)]
-    if draw.random() < 0.9:  # else there is no way back from the first rollout
+    if draw.random() < 0.9:  # else only when the first rollout is refused for that
         acts.append(Act(0.4, "adopt", 1))
     count = draw.choice((1, 1, 2, 2, 3))
     wrong: tuple[Bad, ...] = ("", "", "", "", "quality", "slow", "load", "crash")

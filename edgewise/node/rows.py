@@ -33,6 +33,9 @@ RAREST = 2.0  # s
 class Outbox(Waiting, Protocol):
     """An outbox that things are put into; see `edgewise.node.store.outbox`."""
 
+    @property
+    def oldest(self) -> int | None: ...
+
     def put(self, kind: str, body: bytes, now: float) -> int: ...
 
 
@@ -54,7 +57,9 @@ class Rows:
         self._clock = clock
         self._batch: list[FrameRecord] = []
         self._put: deque[tuple[int, int]] = deque()  # number of an item and its rows
+        self._rows = 0  # rows in all of these
         self._given: set[int] = set()  # numbers that the session was given
+        self._away: deque[tuple[int, int]] = deque()  # those of them that the outbox has dropped since: they may have arrived
 
     @property
     def epoch(self) -> str:
@@ -63,7 +68,7 @@ class Rows:
     @property
     def waiting_rows(self) -> int:
         """Rows of this life that no server has acknowledged."""
-        return len(self._batch) + sum(rows for _, rows in self._put)
+        return len(self._batch) + self._rows
 
     def add(self, record: FrameRecord, now: float) -> bool:
         """Take a row in; true when that made an item.
@@ -93,11 +98,25 @@ class Rows:
 
     def acked(self, seq: int) -> None:
         self.outbox.acked(seq)
+        while self._away and self._away[0][0] <= seq:
+            self._rows -= self._away.popleft()[1]
         while self._put and self._put[0][0] <= seq:
             number, rows = self._put.popleft()
+            self._rows -= rows
             if number not in self._given:
                 self.lost += rows
         self._given = {n for n in self._given if n > seq}
+
+    def _forget(self) -> None:
+        """What the outbox has dropped waits no longer: it is lost, unless it was sent. So no time offline fills the memory."""
+        oldest = self.outbox.oldest
+        while self._put and (oldest is None or self._put[0][0] < oldest):
+            number, rows = self._put.popleft()
+            if number in self._given:
+                self._away.append((number, rows))
+            else:
+                self._rows -= rows
+                self.lost += rows
 
     def _store(self, rows: list[FrameRecord]) -> None:
         body = pack_records(rows)
@@ -111,9 +130,13 @@ class Rows:
             return
         began = self._timer()
         try:
-            self._put.append((self.outbox.put(KIND, body, self._clock()), len(rows)))
+            number = self.outbox.put(KIND, body, self._clock())
             self.sentence = ""
             self.interval = min(max(self._least, (self._timer() - began) / SHARE), RAREST)
+            self._put.append((number, len(rows)))
+            self._rows += len(rows)
+            rows = []
+            self._forget()
         except StoreError as error:
             self.lost += len(rows)
             self.sentence = str(error)

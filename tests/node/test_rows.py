@@ -119,3 +119,22 @@ def test_a_slow_disk_is_written_more_rarely() -> None:
         rows.add(row(0), 0.0)
         rows.flush()
         assert rows.interval == pytest.approx(interval)
+
+
+def test_a_long_time_offline_keeps_no_more_in_memory_than_the_outbox_holds() -> None:
+    rows = Rows(MemoryOutbox(Bounds(bytes=4000)), lambda: 0.0)
+    for frame in range(2):
+        rows.add(row(frame, why="w" * 500), 0.0)
+        rows.flush()
+    sent = rows.waiting(0, 1 << 20)
+    for frame in range(2, 300):
+        rows.add(row(frame, why="w" * 500), 0.0)
+        rows.flush()
+        held = len(rows.outbox.waiting(0, 1 << 30))
+        assert rows.waiting_rows <= held + len(sent)  # what was sent may have arrived
+        assert rows.waiting_rows + rows.lost == frame + 1
+    last = rows.waiting(0, 1 << 20)[-1].seq
+    lost = rows.lost
+    rows.acked(last)
+    assert rows.waiting_rows == 0
+    assert rows.lost == lost == 300 - held - len(sent)

@@ -161,6 +161,12 @@ class Outbox:
         return int(self._database.execute("select last from outbox").fetchone()[0])
 
     @property
+    def oldest(self) -> int | None:
+        """The number of the oldest telemetry that waits; None: none does. All before it is acknowledged or dropped."""
+        found = self._database.execute("select seq from outbox_items where report=0 order by seq limit 1").fetchone()
+        return None if found is None else int(found[0])
+
+    @property
     def acknowledged(self) -> int:
         """All items up to this number are acknowledged or dropped."""
         return int(self._database.execute("select acked from outbox").fetchone()[0])

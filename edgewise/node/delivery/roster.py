@@ -138,6 +138,8 @@ class Roster:
         if last is None:
             row = self._database.execute("SELECT seen FROM nodes WHERE node = ?", (name,)).fetchone()
             last = float(row[0]) if row is not None else now - 1e9
+        if last > now + ONLINE:  # the clock was ahead when that was written: nobody knows since when, so since just now
+            return ONLINE
         return max(0.0, now - last) if now - last > ONLINE else 0.0
 
     def last_seen(self) -> dict[str, float]:
@@ -145,9 +147,17 @@ class Roster:
         return {name: self._seen.get(name, seen) for name, seen in rows}
 
     def write(self, now: float) -> None:
-        """Write down who was seen, not too often; those not seen for an hour are forgotten here."""
+        """Write down who was seen, not too often; those not seen for an hour are forgotten here.
+
+        After a clock that was ahead, a time of seeing that is to come is rewritten as the last moment of being online.
+        """
         if 0 <= now - self._written < WRITE:
             return
+        if now < self._written:
+            self._seen = {name: at for name, at in self._seen.items() if at <= now + ONLINE}
+        gone = (now - ONLINE - 1e-3, now + ONLINE)
+        with self._database.transaction():
+            self._database.execute("UPDATE nodes SET seen = ? WHERE seen > ?", gone)
         self._write({name: at for name, at in self._seen.items() if at >= self._written - 1e-3})
         self._written = now
         self._seen = {name: at for name, at in self._seen.items() if now - at < 3600}

@@ -597,3 +597,20 @@ def tries(world) -> tuple[str, ...]:
     from edgewise.node.delivery.stages import canaries
 
     return canaries(world.site.releases[2].digest, list(world.devices), 0.2)
+
+
+def test_nodes_that_are_away_stay_so_when_the_clock_is_set_back(world) -> None:
+    world.offline = {"cam-3", "cam-4"}
+    world.run(2)
+    world.now += 300 * DAY  # wrong, for a moment
+    for name in ("cam-3", "cam-4"):
+        world.rollouts.seen(name, world.now)
+    world.second()
+    world.rollouts.gone("cam-3", world.now)
+    world.now -= 300 * DAY
+    for _ in range(2):
+        assert {name for name in world.devices if world.rollouts._roster.away(name, world.now)} >= world.offline
+        world.run(2)
+        assert all(at <= world.now for at in world.rollouts.state(world.now).seen.values())
+        world.restart()
+    assert {name for name in world.devices if world.rollouts._roster.away(name, world.now) > 0} == world.offline

@@ -220,8 +220,8 @@ class Updates:
             await swap()
         except EdgewiseError as error:
             log.error("version %d of %s cannot be used: %s", slot.version, slot.model, error)
-            self._say(str(error))
             await self._do(self._updater.refused_to_load, str(error), self._clock())
+            self._say(str(error))
             return
         self.bundle, self._quality = bundle, None
         log.info("version %d of %s is in use", slot.version, slot.model, extra={"address": slot.address})

@@ -167,3 +167,40 @@ async def test_a_reader_that_takes_nothing_is_let_go(server: Server, monkeypatch
             await asyncio.sleep(0.02)
     writer.close()
     assert server.depot._readers == 0
+
+
+async def test_one_device_leaves_places_for_others(server: Server, tmp_path: Path) -> None:
+    big = random.Random(9).randbytes(16 << 20)
+    sha = server.blobs.put(big)
+    app = web.Application()
+
+    async def give(request: web.Request) -> web.StreamResponse:
+        return await server.depot.give(request, request.query["who"])
+
+    app.add_routes([web.get("/files/{sha256}", give)])
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    writers = []
+    for _ in range(depot.EACH):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
+        writer.write(f"GET /files/{sha}?who=greedy HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writers.append(writer)
+    async with asyncio.timeout(20):
+        while server.depot._reading["greedy"] < depot.EACH:
+            await asyncio.sleep(0.01)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+        async with client.get(f"/files/{sha}", params={"who": "greedy"}) as response:
+            assert response.status == 503
+        async with client.get(f"/files/{sha}", params={"who": "other"}, headers={"Range": "bytes=0-9"}) as response:
+            assert await response.read() == big[:10]
+        for writer in writers:
+            writer.transport.abort()
+        async with asyncio.timeout(20):
+            while server.depot._readers:
+                await asyncio.sleep(0.01)
+        assert not +server.depot._reading
+        async with client.get(f"/files/{sha}", params={"who": "greedy"}, headers={"Range": "bytes=0-9"}) as response:
+            assert response.status == 206
+    await runner.cleanup()

@@ -97,6 +97,13 @@ def routes(delivery: Delivery, peer_of: PeerOf | None, tokens: Tokens | None) ->
 
         return answer
 
+    async def files(request: web.Request) -> web.StreamResponse:
+        try:
+            name = who(request, NODES)
+        except LinkError as error:
+            return _refused(error)
+        return await delivery.depot.give(request, name)
+
     async def put(request: web.Request) -> web.StreamResponse:
         try:
             admitted(request)
@@ -124,7 +131,7 @@ def routes(delivery: Delivery, peer_of: PeerOf | None, tokens: Tokens | None) ->
         return _json(delivery.audit(min(int(asked), MOST_LINES) if asked.isdecimal() and len(asked) < 9 else 100))
 
     return [
-        web.get(FILE, reading(NODES, delivery.depot.give)),
+        web.get(FILE, files),
         web.put(FILE, put),
         web.get("/nodes", reading(READERS, nodes)),
         web.get("/releases", reading(READERS, releases)),

@@ -26,6 +26,7 @@ from edgewise.node.delivery import files
 PIECE = 256 << 10
 PATIENCE = 20.0  # s for one piece
 READERS, WRITERS = 64, 4  # transfers at once
+EACH = 4  # of them, downloads of one node or address
 LARGEST = 4 << 30  # bytes of one file
 PARTIAL = "Edgewise-Partial"
 BUSY = "The server has as many transfers as it can bear; try again in a few seconds.\n"
@@ -50,10 +51,11 @@ class Depot:
         self.bytes_down = self.bytes_up = 0
         self._blobs = blobs
         self._readers = self._writers = 0
+        self._reading: Counter[str] = Counter()
         self._writing: set[str] = set()
 
-    async def give(self, request: web.Request) -> web.StreamResponse:
-        """The answer to GET and HEAD."""
+    async def give(self, request: web.Request, who: str = "") -> web.StreamResponse:
+        """The answer to GET and HEAD; `who` (or else the address) has EACH places at most, so that others have theirs."""
         sha = request.match_info["sha256"]
         size = await asyncio.to_thread(self._blobs.size, sha)
         part = files.part(sha, size, request.headers.get("Range"), request.headers.get("If-Range"))
@@ -62,14 +64,19 @@ class Depot:
             if size is None:
                 headers[PARTIAL] = str(await asyncio.to_thread(self._blobs.partial, sha))
             return web.Response(status=part.status, headers=headers, text=part.sentence if part.status >= 400 else None)
-        if self._readers >= READERS:
+        who = who or request.remote or ""
+        if self._readers >= READERS or self._reading[who] >= EACH:
             self.counts["busy"] += 1
             return web.Response(status=503, text=BUSY, headers={"Retry-After": "2"})
         self._readers += 1
+        self._reading[who] += 1
         try:
             return await self._send(request, sha, part)
         finally:
             self._readers -= 1
+            self._reading[who] -= 1
+            if not self._reading[who]:
+                del self._reading[who]
 
     async def _send(self, request: web.Request, sha: str, part: files.Part) -> web.StreamResponse:
         response = web.StreamResponse(status=part.status, headers=part.headers)

@@ -5,7 +5,8 @@
     7d    1 hour
 
 Steps that are over are kept, since nothing is added to them any more, so a second look costs the newest step alone. It reads in a
-thread. The more devices and days, the longer a first look takes (about 2 µs a minute of a device); frames do not wait for it.
+thread, a page of rows at a time. The more devices and days, the longer a first look takes (about 7 µs a minute of a device);
+frames that come meanwhile wait for a page: 108,000 rows kept a commit up for 6 ms at the most, and 200 ms in one piece.
 """
 
 from __future__ import annotations

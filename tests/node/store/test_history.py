@@ -9,7 +9,7 @@ import pytest
 
 from edgewise.core.answer import FrameRecord
 from edgewise.node.store import history as room
-from edgewise.node.store.database import in_memory
+from edgewise.node.store.database import Parameters, Rows, in_memory
 from edgewise.node.store.disk import RealDisk
 from edgewise.node.store.history import OTHERS, History
 
@@ -87,6 +87,28 @@ def test_a_history_of_before_goes_on_and_is_bounded_too() -> None:
     for minute in range(1, 100):
         history.add("pi", [record("answered")], 1e9 + 60 * minute)
     assert len(history.minutes("pi", 0, 1e10)) <= 62
+
+
+def test_a_look_reads_a_page_at_a_time_and_lets_others_write_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = in_memory()
+    history = History(database)
+    for minute in range(20):
+        for node in ("a", "b", "c"):
+            history.add(node, [record("answered"), record("failed")], 1e9 + 60 * minute)
+    whole, execute, most = history.nodes(0, 2e9), database.execute, 0
+
+    def watched(sql: str, params: Parameters = ()) -> Rows:
+        nonlocal most
+        rows = execute(sql, params).fetchall()
+        most = max(most, len(rows))
+        return Rows(rows)
+
+    monkeypatch.setattr(room, "PAGE", 7, raising=False)
+    monkeypatch.setattr(database, "execute", watched)
+    assert history.nodes(0, 2e9) == whole
+    assert 0 < most <= 7
+    assert {n: (m.answered, m.failed, m.energy) for n, m in whole.items()} == dict.fromkeys("abc", (20, 20, 20.0))
+    assert history.nodes(1e9, 1e9 + 60)["b"].answered == 1  # minutes begin where the range does
 
 
 def test_a_flood_of_names_is_counted_under_one(monkeypatch: pytest.MonkeyPatch) -> None:

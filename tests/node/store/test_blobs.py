@@ -148,6 +148,9 @@ def test_what_a_client_of_foreign_code_raises_is_a_sentence(tmp_path: Path, monk
         raise HttpError("503 SlowDown")
 
     for call, name in ((remote.size, "info"), (remote.read, "info"), (remote.remove, "rm_file")):
-        with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"cannot be reached; got .* HttpError: 503 SlowDown"):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(StoreError, match=r"cannot be reached; got .* HttpError: 503 SlowDown"),
+        ):
             patch.setattr(remote._files, name, cut)
             call(NAME)

@@ -287,6 +287,7 @@ async def test_a_channel_without_nodes_says_how_to_fill_it(doors: Doors) -> None
     async with doors.operator() as operator:
         said = await operator.start(Plan("harbour", digest))
         assert "edgewise move NODE --channel harbour" in said
+        assert f"no node is there: nodes are in {doors.site.channel};" in said
         assert "pi-01 is in harbour now" in await operator.move("pi-01", "harbour")
     doors.site.later(1.0)
     assert doors.site.rollouts.rollouts("harbour")[0].canaries == ("pi-01",)

@@ -72,9 +72,10 @@ class Delivery:
         rollout = self.rollouts.start(plan, by, self._wall())
         self.on_act()
         more = f" and {len(rollout.canaries) - NAMED} more" if len(rollout.canaries) > NAMED else ""
+        others = ", ".join(sorted({node.channel for node in self.rollouts.nodes()})) or "no channel yet"
         names = (
             ", ".join(rollout.canaries[:NAMED]) + more
-            or f"none yet: put nodes there with edgewise move NODE --channel {plan.channel}"
+            or f"none, for no node is there: nodes are in {others}; edgewise move NODE --channel {plan.channel} puts some there"
         )
         guarded = f"under {text(plan.guard)}" if plan.guard else "with no guard but the nodes' own"
         return (

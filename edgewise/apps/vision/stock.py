@@ -209,7 +209,7 @@ class Stock:
     def _trusted(self, checked: float, now: float) -> float:
         """Tell nodes a trust that was changed on the disk (a key, a revocation); a day after the last look, renew it."""
         try:
-            if now - checked > DAY:
+            if not 0 <= now - checked <= DAY:
                 checked = now - DAY + AGAIN
                 trust.keep(self._keys, now)
                 checked = now

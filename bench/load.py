@@ -53,7 +53,7 @@ def load(server: ServerJob, devices: int, seconds: float, rate: float = 0.0, war
         port = serving.hear(Listening, 30).port
         it = FleetJob(server.kind, port, PATH, server.folder, streams(), devices, seconds, warm, rate=rate)
         with child("bench.fleet", it) as fleet:
-            fleet.hear(dict, 60)
+            fleet.hear(dict, 60 + warm)
             cpu = serving.cpu()
             memory = _watch(serving, seconds)
             fleet.hear(dict, 60)

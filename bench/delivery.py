@@ -22,7 +22,7 @@ from msgspec import Struct
 from bench import relapse, resume, soak, swaps
 from bench.crowd import CrowdJob, CrowdResult
 from bench.processes import child
-from bench.report import Report, Row, Target, at_most
+from bench.report import Report, Row, Target, at_least, at_most
 from bench.thousand import Spread, spread
 from bench.yard import version, yard
 from edgewise.apps.vision.bundles import find
@@ -32,6 +32,7 @@ from edgewise.net.identity import issue, make_authority
 VALUES = 7200  # weights that the small version changes: a delta of 20 KB
 RATE, BREAKS = 1e6, 5
 PROCESSES = 2
+LONG = 1800.0  # s
 
 
 class Size(Struct, frozen=True, kw_only=True):
@@ -187,6 +188,7 @@ def targets(
             lost == 0,
             "" if not lost else "see its rows",
         ),
+        at_least("their time", LONG, row("time", "500 devices"), "there was no more time for this run"),
         Target(
             "memory of their server",
             "< 1 MB an hour",

@@ -26,6 +26,7 @@ def rows(it: Case) -> list[Row]:
     case, fleet = f"{DEVICES} devices, {RATE:g} frames/s each, {it.fleet.seconds / 60:.3g} min", it.fleet
     slope, low, high = (s * HOUR for s in memory_slope(it))
     return [
+        Row(case, "time", fleet.seconds, "s", 1),
         Row(case, "frames", fleet.sent, "frames", 1),
         Row(case, "frames without a fate", fleet.unanswered + fleet.lost, "frames", fleet.sent),
         Row(case, "frames refused", fleet.refused, "frames", fleet.sent),

@@ -6,7 +6,6 @@ can hold a version back but never make one. It does not know who may publish; th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from edgewise.apps.vision.operator import Operator
 from edgewise.core.artifact import MANIFEST, parse
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.release import Envelope, FileEntry, Release, Route
+from edgewise.node.delivery.words import digest
 from edgewise.runtime.bundle import bundle_files
 from edgewise.runtime.parcel import parcel
 
@@ -60,13 +60,13 @@ def prepare(
     lowest = floor if floor is not None else (newest.floor if newest else 1)
     if not 1 <= lowest <= number:
         raise ConfigError("a floor is above the version itself", got=lowest, allowed=f"1 to {number}")
-    blobs = {_sha(data): data for data in files.values()}
-    entries = {file: FileEntry(_sha(data), len(data)) for file, data in files.items()}
+    blobs = {digest(data): data for data in files.values()}
+    entries = {file: FileEntry(digest(data), len(data)) for file, data in files.items()}
     ways = []
     for folder in old:
         base, delta = _way(folder, files)
-        blobs[_sha(delta)] = delta
-        ways.append(Route(base, FileEntry(_sha(delta), len(delta))))
+        blobs[digest(delta)] = delta
+        ways.append(Route(base, FileEntry(digest(delta), len(delta))))
     release = Release(name, number, entries[MANIFEST].sha256, entries, now, now + days * DAY, lowest, tuple(ways), about)
     return release, blobs
 
@@ -76,7 +76,7 @@ def _way(folder: Path, files: Mapping[str, bytes]) -> tuple[str, bytes]:
     base = bundle_files(folder)
     if base[MANIFEST] == files[MANIFEST]:
         raise ModelError("a route would lead from a bundle to itself", got=folder, allowed="an older bundle of the same model")
-    return _sha(base[MANIFEST]), parcel(base, files)
+    return digest(base[MANIFEST]), parcel(base, files)
 
 
 async def publish(
@@ -98,7 +98,3 @@ async def publish(
     whole = sum({entry.sha256: entry.size for entry in release.files.values()}.values())
     shorter = {way.base: way.delta.size for way in release.routes}
     return Published(release, envelope.digest, whole, shorter, sent, sentence)
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -30,6 +30,7 @@ from edgewise.node.background import background, cancel, within
 from edgewise.node.delivery.slots import Slot
 from edgewise.node.delivery.updater import Updater
 from edgewise.node.delivery.ways import CHUNK, Fetch
+from edgewise.node.delivery.words import digest
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.disk import RealDisk
 from edgewise.node.store.memory import Memory
@@ -269,7 +270,5 @@ def judged(new: Bundle, old: Bundle) -> Health | None:
 
 
 def _reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
-    from edgewise.node.delivery.words import digest
-
     by_hash = {digest(data): data for data in files.values()}
     return by_hash.__getitem__

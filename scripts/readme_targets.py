@@ -1,19 +1,19 @@
 """Writes the README's tables of targets from bench/results: `python scripts/readme_targets.py` after a full benchmark run.
 
-A table stands between two comments, and those of delivery have one of their own, which says so where results are missing. A test
+A table stands between two comments; a group of benchmarks has one of its own, which says so where results are missing. A test
 compares README and results, so that the README cannot say other figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[1]
-DELIVERY = ("delivery", "faults")
+GROUPS = {"targets of delivery": ("delivery", "faults"), "targets of split": ("split_wire",)}
 Results = Mapping[str, Any]  # by name, as `bench.report` writes them
 
 
@@ -32,18 +32,21 @@ def table(found: Results) -> str:
     return "\n".join(lines) + "\n" if found else ""
 
 
-def delivery(found: Results) -> str:
-    """The table of delivery, and a sentence for each benchmark of it that has no committed result."""
-    there = {name: found[name] for name in DELIVERY if name in found}
-    missing = [f"`./dev bench {name}` measures it; no full result is committed yet.\n" for name in DELIVERY if name not in there]
+def group(found: Results, names: Sequence[str]) -> str:
+    """The table of some benchmarks, and a sentence for each of them that has no committed result."""
+    there = {name: found[name] for name in names if name in found}
+    missing = [f"`./dev bench {name}` measures it; no full result is committed yet.\n" for name in names if name not in there]
     return "\n".join(filter(None, [table(there), *missing]))
 
 
 def rewritten(text: str, found: Results | None = None) -> str:
     """The README with its tables made anew."""
     found = results() if found is None else found
-    text = _between(text, "targets", table({name: result for name, result in found.items() if name not in DELIVERY}))
-    return _between(text, "targets of delivery", delivery(found))
+    grouped = {name for names in GROUPS.values() for name in names}
+    text = _between(text, "targets", table({name: result for name, result in found.items() if name not in grouped}))
+    for title, names in GROUPS.items():
+        text = _between(text, title, group(found, names))
+    return text
 
 
 def _between(text: str, name: str, new: str) -> str:

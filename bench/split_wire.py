@@ -1,4 +1,4 @@
-"""`./dev bench split_wire`: split inference by the whole wire frame. Rate is what a socket carried, the tail gets decoded bytes alone.
+"""`./dev bench split_wire`: split inference by the whole wire frame. The rate is what a socket carried.
 
 It runs these parts, each a benchmark by itself (`./dev bench split_coder`) with its baselines in the same run:
 

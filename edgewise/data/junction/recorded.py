@@ -31,6 +31,9 @@ class Traffic(Struct, frozen=True):
     heading: NDArray[np.float64]
 
 
+NOBODY = Traffic(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))  # a road without vehicles
+
+
 class Episode(Struct, frozen=True):
     """One stretch of recorded traffic; `at(t)` repeats it from its start after `seconds`."""
 

@@ -1,8 +1,9 @@
-"""A junction seen by a pole camera at any moment: recorded traffic, drawn, with exact boxes, masks and occupied cells.
+"""A junction seen by a pole camera at any moment: recorded traffic, drawn, with exact boxes, masks, cuboids and occupied cells.
 
 What counts as a vehicle: at least 48 visible pixels, 6 px wide and high, a quarter of its outline inside the frame and not
 hidden by what is nearer, and not beyond the visibility of the air (contrast of 5 %). **Its box is the smallest that holds
 its visible pixels**: clipped by the frame and by what hides it. Cells follow from boxes by the rule in `edgewise.data.boxes`.
+Its keypoints are the eight corners of its cuboid, seen or not; they may lie outside the picture.
 
 Seeds below 100 are for showing, 100–199 for testing, 200–299 for choosing, from 1000 on for training; their recorded traffic
 is apart, and a seed decides camera, road, houses, paint and strength of the weather. Rendered frames are poorer in texture
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from edgewise.core.errors import ConfigError
 from edgewise.data.boxes import occupied
 from edgewise.data.junction.camera import HEIGHT, WIDTH, pole_camera
-from edgewise.data.junction.recorded import Role, episode, episodes
+from edgewise.data.junction.recorded import NOBODY, Role, episode, episodes
 from edgewise.data.junction.surroundings import surroundings
 from edgewise.data.junction.vehicles import Fleet, draw, shadows
 from edgewise.data.junction.weather import CONDITIONS, Atmosphere, Condition, weather
@@ -27,7 +28,8 @@ from edgewise.data.junction.weather import CONDITIONS, Atmosphere, Condition, we
 
 class Rendered(Struct, frozen=True):
     """One frame: picture (height, width, 3; RGB), boxes (n, 4; fractions), occupied cells (rows, columns), which vehicle each
-    pixel shows (0: none), the number of each box in that mask, and its distance (m)."""
+    pixel shows (0: none), the number of each box in that mask, its distance (m), and the corners of its cuboid (n, 8, 2;
+    fractions) in the order of `edgewise.data.junction.vehicles.cuboids`."""
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float64]
@@ -35,6 +37,7 @@ class Rendered(Struct, frozen=True):
     mask: NDArray[np.uint8]
     identity: NDArray[np.int64]
     distance: NDArray[np.float64]
+    corners: NDArray[np.float64]
 
 
 def role(seed: int) -> Role:
@@ -46,12 +49,15 @@ def role(seed: int) -> Role:
 
 
 class Junction:
-    """A camera at a junction; `frame(t)` is a pure function of seed, condition and t (s)."""
+    """A camera at a junction; `frame(t)` is a pure function of seed, condition and t (s).
 
-    def __init__(self, seed: int, condition: Condition = "clear") -> None:
+    `empty` is the same camera, road and weather without a vehicle, as at four in the morning.
+    """
+
+    def __init__(self, seed: int, condition: Condition = "clear", empty: bool = False) -> None:
         generator = np.random.default_rng([seed, 1])
         numbers = episodes(role(seed))
-        self.seed = seed
+        self.seed, self.empty = seed, empty
         self._episode = episode(numbers[seed // 4 % len(numbers)])
         self._start = float(generator.uniform(0, self._episode.seconds))
         self.camera = pole_camera(seed, generator)
@@ -81,7 +87,7 @@ class Junction:
 
     def render(self, t: float) -> Rendered:
         """The frame at `t` with masks and distances."""
-        traffic = self._episode.at(self._start + t)
+        traffic = NOBODY if self.empty else self._episode.at(self._start + t)
         canvas = self._empty.copy()
         shade = np.zeros((HEIGHT, WIDTH), np.uint8)
         shadows(shade, traffic, self._fleet, self.camera)
@@ -92,4 +98,4 @@ class Junction:
         noise = np.random.default_rng([self.seed, 3, int(t * 1000) % 2**32])
         image = self._air.apply(picture, drawn, mask, noise)
         distance = drawn.distance[drawn.identity - 1]
-        return Rendered(image, drawn.boxes, occupied(drawn.boxes), mask, drawn.identity, distance)
+        return Rendered(image, drawn.boxes, occupied(drawn.boxes), mask, drawn.identity, distance, drawn.corners)

@@ -23,6 +23,8 @@ KINDS = ("car", "van", "bus", "lorry")
 SIZES = ((4.4, 1.8, 1.5), (5.4, 2.0, 2.3), (12.0, 2.55, 3.1), (8.6, 2.5, 3.4))  # length, width, height in m
 PAINT, GLASS, DARK, CARGO, HEAD, TAIL = range(6)
 FAINT = 0.05  # Contrast below which nothing is seen: the visibility limit of Koschmieder's law
+CORNERS_MIRRORED = (3, 2, 1, 0, 7, 6, 5, 4)  # which corner of `cuboids` is where, once left and right are swapped
+_CORNERS = np.array([(x, y, z) for z in (0, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))], float)
 SHIFT = 2  # Sub-pixel bits of OpenCV's polygons
 _PAINTS = np.array(
     [
@@ -36,13 +38,15 @@ _PAINTS = np.array(
 
 class Drawn(Struct, frozen=True):
     """Vehicles in the picture: index into the traffic, box of the visible pixels (n, 4; fractions), identity in the mask,
-    distance (m), lamps as (x, y, radius in px, 1 for a headlamp, distance) of those that shine at the camera."""
+    distance (m), lamps as (x, y, radius in px, 1 for a headlamp, distance) of those that shine at the camera, corners of the
+    cuboids (n, 8, 2; fractions) in the order of `cuboids`."""
 
     index: NDArray[np.int64]
     boxes: NDArray[np.float64]
     identity: NDArray[np.int64]
     distance: NDArray[np.float64]
     lamps: NDArray[np.float64]
+    corners: NDArray[np.float64]
 
 
 def _block(back: float, front: float, width: float, low: float, high: float, slope: tuple[float, float, float]) -> list[Quad]:
@@ -181,9 +185,23 @@ def draw(
             kept.append((i, number))
     shown = [(*lamp[:4], distance[chosen[lamp[4] - 1]]) for lamp in lamps if identities[int(lamp[1]), int(lamp[0])] == lamp[4]]
     pairs = np.array(kept, np.int64).reshape(-1, 2)
+    corners, _ = camera.project(cuboids(traffic)[pairs[:, 0]])
+    lamps_seen = np.array(shown, float).reshape(-1, 5)
     return Drawn(
-        pairs[:, 0], np.array(boxes).reshape(-1, 4), pairs[:, 1], distance[chosen], np.array(shown, float).reshape(-1, 5)
+        pairs[:, 0], np.array(boxes).reshape(-1, 4), pairs[:, 1], distance[chosen], lamps_seen, corners / (WIDTH, HEIGHT)
     )
+
+
+def cuboids(traffic: Traffic) -> NDArray[np.float64]:
+    """The corners of each vehicle's bounding cuboid in m (n, 8, 3): rear right, front right, front left, rear left on the
+    road, then the same four at its full height. CORNERS_MIRRORED is their order in a mirrored picture."""
+    length, width, height = np.array(SIZES)[traffic.kind].T[..., None]  # each (n, 1)
+    along = length / 2 * _CORNERS[:, 0]  # (n, 8)
+    across = width / 2 * _CORNERS[:, 1]
+    cosine, sine = np.cos(traffic.heading)[:, None], np.sin(traffic.heading)[:, None]
+    x = traffic.centre[:, :1] + along * cosine - across * sine
+    y = traffic.centre[:, 1:] + along * sine + across * cosine
+    return np.stack([x, y, height * _CORNERS[:, 2]], axis=-1)
 
 
 def _draw_one(

@@ -1,0 +1,1 @@
+"""Split learning: a model cut between device and edge, without training (`quick`) or distilled around a bottleneck (`fit`)."""

@@ -1,0 +1,227 @@
+"""How low a filter's threshold must be for its recall to be *known*: a bound that holds with high probability.
+
+Learn-then-Test (Angelopoulos et al. 2021): a grid of thresholds, fixed beforehand, is walked from the lowest up; at each stands the
+hypothesis "recall is below what was asked for", and the walk goes on while it is rejected at level 1 − confidence. The last
+threshold that was rejected is taken. Tested in this fixed order, no correction is due: the first mistake would end the walk.
+
+Frames of one scene (a block) resemble each other: a hundred frames of one camera that misses the same far lorry are one piece
+of evidence. So blocks are the sample, in one of two ways, both exact for blocks that are drawn alike and independently:
+
+* `draw`: one frame with something in it is drawn from each block, and the binomial tail (Clopper–Pearson 1934) judges those alone. A block
+  with fewer such frames than the richest one stays out with a probability in proportion, so that recall counts frames.
+* `blocks` (the default): all frames count, a block as one number in 0..1, z = (missed + risk · (most − present)) / most, whose
+  mean is above risk exactly where the recall is too low. A bettor who starts with 1 and stakes share λ against that on every
+  block, the mean over a range of λ, has 20 or more at the end with a probability of 1/20 at most (Markov; Waudby-Smith and Ramdas
+  2024 bet the same in turn). No order, no randomness; the more a block agrees within itself, the closer it is to `draw`.
+
+| symbol | name here | unit |
+|---|---|---|
+| α | risk = 1 − recall | share of the frames with something in them |
+| δ | 1 − confidence | probability |
+| λ | stake | 0 to 1 / (1 − risk) |
+
+It does not know whether tomorrow resembles the calibration: a bound speaks of the scenes that the blocks were drawn from. No torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgewise.core.errors import ConfigError
+
+By = Literal["draw", "blocks"]
+GRID = tuple(float(1 / (1 + math.exp(-x / 10))) for x in range(-140, 141))  # thresholds, even in log odds
+STAKES = 40
+
+
+class Scored(Struct, frozen=True):
+    """Frames with the filter's `score` (n,) in 0..1, whether something is `present` (n,), and the `block` (scene) of each."""
+
+    score: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    block: tuple[str, ...]
+
+    def of(self, blocks: Sequence[str]) -> Scored:
+        """The frames of these blocks."""
+        wanted = set(blocks)
+        kept = np.array([b in wanted for b in self.block], bool)
+        return Scored(self.score[kept], self.present[kept], tuple(b for b in self.block if b in wanted))
+
+
+class Certified(Struct, frozen=True, forbid_unknown_fields=True):
+    """A threshold with what is known of it: recall ≥ `recall` with `confidence`, from `n` independent draws or blocks.
+
+    `p` is the p-value at the threshold; `seen` is the recall on the calibration frames themselves.
+    """
+
+    threshold: float
+    recall: float
+    confidence: float
+    n: int
+    p: float
+    seen: float
+    by: By
+
+
+class Held(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a threshold did on other frames: recall over `present` frames, share `dropped` of the `empty` ones."""
+
+    recall: float
+    dropped: float
+    present: int
+    empty: int
+
+
+def tail(misses: int, n: int, risk: float) -> float:
+    """P(at most `misses` of `n` independent draws are missed) where each is with probability `risk`: the Clopper–Pearson p-value.
+
+    >>> round(tail(0, 59, 0.05), 4)
+    0.0485
+    """
+    if not 0 <= misses <= n or not 0 < risk < 1:
+        raise ConfigError("a binomial tail is not well posed", got=f"{misses} of {n} at {risk}", allowed="0 ≤ misses ≤ n, 0 < risk < 1")
+    if misses == n:
+        return 1.0
+    each = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(risk) + (n - k) * math.log1p(-risk)
+        for k in range(misses + 1)
+    ]
+    return min(1.0, math.fsum(math.exp(x) for x in each))
+
+
+def lower(hits: int, n: int, confidence: float) -> float:
+    """The Clopper–Pearson lower limit of a recall of which `hits` of `n` draws are known; 0 for no hits.
+
+    >>> round(lower(59, 59, 0.95), 3)
+    0.95
+    """
+    if hits <= 0:
+        return 0.0
+    low, high = 0.0, 1.0  # of the risk: the largest that is not rejected
+    for _ in range(60):
+        middle = (low + high) / 2
+        if tail(n - hits, n, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return 1 - high
+
+
+def fewest(recall: float, confidence: float) -> int:
+    """How many independent draws, none of them missed, it takes at least to say so much.
+
+    >>> fewest(0.95, 0.95)
+    59
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(recall) - 1e-9)
+
+
+def certify(
+    scored: Scored,
+    recall: float = 0.95,
+    confidence: float = 0.95,
+    grid: Sequence[float] = GRID,
+    by: By = "blocks",
+    seed: int = 0,
+) -> Certified:
+    """The highest threshold of `grid` whose recall is at least `recall` with `confidence`, from calibration frames alone.
+
+    `grid` must not come from these frames. ConfigError where they are too few to say so much, with the recall that they could
+    show. `seed` decides the draws of `draw`; nothing else is random.
+
+    >>> frames = Scored(np.full(80, 0.9), np.ones(80, bool), tuple(map(str, range(80))))
+    >>> round(certify(frames, by="draw").threshold, 2)
+    0.9
+    """
+    if not (0 < recall < 1 and 0 < confidence < 1):
+        raise ConfigError("a bound on recall is impossible", got=f"recall {recall}, confidence {confidence}", allowed="between 0 and 1")
+    if not scored.present.any():
+        raise ConfigError("no calibration frame holds anything", got=f"{len(scored.block)} empty frames", allowed="frames with objects")
+    drawn = one_each(scored, seed) if by == "draw" else None
+    n = len(drawn) if drawn is not None else len(counted(scored, 0.0))
+    best: tuple[float, float] | None = None
+    for threshold in sorted(grid):
+        p = tail(int((drawn < threshold).sum()), n, 1 - recall) if drawn is not None else staked(counted(scored, threshold), recall)
+        if p > 1 - confidence:
+            break
+        best = threshold, p
+    if best is None:
+        raise _too_few(scored, recall, confidence, by, n)
+    return Certified(best[0], recall, confidence, n, best[1], held(scored, best[0]).recall, by)
+
+
+def one_each(scored: Scored, seed: int) -> NDArray[np.float64]:
+    """The score of one frame with something in it from each block, drawn so that recall over frames is what they show."""
+    generator = np.random.default_rng(seed)
+    members = _present(scored)
+    most = max(len(rows) for rows in members.values())
+    chosen = [
+        rows[generator.integers(len(rows))] if stays < len(rows) / most else -1
+        for rows, stays in ((members[name], generator.random()) for name in sorted(members))
+    ]
+    return scored.score[[i for i in chosen if i >= 0]]
+
+
+def counted(scored: Scored, threshold: float) -> NDArray[np.int64]:
+    """Of each block with something in it: frames missed below `threshold`, and frames with something in them (block, 2)."""
+    members = _present(scored)
+    return np.array([[(scored.score[rows] < threshold).sum(), len(rows)] for rows in members.values()], np.int64)
+
+
+def staked(blocks: NDArray[np.int64], recall: float) -> float:
+    """The p-value of `blocks`: 1 over what a bettor against "recall is too low" holds after (missed, present) of every block."""
+    risk = 1 - recall
+    missed, present = blocks.T.astype(float)
+    z = (missed + risk * (present.max() - present)) / present.max()
+    stakes = (np.arange(STAKES) + 1) / (STAKES * (1 - risk)) * (1 - 1e-9)
+    wealth = np.log1p(stakes[:, None] * (risk - z)).sum(1)  # logarithms: a thousand blocks make numbers of any size
+    best = wealth.max()
+    return float(min(1.0, math.exp(-best) / np.exp(wealth - best).mean())) if best < 700 else 0.0
+
+
+def held(scored: Scored, threshold: float) -> Held:
+    """Recall and the share of empty frames dropped, over frames, where all with a score of `threshold` or more pass."""
+    passes = scored.score >= threshold
+    there = scored.present
+    present, empty = int(there.sum()), int((~there).sum())
+    recall = float(passes[there].mean()) if present else 1.0
+    return Held(recall, float((~passes[~there]).mean()) if empty else 0.0, present, empty)
+
+
+def splits(blocks: Sequence[str], count: int, seed: int, share: float = 0.5) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """`count` ways to part the blocks into calibration (`share`) and test, each block whole on one side."""
+    names = sorted(set(blocks))
+    cut = round(share * len(names))
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(len(names)) for _ in range(count)]
+    return [(tuple(names[i] for i in order[:cut]), tuple(names[i] for i in order[cut:])) for order in orders]
+
+
+def _present(scored: Scored) -> dict[str, NDArray[np.int64]]:
+    """Rows of the frames with something in them, by block."""
+    members: dict[str, list[int]] = {}
+    for i in np.flatnonzero(scored.present):
+        members.setdefault(scored.block[i], []).append(int(i))
+    return {name: np.array(rows, np.int64) for name, rows in members.items()}
+
+
+def _too_few(scored: Scored, recall: float, confidence: float, by: By, n: int) -> ConfigError:
+    """The sentence for a recall that these frames cannot show, with the highest one that they can."""
+    candidates = [recall * i / 1000 for i in range(999, 0, -1)]
+    everything = counted(scored, -math.inf)
+    reach = next(
+        (r for r in candidates if (tail(0, n, 1 - r) if by == "draw" else staked(everything, r)) <= 1 - confidence),
+        0.0,
+    )
+    return ConfigError(
+        "the calibration frames are too few to know that recall",
+        got=f"recall {recall:g} with confidence {confidence:g} from {n} blocks",
+        allowed=f"recall {math.floor(1000 * reach) / 1000:g} at most from so many blocks",
+        hint=f"It takes {fewest(recall, confidence)} scenes at least, with something to see in each; frames of one scene count once.",
+    )

@@ -1,0 +1,57 @@
+"""Feature distillation: a student's modules taught to give what a frozen teacher's modules give, found by path.
+
+    loss = Σ_path factor · gap(student(path), teacher(path))
+
+`gap` is the sum of squared errors over the elements of one picture, averaged over the batch (paper 2, §III: HND takes one path,
+GHND several, each factor 1), or, `relative`, the mean squared error divided by the variance of the teacher's output (split
+notes, 3): then a path weighs the same whatever its size, and other terms can be weighed against it.
+
+No labels are used. The teacher is in evaluation mode and gives no gradients; who may learn in the student is said by the
+`requires_grad` of its parameters, and the modes of its modules are left as they are. Neither network runs further than the last path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.core.errors import ModelError
+from edgewise.training.paths import gathered
+
+LEAST_VARIANCE = 1e-6
+
+
+def gap(student: Tensor, teacher: Tensor, relative: bool = False) -> Tensor:
+    """How far `student` (batch, …) is from `teacher`, of the same shape: a scalar, see above."""
+    if student.shape != teacher.shape:
+        raise ModelError(
+            "student and teacher give tensors of different shapes",
+            got=f"{tuple(student.shape)} against {tuple(teacher.shape)}",
+            allowed="one shape at each path of the loss",
+            hint="Is the cut a module whose input and output are maps?",
+        )
+    error = (student.float() - teacher.float()).square()
+    if not relative:
+        return error.sum() / len(student)
+    return error.mean() / teacher.float().var(correction=0).clamp_min(LEAST_VARIANCE)
+
+
+class Distil:
+    """One distillation step: `loss, parts = distil(pictures)`; `parts` are the gaps by path, as numbers for a record."""
+
+    def __init__(self, teacher: nn.Module, student: nn.Module, factors: Mapping[str, float], relative: bool = False) -> None:
+        if not factors:
+            raise ModelError("a distillation has no path", got="no factors", allowed="one module path or more")
+        self._teacher, self._student = teacher.eval().requires_grad_(False), student
+        self._factors, self._relative = dict(factors), relative
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """`pictures` (batch, …) as both networks take them."""
+        with torch.no_grad():
+            wanted = gathered(self._teacher, tuple(self._factors), pictures)
+        given = gathered(self._student, tuple(self._factors), pictures)
+        gaps = {path: gap(given[path], wanted[path], self._relative) for path in self._factors}
+        loss = sum((factor * gaps[path] for path, factor in self._factors.items()), torch.zeros(()))
+        return loss, {path: round(float(g.detach()), 6) for path, g in gaps.items()}

@@ -7,96 +7,37 @@ Idea (ours): every operating point p is worth its expected utility
 where P comes from a log-normal estimate of the link's rate and the time that is left, and the insurance is the local
 answer that the agent still gives when the link lets it down. A point that needs more of the link than one frame interval
 can only serve a share of the frames; the others fall back to the insurance. The choice is the argmin of 1 − U plus the price
-of bytes and joules, with hysteresis. It imports core alone, so that a device needs nothing else.
+of bytes and joules, with hysteresis.
 
-What it does not know: the future of the link, and the picture (two frames with the same bytes are alike to it).
+Where a filter looks at frames first, those that it leaves out cost no byte, so a budget over time counts the share that passes.
+`Decision.learn` is drawn here, for a seeded share of the frames: such a frame goes up even if the filter leaves it out, and it
+passes as far as the budget is concerned. A frame in layers is cut when its turn comes (`layers`), not when it is decided.
 
-    symbol  name            unit
-    μ, σ    log_rate, spread    ln(bit/s)
-    r       round_trip      s, without the payload
+What it does not know: the future of the link, and the picture (two frames with the same bytes are alike to it); the joules of a
+filter on frames that it leaves out are in the ledger, not in a bound.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edgewise.core.cost import Budget, Cost, PerSite
 from edgewise.core.placement import Decision, OperatingPoint
+from edgewise.plan.online.link import LinkEstimate
 
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
 Joules = Callable[[float, float, float, float, float, float], float]
 """Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
 FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
+SURE = 0.9  # chance to be in time that a frame in layers is cut to
+LEAST_PASSING = 0.01  # share of frames that a budget counts at the least, whatever a filter leaves out
 PATIENCE = 2.0  # s in which the hysteresis fades: it damps flapping, and holds no small gain back for ever
-LARGEST_JITTER = 0.05  # s; a small message that is later than that met something
-SHORTEST = 1e-3  # s; a transfer that took less says only that the link is at least that fast
-
-
-class LinkEstimate:
-    """Rate (bit/s) of the uplink as a log-normal, and the round trip, learned from frames that were really sent."""
-
-    def __init__(self, rate: float = 4e6, round_trip: float = 0.02) -> None:
-        self.log_rate = math.log(rate)
-        self.spread = 1.2
-        self.jitter = 0.0  # s by which a small message is later than the fastest of them, on average
-        self.round_trip = round_trip
-        self._trips: list[float] = []
-        self.seen = -math.inf  # when a frame last said something new
-
-    @property
-    def rate(self) -> float:
-        return math.exp(self.log_rate)
-
-    def trip(self, seconds: float) -> None:
-        """A small message went there and back; the smallest of the last ones is the round trip."""
-        self._trips = [*self._trips[-15:], max(seconds, 0.0)]
-        self.round_trip = min(self._trips)
-        self.jitter += 0.2 * (min(seconds - self.round_trip, LARGEST_JITTER) - self.jitter)
-
-    def observe(self, size: int, seconds: float, now: float) -> None:
-        """`size` bytes took `seconds` on the link alone.
-
-        How much that says depends on what of it can be jitter: nothing new is learned from a small frame that is a little
-        late, and everything from one that is later than jitter explains.
-        """
-        signal = max(size * 8 / self.rate, seconds - 4 * self.jitter)
-        weight = signal / (signal + self.jitter) if self.jitter > 0 else 1.0
-        seconds -= self.jitter
-        floor = seconds < SHORTEST
-        seconds = max(seconds, SHORTEST)
-        error = math.log(size * 8 / seconds) - self.log_rate
-        if floor and error < 0:
-            return  # a lower bound below what is believed teaches nothing
-        if weight >= 0.5:
-            self.seen = now
-        if weight >= 0.5 and abs(error) > 2.5 * max(self.spread, 0.2):  # a jump: believe it, and be unsure for a while
-            self.log_rate, self.spread = self.log_rate + error, max(0.5, min(abs(error) / 2, 1.0))
-            return
-        self.log_rate += 0.45 * weight * error
-        self.spread = max(0.12, math.sqrt(self.spread**2 + 0.35 * weight * (error**2 - self.spread**2)))
-
-    def bound(self, size: int, seconds: float, now: float) -> None:
-        """`size` bytes are not through after `seconds`: the rate is at most that."""
-        if size <= 0 or seconds <= SHORTEST:
-            return
-        most = math.log(size * 8 / seconds)
-        if most < self.log_rate:
-            self.log_rate, self.spread, self.seen = most, max(self.spread, 0.35), now
-
-    def chance(self, size: int, seconds: float, now: float) -> float:
-        """The probability that `size` bytes pass within `seconds`."""
-        if seconds <= 0:
-            return 0.0
-        if size <= 0:
-            return 1.0
-        age = min(max(now - self.seen, 0.0), 30.0) if self.seen > -math.inf else 0.0
-        spread = math.sqrt(self.spread**2 + 0.02 * age)
-        z = (self.log_rate - math.log(size * 8 / seconds)) / spread
-        return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
 class Situation(Struct, frozen=True):
@@ -133,11 +74,15 @@ class OnlinePolicy:
         joules: Joules | None = None,
         hysteresis: float = 0.01,
         probe_every: float = 0.5,
+        learn: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.points = {p.name: p for p in points if p.mode != "drop"}
         self.interval, self.budget, self.prices = interval, budget, prices
         self.hysteresis, self.probe_every = hysteresis, probe_every
         self.link = LinkEstimate()
+        self.learn, self._draw = learn, random.Random(seed)
+        self.passing = 1.0  # share of the frames that a filter lets pass
         self.server_wait = 0.0
         self.barred: dict[str, str] = {}
         self.refused: dict[str, str] = {}  # points that the server does not take in this session
@@ -148,10 +93,12 @@ class OnlinePolicy:
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
         self._last, self._switched = "", -math.inf
         self._tried = self._tried_up = -math.inf
+        self._tried_before = (self._tried, self._tried_up)
         self._bar("all")
 
-    def adopt(self, points: tuple[OperatingPoint, ...]) -> None:
+    def adopt(self, points: tuple[OperatingPoint, ...], learn: float = 0.0) -> None:
         """Choose among other points from now on; what is known of the link stays, and of points of the same name."""
+        self.learn, self.passing = learn, 1.0
         self.points = {p.name: p for p in points if p.mode != "drop"}
         self._device = {p.name: self._device.get(p.name, p.device_time) for p in self.points.values()}
         self._edge = {p.name: self._edge.get(p.name, p.edge_time) for p in self.points.values()}
@@ -163,6 +110,12 @@ class OnlinePolicy:
         """The device was busy for `seconds` with its share of `point`."""
         if point in self._device:
             self._device[point] += 0.3 * (seconds - self._device[point])
+
+    def observe_filter(self, passed: bool) -> None:
+        """The filter let the last frame pass, or left it out: then nothing was tried with it."""
+        self.passing += 0.05 * (passed - self.passing)
+        if not passed:
+            self._tried, self._tried_up = self._tried_before
 
     def observe_interval(self, seconds: float) -> None:
         """Two frames came so long after each other; a camera's true rate is learned from that."""
@@ -184,8 +137,29 @@ class OnlinePolicy:
         return self._device[point]
 
     def decide(self, situation: Situation) -> Decision:
-        """The best operating point now, or a drop where none can answer in time."""
+        """The best operating point now, or a drop where none can answer in time; and whether a filter's no is to be tried."""
+        self._tried_before = (self._tried, self._tried_up)
+        decision = self._choose(situation)
+        drawn = self.learn > 0 and self._draw.random() < self.learn
+        return replace(decision, learn=True) if drawn and decision.route != "drop" else decision
+
+    def upload(self) -> OperatingPoint | None:
+        """The way up for a frame that is to be learned from and would be answered here: the smallest that the budget admits."""
+        remote = [p for p in self.points.values() if p.mode != "local" and p.name not in self.barred]
+        return min(remote, key=lambda p: self._sent[p.name], default=None)
+
+    def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
+        """How many layers of a frame to send now: as many as pass in time with the chance SURE, or one where none does.
+
+        `ends` are the sizes (bytes) of a payload that is cut after each layer, rising; `left` of the situation counts from now.
+        """
         s = situation
+        spare = s.left - self.link.round_trip - self.server_wait - self._edge.get(point, 0.0)
+        ahead = self._ahead(s)
+        sure = (n for n in range(len(ends), 1, -1) if self.link.chance(round(ends[n - 1] + ahead), spare, s.now) >= SURE)
+        return next(sure, 1)
+
+    def _choose(self, s: Situation) -> Decision:
         if s.oldest > 0 and s.backlog > 0:
             self.link.bound(s.backlog, s.oldest - self.link.round_trip - self.server_wait, s.now)
         self._bar(s.condition)
@@ -237,7 +211,7 @@ class OnlinePolicy:
         if not self.budget.bounds:
             return
         for name, p in self.points.items():
-            worth, rate = p.worth(condition), 1 / self.interval
+            worth, rate = p.worth(condition), max(self.passing, LEAST_PASSING) / self.interval
             if sentences := self.budget.violations(self.cost(name), worth, rate):
                 self.barred.setdefault(name, "; ".join(sentences))
                 if name not in self.refused and self.budget.admits(self.cost(name, FAST), worth, rate):

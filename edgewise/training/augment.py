@@ -27,6 +27,11 @@ def batch(
         x, y = _closer(x, y, generator)
     elif zoom < 0.55:
         x, y = _farther(x, y, generator)
+    return sensed(x, generator, size), y
+
+
+def sensed(x: Tensor, generator: np.random.Generator, size: tuple[int, int]) -> Tensor:
+    """Frames (batch, 3, height, width; 0..1) in other light, at `size`, blurred or sharpened, and with noise."""
     x = _recoloured(x, generator)
     if x.shape[2:] != size:
         x = functional.interpolate(x, size, mode="area")
@@ -36,7 +41,7 @@ def batch(
         x = x + (softer - x) * float(generator.uniform(-0.6, 1.0))  # below zero it sharpens, as cameras do
     spread = torch.from_numpy((generator.random(len(x)) ** 3 * 0.06).astype(np.float32))[:, None, None, None]
     noise = torch.from_numpy(generator.standard_normal((1, *x.shape[1:]), dtype=np.float32))  # one pattern a batch: 10 x cheaper
-    return x.addcmul_(noise, spread).clamp_(0, 1), y
+    return x.addcmul_(noise, spread).clamp_(0, 1)
 
 
 def _closer(x: Tensor, y: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:

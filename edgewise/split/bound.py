@@ -1,26 +1,31 @@
 """How low a filter's threshold must be for its recall to be *known*: a bound that holds with high probability.
 
-Learn-then-Test (Angelopoulos et al. 2021): a grid of thresholds, fixed beforehand, is walked from the lowest up; at each stands the
-hypothesis "recall is below what was asked for", and the walk goes on while it is rejected at level 1 − confidence. The last
+Learn-then-Test (Angelopoulos et al. 2021): a grid of thresholds, fixed beforehand, is walked from the lowest up; at each stands
+the hypothesis "recall is below what was asked for", and the walk goes on while it is rejected at level 1 − confidence. The last
 threshold that was rejected is taken. Tested in this fixed order, no correction is due: the first mistake would end the walk.
 
 Frames of one scene (a block) resemble each other: a hundred frames of one camera that misses the same far lorry are one piece
 of evidence. So blocks are the sample, in one of two ways, both exact for blocks that are drawn alike and independently:
 
-* `draw`: one frame with something in it is drawn from each block, and the binomial tail (Clopper–Pearson 1934) judges those alone. A block
-  with fewer such frames than the richest one stays out with a probability in proportion, so that recall counts frames.
+* `draw`: one frame with something in it is drawn from each block, and the binomial tail (Clopper–Pearson 1934) judges those
+  alone. A block with fewer such frames than the richest one stays out with a probability in proportion: so recall counts frames.
 * `blocks` (the default): all frames count, a block as one number in 0..1, z = (missed + risk · (most − present)) / most, whose
-  mean is above risk exactly where the recall is too low. A bettor who starts with 1 and stakes share λ against that on every
-  block, the mean over a range of λ, has 20 or more at the end with a probability of 1/20 at most (Markov; Waudby-Smith and Ramdas
-  2024 bet the same in turn). No order, no randomness; the more a block agrees within itself, the closer it is to `draw`.
+  mean is above risk exactly where the recall is too low. A bettor who starts with 1 and puts a stake λ against that on every
+  block, the mean over a few λ, has 1 / (1 − confidence) at the end with that probability at most (Markov; Waudby-Smith and
+  Ramdas 2024 choose the next λ by what they saw). No order, no randomness.
+
+On simulated scenes of 12 frames, true recall at the threshold, recall 0.95 asked for, mean ± spread: 100 blocks 0.980 ± 0.013 by
+draw, 0.988 ± 0.005 by blocks; 200: 0.977 ± 0.011, 0.973 ± 0.005; 400: 0.970 ± 0.008, 0.967 ± 0.005. From 59 scenes on a draw
+says something, from about 80 the blocks do, and they say the same whoever asks.
 
 | symbol | name here | unit |
 |---|---|---|
 | α | risk = 1 − recall | share of the frames with something in them |
 | δ | 1 − confidence | probability |
-| λ | stake | 0 to 1 / (1 − risk) |
+| λ | stake | as a share of 1 / (1 − risk), where a block that is missed whole takes all |
 
-It does not know whether tomorrow resembles the calibration: a bound speaks of the scenes that the blocks were drawn from. No torch.
+It does not know whether tomorrow resembles the calibration: a bound speaks of the scenes that the blocks were drawn from.
+No torch.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from edgewise.core.errors import ConfigError
 
 By = Literal["draw", "blocks"]
 GRID = tuple(float(1 / (1 + math.exp(-x / 10))) for x in range(-140, 141))  # thresholds, even in log odds
-STAKES = 40
+STAKES = (0.4, 0.6, 0.8, 1.0)  # Kelly's are 0.8 where 1 % is missed, 0.4 where 3 % are, at a risk of 5 %
 
 
 class Scored(Struct, frozen=True):
@@ -85,7 +90,9 @@ def tail(misses: int, n: int, risk: float) -> float:
     0.0485
     """
     if not 0 <= misses <= n or not 0 < risk < 1:
-        raise ConfigError("a binomial tail is not well posed", got=f"{misses} of {n} at {risk}", allowed="0 ≤ misses ≤ n, 0 < risk < 1")
+        raise ConfigError(
+            "a binomial tail is not well posed", got=f"{misses} of {n} at {risk}", allowed="0 ≤ misses ≤ n, 0 < risk < 1"
+        )
     if misses == n:
         return 1.0
     each = [
@@ -137,17 +144,21 @@ def certify(
 
     >>> frames = Scored(np.full(80, 0.9), np.ones(80, bool), tuple(map(str, range(80))))
     >>> round(certify(frames, by="draw").threshold, 2)
-    0.9
+    0.89
     """
     if not (0 < recall < 1 and 0 < confidence < 1):
-        raise ConfigError("a bound on recall is impossible", got=f"recall {recall}, confidence {confidence}", allowed="between 0 and 1")
+        raise ConfigError(
+            "a bound on recall is impossible", got=f"recall {recall}, confidence {confidence}", allowed="between 0 and 1"
+        )
     if not scored.present.any():
-        raise ConfigError("no calibration frame holds anything", got=f"{len(scored.block)} empty frames", allowed="frames with objects")
+        raise ConfigError(
+            "no calibration frame holds anything", got=f"{len(scored.block)} empty frames", allowed="frames with objects"
+        )
     drawn = one_each(scored, seed) if by == "draw" else None
-    n = len(drawn) if drawn is not None else len(counted(scored, 0.0))
+    n = len(counted(scored, 0.0)) if drawn is None else len(drawn)
     best: tuple[float, float] | None = None
     for threshold in sorted(grid):
-        p = tail(int((drawn < threshold).sum()), n, 1 - recall) if drawn is not None else staked(counted(scored, threshold), recall)
+        p = staked(counted(scored, threshold), recall) if drawn is None else _tail_of(drawn, threshold, recall)
         if p > 1 - confidence:
             break
         best = threshold, p
@@ -159,19 +170,24 @@ def certify(
 def one_each(scored: Scored, seed: int) -> NDArray[np.float64]:
     """The score of one frame with something in it from each block, drawn so that recall over frames is what they show."""
     generator = np.random.default_rng(seed)
-    members = _present(scored)
+    members: dict[str, list[int]] = {}
+    for i in np.flatnonzero(scored.present):
+        members.setdefault(scored.block[i], []).append(int(i))
     most = max(len(rows) for rows in members.values())
-    chosen = [
-        rows[generator.integers(len(rows))] if stays < len(rows) / most else -1
-        for rows, stays in ((members[name], generator.random()) for name in sorted(members))
-    ]
-    return scored.score[[i for i in chosen if i >= 0]]
+    chosen = []
+    for name in sorted(members):
+        rows = members[name]
+        one, stays = rows[generator.integers(len(rows))], generator.random() < len(rows) / most
+        chosen += [one] if stays else []
+    return scored.score[chosen]
 
 
 def counted(scored: Scored, threshold: float) -> NDArray[np.int64]:
     """Of each block with something in it: frames missed below `threshold`, and frames with something in them (block, 2)."""
-    members = _present(scored)
-    return np.array([[(scored.score[rows] < threshold).sum(), len(rows)] for rows in members.values()], np.int64)
+    names, place = np.unique(np.array(scored.block)[scored.present], return_inverse=True)
+    missed = scored.score[scored.present] < threshold
+    table: NDArray[np.int64] = np.stack([np.bincount(place[m], minlength=len(names)) for m in (missed, slice(None))], 1)
+    return table
 
 
 def staked(blocks: NDArray[np.int64], recall: float) -> float:
@@ -179,7 +195,7 @@ def staked(blocks: NDArray[np.int64], recall: float) -> float:
     risk = 1 - recall
     missed, present = blocks.T.astype(float)
     z = (missed + risk * (present.max() - present)) / present.max()
-    stakes = (np.arange(STAKES) + 1) / (STAKES * (1 - risk)) * (1 - 1e-9)
+    stakes = np.array(STAKES) / (1 - risk) * (1 - 1e-9)  # never quite all, or the logarithm ends
     wealth = np.log1p(stakes[:, None] * (risk - z)).sum(1)  # logarithms: a thousand blocks make numbers of any size
     best = wealth.max()
     return float(min(1.0, math.exp(-best) / np.exp(wealth - best).mean())) if best < 700 else 0.0
@@ -203,12 +219,8 @@ def splits(blocks: Sequence[str], count: int, seed: int, share: float = 0.5) -> 
     return [(tuple(names[i] for i in order[:cut]), tuple(names[i] for i in order[cut:])) for order in orders]
 
 
-def _present(scored: Scored) -> dict[str, NDArray[np.int64]]:
-    """Rows of the frames with something in them, by block."""
-    members: dict[str, list[int]] = {}
-    for i in np.flatnonzero(scored.present):
-        members.setdefault(scored.block[i], []).append(int(i))
-    return {name: np.array(rows, np.int64) for name, rows in members.items()}
+def _tail_of(drawn: NDArray[np.float64], threshold: float, recall: float) -> float:
+    return tail(int((drawn < threshold).sum()), len(drawn), 1 - recall)
 
 
 def _too_few(scored: Scored, recall: float, confidence: float, by: By, n: int) -> ConfigError:
@@ -223,5 +235,5 @@ def _too_few(scored: Scored, recall: float, confidence: float, by: By, n: int) -
         "the calibration frames are too few to know that recall",
         got=f"recall {recall:g} with confidence {confidence:g} from {n} blocks",
         allowed=f"recall {math.floor(1000 * reach) / 1000:g} at most from so many blocks",
-        hint=f"It takes {fewest(recall, confidence)} scenes at least, with something to see in each; frames of one scene count once.",
+        hint=f"It takes {fewest(recall, confidence)} scenes or more with something in each; frames of one scene count once.",
     )

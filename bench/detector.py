@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from bench.fastestdet import FastestDet
 from bench.report import ROOT, Report, Row, Target, at_least, at_most, left_out, summary
 from edgewise.codec.image import ImageCodec
-from edgewise.data.answers import answers
 from edgewise.data.boxes import COLUMNS, ROWS, occupied
+from edgewise.data.decoding import answers
 from edgewise.data.junction import Junction
 from edgewise.data.junction.weather import CONDITIONS
 from edgewise.data.metrics import average_precision, counts, f1

@@ -53,7 +53,7 @@ def small_bundle() -> dict[str, bytes]:
         parts={"local": artifact.PartFile("local.onnx", digest(model), len(model), (spec,), (spec,))},
         pictures={"local": artifact.Picture(64, 36)},
         bottleneck=artifact.Bottleneck((1, 2, 2), (0.0,), (1.0,)),
-        decoding=artifact.Decoding(0.5, 0.5, 0.5, 2, 3),
+        decoding=artifact.Grid(0.5, 0.5, 0.5, 2, 3),
         points=(),
         parameters={"local.w": artifact.Parameter("local", "w"), "local.s": artifact.Parameter("local", "s")},
         provenance={"made by": "fuzzing"},

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewise.data.answers import suppress
+from edgewise.data.decoding.grid import suppress
 from edgewise.runtime.session import Session
 
 SIDE, GRID = 352, 22

@@ -19,7 +19,7 @@ from msgspec import Struct
 from bench import standin
 from bench.processes import job, say
 from edgewise.core.answer import Answer
-from edgewise.data.answers import answers
+from edgewise.data.decoding import answers
 from edgewise.net.connect import PATH
 from edgewise.net.identity import load_identity, server_context
 from edgewise.net.listen import Listener

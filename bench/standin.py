@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.codec.tensor import TensorCodec
-from edgewise.core.artifact import Bottleneck, Decoding, Manifest, PartFile, Picture, TensorSpec
+from edgewise.core.artifact import Bottleneck, Grid, Manifest, PartFile, Picture, TensorSpec
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.runtime.bundle import Bundle
 
@@ -83,7 +83,7 @@ def manifest() -> Manifest:
         parts=parts,
         pictures={"head": Picture(640, 360), "local": Picture(640, 360)},
         bottleneck=bottleneck(),
-        decoding=Decoding(0.5, 0.5, 0.5, ROWS, COLUMNS),
+        decoding=Grid(0.5, 0.5, 0.5, ROWS, COLUMNS),
         points=points,
         provenance={"made by": "bench/standin.py"},
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgewise.codec.image import MAX_PIXELS, ImageCodec
 from edgewise.codec.tensor import TensorCodec
-from edgewise.core.artifact import Bottleneck
+from edgewise.core.artifact import Bottleneck, Manifest
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import OperatingPoint
 
@@ -21,11 +21,18 @@ class Codec(Protocol):
     def decode(self, data: bytes | memoryview, /) -> NDArray[Any]: ...
 
 
-def codec_for(point: OperatingPoint, bottleneck: Bottleneck, most: int = MAX_PIXELS) -> Codec:
+def codec_for(point: OperatingPoint, manifest: Manifest, most: int = MAX_PIXELS) -> Codec:
+    """The codec of a bundle's operating point; a picture may have `most` pixels."""
+    return codec(point, manifest.bottleneck, most)
+
+
+def codec(point: OperatingPoint, bottleneck: Bottleneck | None, most: int = MAX_PIXELS) -> Codec:
     """`jpeg` and `webp` at quality `point.level` and `most` pixels, `affine` at `point.level` bits."""
     if point.codec in ("jpeg", "webp"):
         return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level, most)
-    if point.codec == "affine":
+    if point.codec in ("affine", "rans") and bottleneck is None:
+        raise ConfigError(f"operating point {point.name!r} sends features of a model that is not cut", got=point.codec)
+    if point.codec == "affine" and bottleneck is not None:
         return TensorCodec(bottleneck, point.level)
     raise ConfigError(
         f"operating point {point.name!r} names an unknown codec", got=repr(point.codec), allowed="jpeg, webp, affine"

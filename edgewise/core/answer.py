@@ -13,7 +13,11 @@ Outcome = Literal["answered", "dropped", "failed"]
 
 
 class Box(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """A detection: corners in 0..1 of the picture's width and height, its score in 0..1 and label."""
+    """A detection: corners in 0..1 of the picture's width and height, its score in 0..1 and label.
+
+    `points` are keypoints as x, y pairs in 0..1 of the picture. `mask` is a square of bits stretched over the box, row by row,
+    packed big-endian as by numpy.packbits; its side is the decoding's.
+    """
 
     x0: float
     y0: float
@@ -21,18 +25,33 @@ class Box(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     y1: float
     score: float
     label: str
+    points: tuple[float, ...] = ()
+    mask: bytes = b""
+
+
+class Class(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A class that a picture may show, and its score (a probability, where the model gives one)."""
+
+    label: str
+    score: float
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """What a detector says of one picture: boxes, and which cells of a grid of `rows` × `columns` are occupied.
+    """What a model says of one sample. What its task has no use for stays empty.
 
-    `cells` holds one bit a cell, row by row, packed big-endian as by numpy.packbits.
+    Boxes; which cells of a grid of `rows` × `columns` are occupied (`cells`: one bit each, row by row, packed big-endian as by
+    numpy.packbits); the likeliest `classes`, the best first; `regions`, the class of each of `rows` × `columns` cells (uint8,
+    deflated); `raw`, the outputs themselves (safetensors of float16, deflated). An answer that was written before a field was
+    there is read as one that has it empty.
     """
 
     boxes: tuple[Box, ...] = ()
     rows: int = 0
     columns: int = 0
     cells: bytes = b""
+    classes: tuple[Class, ...] = ()
+    regions: bytes = b""
+    raw: bytes = b""
 
 
 class FrameRecord(Struct, frozen=True, forbid_unknown_fields=True):

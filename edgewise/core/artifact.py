@@ -6,6 +6,10 @@ hash of the file `manifest.json`. They hold the hash and size of every part, so 
 
 `parameters` says which values of the parts may change and by what name: a Delta (`edgewise.core.delta`) speaks of paths, an ONNX
 file of initialisers. What is not in the map is graph.
+
+    picture → head → bottleneck → │ link │ → tail → answer                        without a filter
+    picture → filter → present?, early → head → bottleneck → │ link │ → tail      with one
+    picture → local → answer          picture → │ link │ → full, or filter and head and tail → answer
 """
 
 from __future__ import annotations
@@ -16,14 +20,37 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from edgewise.core.coding import Coding
+from edgewise.core.coherent import MANIFEST, PARTS, PartName, consistent
+from edgewise.core.decoding import Classes, Decoding, Grid, Raw, Regions, Things
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.release import Digest, Size
 
-MANIFEST = "manifest.json"
+__all__ = [
+    "LARGEST_MANIFEST",
+    "MANIFEST",
+    "PARTS",
+    "Bottleneck",
+    "Classes",
+    "Coding",
+    "Decoding",
+    "Filter",
+    "Grid",
+    "Manifest",
+    "Parameter",
+    "PartFile",
+    "PartName",
+    "Picture",
+    "Raw",
+    "Regions",
+    "Task",
+    "TensorSpec",
+    "Things",
+    "parse",
+]
 LARGEST_MANIFEST = 4 << 20
-PartName = Literal["head", "tail", "local"]
-PARTS: tuple[PartName, ...] = ("head", "tail", "local")
+Task = Literal["detection", "classification", "segmentation", "other"]
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,40 +86,57 @@ class Picture(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bottleneck(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tensor that crosses the link (channel, height, width) and the range of each channel for affine uint8 codes."""
+    """The tensor that crosses the link: its shape without the batch (channel, height, width; token, channel; …), which of the
+    dimensions is the channel, and the range of each channel for affine codes.
+    """
 
-    shape: tuple[int, int, int]
+    shape: Annotated[tuple[int, ...], Meta(min_length=1, max_length=4)]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    axis: int = 0
+
+    @property
+    def channels(self) -> int:
+        return self.shape[self.axis]
 
 
-class Decoding(Struct, frozen=True, forbid_unknown_fields=True):
-    """How outputs become an Answer: score threshold, overlap (IoU) above which the weaker box goes, cells of the grid."""
+class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the part `filter` lets a sample go: `present` ≥ `threshold`. A sample below costs no byte and is answered as empty.
+
+    The threshold keeps at least the share `recall` of the samples with an `of` in them, with `confidence`, judged on `n` samples
+    that chose nothing else. The share `learn` of what is dropped still goes up for learning.
+    """
 
     threshold: float
-    overlap: float
-    cell_threshold: float
-    rows: int
-    columns: int
+    recall: Annotated[float, Meta(gt=0, le=1)]
+    confidence: Annotated[float, Meta(gt=0, lt=1)]
+    n: Annotated[int, Meta(ge=0)]
+    of: str
+    learn: Annotated[float, Meta(ge=0, le=1)] = 0.02
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that a bundle says of itself. `parts` are named head, tail and local; `provenance` says how it was made.
+    """Everything that a bundle says of itself. `parts` are named as in PARTS; `provenance` says how it was made.
+
+    `pictures` says what picture a part takes; a part that takes none (audio) has no entry there, and its sample is the float32
+    array of its input's shape. `codings` are those of the points that have the codec `rans`, by the point's name.
 
     `probe` names sources with known truth (`junction:SEED:CONDITION`) on which a device measures a new version's quality.
     """
 
     name: str
-    task: Literal["detection"]
+    task: Task
     labels: tuple[str, ...]
     parts: dict[str, PartFile]
     pictures: dict[str, Picture]
-    bottleneck: Bottleneck
+    bottleneck: Bottleneck | None
     decoding: Decoding
     points: tuple[OperatingPoint, ...]
     parameters: Annotated[dict[str, Parameter], Meta(max_length=100_000)] = {}
     provenance: dict[str, str] = {}
     probe: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+    codings: Annotated[dict[str, Coding], Meta(max_length=64)] = {}
+    filter: Filter | None = None
 
     @property
     def canonical(self) -> bytes:
@@ -103,6 +147,18 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     def address(self) -> str:
         """The content address: 64 hex digits."""
         return hashlib.sha256(self.canonical).hexdigest()
+
+    @property
+    def crossing(self) -> Bottleneck:
+        """The bottleneck; ModelError where nothing crosses, because the model is not cut."""
+        if self.bottleneck is None:
+            raise ModelError(f"the bundle {self.name} has no bottleneck", got=", ".join(self.parts), allowed="a head and a tail")
+        return self.bottleneck
+
+    @property
+    def first(self) -> PartName:
+        """The part of a split that takes the sample: the filter where there is one, else the head."""
+        return "filter" if "filter" in self.parts else "head"
 
     def point(self, name: str) -> OperatingPoint:
         return next(p for p in self.points if p.name == name)
@@ -119,42 +175,13 @@ def parse(data: bytes, where: str = "") -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{of} cannot be read", got=error) from None
-    _consistent(manifest)
+        raise ModelError(
+            f"{of} cannot be read", got=error, hint="A bundle of an older or newer edgewise has to be written anew."
+        ) from None
+    consistent(manifest)
     if manifest.canonical != data:
         raise ModelError(
             f"{of} is not in its canonical form",
             hint="Its address would not be the hash of its file. Write the bundle with edgewise.",
         )
     return manifest
-
-
-def _consistent(manifest: Manifest) -> None:
-    """ModelError where a manifest contradicts itself, or names what no bundle has."""
-    wrong = [name for name in manifest.parts if name not in PARTS]
-    if wrong or not manifest.parts:
-        raise ModelError("a bundle names unknown parts", got=", ".join(wrong) or "none", allowed=", ".join(PARTS))
-    if ("head" in manifest.parts) != ("tail" in manifest.parts):
-        raise ModelError("a bundle with a head needs its tail", got=", ".join(manifest.parts), allowed="both or neither")
-    files = [part.file for part in manifest.parts.values()]
-    for name, part in manifest.parts.items():
-        if part.file in ("", ".", "..", MANIFEST) or "/" in part.file or "\\" in part.file or "\0" in part.file:
-            raise ModelError(
-                f"part {name} lies outside its bundle", got=part.file, allowed="the name of a file in the bundle's folder"
-            )
-        if files.count(part.file) > 1:
-            raise ModelError("two parts of a bundle are one file", got=part.file, allowed="a file for each part")
-    pictured = [name for name in manifest.pictures if name not in manifest.parts]
-    if pictured:
-        raise ModelError("a bundle describes the picture of a part that it has not", got=", ".join(pictured))
-    channels = manifest.bottleneck.shape[0]
-    if not channels == len(manifest.bottleneck.low) == len(manifest.bottleneck.high):
-        raise ModelError(
-            "a bottleneck needs a range for each channel",
-            got=f"{len(manifest.bottleneck.low)} lows and {len(manifest.bottleneck.high)} highs for {channels} channels",
-        )
-    homeless = [path for path, p in manifest.parameters.items() if p.part not in manifest.parts]
-    if homeless:
-        raise ModelError("a bundle names a parameter of a part that it has not", got=homeless[0])
-    if len({(p.part, p.initialiser) for p in manifest.parameters.values()}) < len(manifest.parameters):
-        raise ModelError("a bundle gives one initialiser two parameter paths", allowed="one path for each")

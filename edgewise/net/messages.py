@@ -25,6 +25,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Count = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 RECORDS_A_FRAME = 64
 _SENTENCE = 500
+_LARGEST_GRID = 1 << 24  # cells
 
 
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -123,15 +124,18 @@ def unpack(kind: type[Message], payload: bytes | memoryview) -> Message:
 
 
 def _check(answer: Answer) -> None:
-    """The cells of a lying grid would crash whoever draws them."""
-    if not 0 <= answer.rows * answer.columns <= 8 * len(answer.cells) or min(answer.rows, answer.columns) < 0:
+    """The cells of a lying grid would crash whoever draws them; regions are counted where they are inflated."""
+    cells = 8 * len(answer.cells) if answer.cells or not answer.regions else _LARGEST_GRID
+    if not 0 <= answer.rows * answer.columns <= cells or min(answer.rows, answer.columns) < 0:
         raise FrameError(
             "an answer lies about its grid",
             got=f"{answer.rows} × {answer.columns} cells in {len(answer.cells)} bytes",
             allowed="one bit a cell",
         )
-    if not all(math.isfinite(b.x0 + b.y0 + b.x1 + b.y1 + b.score) for b in answer.boxes):
+    if not all(math.isfinite(b.x0 + b.y0 + b.x1 + b.y1 + b.score + sum(b.points)) for b in answer.boxes):
         raise FrameError("an answer holds a box that is not a number")
+    if not all(math.isfinite(c.score) for c in answer.classes):
+        raise FrameError("an answer holds a class whose score is not a number")
 
 
 def refusal(frame: int | None, sentence: str) -> bytes:

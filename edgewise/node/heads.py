@@ -14,7 +14,7 @@ from edgewise.codec.select import Codec, codec_for
 from edgewise.core.answer import Answer
 from edgewise.core.artifact import Picture
 from edgewise.core.placement import OperatingPoint
-from edgewise.data.answers import answers
+from edgewise.data.decoding import answers
 from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
 from edgewise.runtime.bundle import Bundle
@@ -51,7 +51,7 @@ class Heads:
                 point=p.name,
                 codec=p.codec,
                 level=p.level,
-                shape=(1, *self.manifest.bottleneck.shape) if p.mode == "split" else (WIDEST, WIDEST, 3),
+                shape=(1, *self.manifest.crossing.shape) if p.mode == "split" else (WIDEST, WIDEST, 3),
                 dtype="float32" if p.mode == "split" else "uint8",
             )
             for i, p in enumerate(remote, start=first)
@@ -84,7 +84,7 @@ class Heads:
 
     def _codec(self, point: OperatingPoint) -> Codec:
         if point.name not in self._codecs:
-            self._codecs[point.name] = codec_for(point, self.manifest.bottleneck)
+            self._codecs[point.name] = codec_for(point, self.manifest)
         return self._codecs[point.name]
 
 

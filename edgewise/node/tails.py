@@ -17,7 +17,7 @@ from edgewise.codec.select import Codec, codec_for
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.answer import Answer
 from edgewise.core.errors import EdgewiseError, ModelError
-from edgewise.data.answers import answers
+from edgewise.data.decoding import answers
 from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
 from edgewise.node.heads import WIDEST
@@ -65,9 +65,10 @@ class Tails:
             return f"model {bundle.manifest.name} has no operating point {stream.point!r}."
         if (point.codec, point.level) != (stream.codec, stream.level):
             return f"{stream.point} is {point.codec} at {point.level}; the stream says {stream.codec} at {stream.level}."
-        shape = (1, *bundle.manifest.bottleneck.shape)
-        if point.mode == "split" and (tuple(stream.shape) != shape or stream.dtype != "float32"):
-            return f"{stream.point} carries float32 {shape}; the stream says {stream.dtype} {tuple(stream.shape)}."
+        if point.mode == "split":
+            shape = (1, *bundle.manifest.crossing.shape)
+            if tuple(stream.shape) != shape or stream.dtype != "float32":
+                return f"{stream.point} carries float32 {shape}; the stream says {stream.dtype} {tuple(stream.shape)}."
         if point.mode == "image" and not (len(stream.shape) == 3 and max(stream.shape) <= WIDEST and stream.dtype == "uint8"):
             said = f"{stream.dtype} {tuple(stream.shape)}"
             return f"{stream.point} carries uint8 pictures of {WIDEST} pixels a side at most; the stream says {said}."
@@ -109,7 +110,7 @@ class Tails:
         key = (bundle.address, pictures)
         if key not in self._batches or len(self._batches[key]) < frames:
             look = bundle.manifest.pictures["head"]
-            shape = (look.height, look.width, 3) if pictures else bundle.manifest.bottleneck.shape
+            shape = (look.height, look.width, 3) if pictures else bundle.manifest.crossing.shape
             self._batches[key] = np.empty((frames, *shape), np.uint8 if pictures else np.float32)
         return self._batches[key]
 
@@ -130,5 +131,5 @@ class Tails:
     def _codec(self, bundle: Bundle, stream: Stream) -> Codec:
         key = (stream.address, stream.codec, stream.level)
         if key not in self._codecs:
-            self._codecs[key] = codec_for(bundle.manifest.point(stream.point), bundle.manifest.bottleneck, WIDEST**2)
+            self._codecs[key] = codec_for(bundle.manifest.point(stream.point), bundle.manifest, WIDEST**2)
         return self._codecs[key]

@@ -100,7 +100,7 @@ def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, th
     on_device = {name: here.timed(graph) for name, graph in graphs.items()}
     on_edge = {name: there.timed(graph) for name, graph in graphs.items()}
     pixels = float(CAMERA[0] * CAMERA[1])
-    values = float(math.prod(manifest.bottleneck.shape))
+    values = float(math.prod(manifest.bottleneck.shape)) if manifest.bottleneck else 0.0
 
     def parts(point: OperatingPoint) -> tuple[Part, ...]:
         if point.mode == "drop":

@@ -18,12 +18,15 @@ from edgewise.core.artifact import (
     LARGEST_MANIFEST,
     MANIFEST,
     Bottleneck,
+    Coding,
     Decoding,
+    Filter,
     Manifest,
     Parameter,
     PartFile,
     PartName,
     Picture,
+    Task,
     parse,
 )
 from edgewise.core.errors import ModelError
@@ -123,12 +126,15 @@ def write_bundle(
     labels: tuple[str, ...],
     parts: Mapping[PartName, bytes],
     pictures: Mapping[str, Picture],
-    bottleneck: Bottleneck,
+    bottleneck: Bottleneck | None,
     decoding: Decoding,
     points: tuple[OperatingPoint, ...],
     provenance: Mapping[str, str],
     parameters: Mapping[str, Parameter] | None = None,
     probe: tuple[str, ...] = (),
+    task: Task = "detection",
+    codings: Mapping[str, Coding] | None = None,
+    filter: Filter | None = None,
 ) -> Manifest:
     """Write the parts and the manifest that describes them; the inputs and outputs are read from the models themselves.
 
@@ -142,7 +148,7 @@ def write_bundle(
         files[part] = PartFile(f"{part}.onnx", digest, len(model), session.inputs, session.outputs)
     manifest = Manifest(
         name=name,
-        task="detection",
+        task=task,
         labels=labels,
         parts=files,
         pictures=dict(pictures),
@@ -152,7 +158,10 @@ def write_bundle(
         parameters=floats(parts) if parameters is None else dict(parameters),
         provenance=dict(provenance),
         probe=probe,
+        codings=dict(codings or {}),
+        filter=filter,
     )
+    parse(manifest.canonical, name)  # what would not open is not written
     target.mkdir(parents=True, exist_ok=True)
     for part, model in parts.items():
         (target / files[part].file).write_bytes(model)

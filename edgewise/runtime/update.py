@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.codec.delta import decode, encode
-from edgewise.core.artifact import MANIFEST, Bottleneck, Manifest, parse
+from edgewise.core.artifact import MANIFEST, Bottleneck, Coding, Manifest, parse
 from edgewise.core.delta import Change, Delta, Full, Rows, apply
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
@@ -40,12 +40,14 @@ def updated(
     *,
     points: tuple[OperatingPoint, ...] | None = None,
     bottleneck: Bottleneck | None = None,
+    codings: Mapping[str, Coding] | None = None,
     provenance: Mapping[str, str] = {},
 ) -> dict[str, bytes]:
     """The files of the version that `delta` (coded, or as a value) makes of the version in `files`.
 
     Pass the bytes that will be shipped: then their rounding is in the new version. `points` are the operating points with the
-    quality of the new version, `bottleneck` its new ranges. Without new points the old stay, and `points_of` says whose they are.
+    quality of the new version, `bottleneck` its new ranges, `codings` its re-fitted tables. Without new points the old stay, and
+    `points_of` says whose they are.
     """
     old = manifest_of(files)
     change = decode(delta, _bound(files)) if isinstance(delta, bytes) else delta
@@ -62,6 +64,7 @@ def updated(
         },
         points=old.points if points is None else points,
         bottleneck=old.bottleneck if bottleneck is None else bottleneck,
+        codings=old.codings if codings is None else dict(codings),
         provenance=said,
     )
     return {MANIFEST: new.canonical, **parts}

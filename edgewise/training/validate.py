@@ -16,12 +16,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgewise.codec.select import codec_for
+from edgewise.codec.select import codec
 from edgewise.core.answer import Answer
-from edgewise.core.artifact import Bottleneck, Decoding, Picture
+from edgewise.core.artifact import Bottleneck, Grid, Picture
 from edgewise.core.placement import OperatingPoint, Quality
-from edgewise.data import answers as decode
 from edgewise.data.boxes import COLUMNS, ROWS, occupied, overlaps
+from edgewise.data.decoding import answers
 from edgewise.data.metrics import cell_quality, counts, f1
 from edgewise.data.preprocess import fit
 from edgewise.runtime.bundle import Bundle
@@ -56,7 +56,7 @@ def parts(bundle: Bundle) -> Parts:
     """The parts of an opened bundle."""
     pictures = bundle.manifest.pictures
     head, tail, local = bundle.session("head"), bundle.session("tail"), bundle.session("local")
-    return Parts(head, tail, local, pictures["head"], pictures["local"], bundle.manifest.bottleneck)
+    return Parts(head, tail, local, pictures["head"], pictures["local"], bundle.manifest.crossing)
 
 
 class Told(Struct, frozen=True):
@@ -75,15 +75,15 @@ def told(parts: Parts, point: OperatingPoint, image: NDArray[np.uint8]) -> Told:
     if point.mode == "local":
         maps = parts.local.run({"picture": fit(image, parts.small)})
         return Told(maps, 0, clock() - begun, 0.0)
-    codec = codec_for(point, parts.bottleneck)
+    coder = codec(point, parts.bottleneck)
     if point.mode == "split":
-        payload = codec.encode(parts.head.run({"picture": fit(image, parts.wide)})["bottleneck"])
+        payload = coder.encode(parts.head.run({"picture": fit(image, parts.wide)})["bottleneck"])
         sent = clock()
-        maps = parts.tail.run({"bottleneck": codec.decode(payload)})
+        maps = parts.tail.run({"bottleneck": coder.decode(payload)})
     else:
-        payload = codec.encode(image)
+        payload = coder.encode(image)
         sent = clock()
-        maps = _whole(parts, codec.decode(payload))
+        maps = _whole(parts, coder.decode(payload))
     return Told(maps, len(payload), sent - begun, clock() - sent)
 
 
@@ -112,12 +112,12 @@ def chosen_cell_threshold(occupancy: Sequence[NDArray[np.float32]], true: NDArra
     return max(grid, key=lambda t: sum(f1(counts(o >= t, true)) for o in occupancy))
 
 
-def chosen_decoding(found: Sequence[Told], frames: Frames, cell_threshold: float) -> Decoding:
+def chosen_decoding(found: Sequence[Told], frames: Frames, cell_threshold: float) -> Grid:
     """Score threshold and overlap with the best F1 of boxes at IoU 0.5."""
 
-    def judged(threshold: float, overlap: float) -> tuple[float, Decoding]:
-        decoding = Decoding(threshold, overlap, cell_threshold, ROWS, COLUMNS)
-        said = [decode.answers(t.maps, decoding, ["vehicle"])[0] for t in found]
+    def judged(threshold: float, overlap: float) -> tuple[float, Grid]:
+        decoding = Grid(threshold, overlap, cell_threshold, ROWS, COLUMNS)
+        said = [answers(t.maps, decoding, ["vehicle"])[0] for t in found]
         return box_f1(said, frames), decoding
 
     return max((judged(t / 20, o / 20) for t in range(3, 13) for o in (8, 10, 12)), key=lambda pair: pair[0])[1]
@@ -151,13 +151,13 @@ def by_condition(
 
 
 def measured(
-    point: OperatingPoint, found: Sequence[Told], decoding: Decoding, frames: Frames, true: NDArray[np.bool_]
+    point: OperatingPoint, found: Sequence[Told], decoding: Grid, frames: Frames, true: NDArray[np.bool_]
 ) -> OperatingPoint:
     """`point` with what it takes and is worth on these frames."""
     if point.mode == "drop":
         return msgspec.structs.replace(point, quality=by_condition(np.zeros_like(true), true, frames.condition, frames.block))
     said = probabilities(found) >= decoding.cell_threshold
-    replies = [len(msgspec.msgpack.encode(decode.answers(t.maps, decoding, ["vehicle"])[0])) for t in found[:100]]
+    replies = [len(msgspec.msgpack.encode(answers(t.maps, decoding, ["vehicle"])[0])) for t in found[:100]]
     rendered = [t.sent for t, c in zip(found, frames.condition) if c != "clip"] or [t.sent for t in found]
     return msgspec.structs.replace(
         point,
@@ -171,7 +171,7 @@ def measured(
 
 def table(
     parts: Parts, frames: Frames, heard: Callable[[str], None] = lambda line: None
-) -> tuple[Decoding, tuple[OperatingPoint, ...]]:
+) -> tuple[Grid, tuple[OperatingPoint, ...]]:
     """Choose the decoding on `frames` (camera-sized pictures), then measure every operating point with it."""
     true = truth(frames)
     found = {p.name: everything(parts, p, frames.pictures) for p in POINTS if p.mode != "drop"}

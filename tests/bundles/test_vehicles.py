@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgewise.core.placement import MODES
-from edgewise.data import answers as decode
+from edgewise.data.decoding import answers
+from edgewise.data.decoding.grid import cells
 from edgewise.data.metrics import counts, f1
 from edgewise.runtime.bundle import Bundle
 from edgewise.training import validate
@@ -60,8 +61,8 @@ def test_fewer_bits_are_fewer_bytes_and_every_split_is_below_a_quarter_of_a_pict
 def test_it_sees_vehicles_in_scenes_it_was_not_trained_on(bundle, scenes, name, least):
     images, true = scenes
     found = validate.everything(validate.parts(bundle), bundle.manifest.point(name), images)
-    said = [decode.answers(t.maps, bundle.manifest.decoding, bundle.manifest.labels)[0] for t in found]
-    assert f1(counts(np.stack([decode.cells(answer) for answer in said]), true)) > least
+    said = [answers(t.maps, bundle.manifest.decoding, bundle.manifest.labels)[0] for t in found]
+    assert f1(counts(np.stack([cells(answer) for answer in said]), true)) > least
     assert sum(len(answer.boxes) for answer in said) > 0
 
 

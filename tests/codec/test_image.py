@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgewise.codec.image import ImageCodec
-from edgewise.codec.select import codec_for
+from edgewise.codec.select import codec
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.errors import ConfigError, ImageError
@@ -94,12 +94,12 @@ def test_a_side_too_long_for_the_format_is_a_sentence() -> None:
 
 def test_an_operating_point_chooses_its_codec() -> None:
     bottleneck = Bottleneck((1, 2, 2), (0.0,), (1.0,))
-    tensor = codec_for(OperatingPoint("s4", "split", "affine", 4), bottleneck)
+    tensor = codec(OperatingPoint("s4", "split", "affine", 4), bottleneck)
     assert isinstance(tensor, TensorCodec)
     assert tensor.bits == 4
-    picture = codec_for(OperatingPoint("j75", "image", "jpeg", 75), bottleneck)
+    picture = codec(OperatingPoint("j75", "image", "jpeg", 75), bottleneck)
     assert isinstance(picture, ImageCodec)
     assert picture.quality == 75
     for wrong in (OperatingPoint("x", "image", "png", 75), OperatingPoint("x", "image", "jpeg", 0)):
         with pytest.raises(ConfigError):
-            codec_for(wrong, bottleneck)
+            codec(wrong, bottleneck)

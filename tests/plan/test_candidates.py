@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgewise.core.artifact import Bottleneck, Decoding, Manifest, Picture
+from edgewise.core.artifact import Bottleneck, Grid, Manifest, Picture
 from edgewise.core.device import Device
 from edgewise.core.graph import Graph
 from edgewise.core.link import Link
@@ -110,7 +110,7 @@ def bundle() -> Manifest:
         {},
         {"head": Picture(48, 32), "local": Picture(24, 16)},
         Bottleneck((2, 8, 12), (0.0, 0.0), (1.0, 1.0)),
-        Decoding(0.5, 0.5, 0.5, 2, 3),
+        Grid(0.5, 0.5, 0.5, 2, 3),
         (
             OperatingPoint("drop", "drop"),
             OperatingPoint("local", "local", quality=quality),

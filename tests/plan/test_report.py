@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from edgewise.core.artifact import Bottleneck, Decoding, Picture
+from edgewise.core.artifact import Bottleneck, Grid, Picture
 from edgewise.core.device import Device, OperatorRate
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.placement import OperatingPoint, Quality
@@ -166,7 +166,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parts=parts,
         pictures={"head": Picture(64, 64), "local": Picture(32, 32)},
         bottleneck=Bottleneck((4, 16, 16), (0.0,) * 4, (1.0,) * 4),
-        decoding=Decoding(0.5, 0.5, 0.5, 2, 3),
+        decoding=Grid(0.5, 0.5, 0.5, 2, 3),
         points=(
             OperatingPoint("drop", "drop", quality=quality["drop"]),
             OperatingPoint("local", "local", quality=quality["local"]),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edgewise.core.artifact import MANIFEST, Bottleneck, Decoding, Manifest, Picture
+from edgewise.core.artifact import MANIFEST, Bottleneck, Grid, Manifest, Picture
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.runtime.bundle import Bundle, write_bundle
@@ -30,7 +30,7 @@ def tiny(folder: Path, head: float = 2.0) -> Manifest:
         parts={"head": part(head, "picture", "features"), "tail": part(0.5, "features", "score")},
         pictures={"head": Picture(64, 32)},
         bottleneck=Bottleneck((2, 1, 1), (0.0, 0.0), (1.0, 1.0)),
-        decoding=Decoding(0.5, 0.5, 0.5, 2, 2),
+        decoding=Grid(0.5, 0.5, 0.5, 2, 2),
         points=(OperatingPoint("split4", "split", "affine", 4), OperatingPoint("jpeg75", "image", "jpeg", 75)),
         provenance={"seed": "1"},
     )

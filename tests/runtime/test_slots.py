@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edgewise.core.artifact import Bottleneck, Decoding, Picture
+from edgewise.core.artifact import Bottleneck, Grid, Picture
 from edgewise.core.errors import ModelError
 from edgewise.runtime.bundle import Bundle, write_bundle
 from edgewise.runtime.slots import Slots, gently, swap_delays
@@ -27,7 +27,7 @@ def made(folder: Path, scale: float, kind: str = "Mul") -> Bundle:
         parts={"local": model},
         pictures={"local": Picture(4, 1)},
         bottleneck=Bottleneck((1, 1, 1), (0.0,), (1.0,)),
-        decoding=Decoding(0.5, 0.5, 0.5, 1, 1),
+        decoding=Grid(0.5, 0.5, 0.5, 1, 1),
         points=(),
         provenance={},
     )

@@ -40,7 +40,7 @@ def test_all_means_rendered_conditions_and_the_clip_stands_by_itself():
 
 def test_a_drop_is_worth_nothing_and_costs_nothing():
     drop = next(p for p in validate.POINTS if p.mode == "drop")
-    measured = validate.measured(drop, [], validate.Decoding(0.5, 0.5, 0.5, 23, 40), frames(), validate.truth(frames()))
+    measured = validate.measured(drop, [], validate.Grid(0.5, 0.5, 0.5, 23, 40), frames(), validate.truth(frames()))
     assert measured.worth() == 0.0 and measured.bytes_up == measured.device_time == 0.0
 
 

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.core.artifact import Grid
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import Quality
 from edgewise.data.metrics import cell_quality
@@ -48,6 +49,13 @@ def ways(bundle: Bundle, probe: tuple[str, ...]) -> dict[str, Quality]:
     pictures, true, names = scenes(probe)
     found: dict[str, list[NDArray[np.bool_]]] = {}
     manifest = bundle.manifest
+    decoding = manifest.decoding
+    if not isinstance(decoding, Grid):
+        raise ConfigError(
+            f"the probe of {manifest.name} looks at occupied cells, which its model does not give",
+            got=type(decoding).__name__.lower(),
+            allowed="a bundle that decodes a grid",
+        )
     for picture in pictures:
         maps = {}
         if "local" in manifest.parts:
@@ -55,7 +63,7 @@ def ways(bundle: Bundle, probe: tuple[str, ...]) -> dict[str, Quality]:
         if "head" in manifest.parts:
             maps["split"] = _run(bundle, "tail", _run(bundle, "head", fit(picture, manifest.pictures["head"])))
         for way, occupied in maps.items():
-            found.setdefault(way, []).append(occupied[0, 0] >= manifest.decoding.cell_threshold)
+            found.setdefault(way, []).append(occupied[0, 0] >= decoding.cell_threshold)
     return {way: cell_quality(np.stack(said), true, names) for way, said in found.items()}
 
 

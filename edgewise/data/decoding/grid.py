@@ -1,4 +1,4 @@
-"""From a detector's output maps to an Answer: threshold, greedy suppression of overlapping boxes, packed cells.
+"""From the output maps of a detector of one class to an Answer: threshold, greedy suppression of overlapping boxes, packed cells.
 
 The maps have suppressed non-peaks inside the graph already (a score that is no local maximum is 0), so few candidates are
 left and plain numpy is quick. One class word serves all boxes: the maps carry no class.
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.core.answer import Answer, Box
-from edgewise.core.artifact import Decoding
+from edgewise.core.decoding import Grid
 from edgewise.core.errors import TensorError
 from edgewise.data.boxes import overlaps
 
 CANDIDATES = 200  # A frame of 920 cells holds far fewer vehicles; a hostile map must not cost a quadratic search.
 
 
-def answers(outputs: Mapping[str, NDArray[np.float32]], decoding: Decoding, labels: Sequence[str]) -> list[Answer]:
+def answers(outputs: Mapping[str, NDArray[np.float32]], decoding: Grid, labels: Sequence[str]) -> list[Answer]:
     """One Answer for each row of the batch.
 
     `score` (batch, 1, height, width), `box` (batch, 4, height, width; x0, y0, x1, y1 in 0..1), `occupied`
@@ -52,7 +52,7 @@ def cells(answer: Answer) -> NDArray[np.bool_]:
     return bits.astype(bool).reshape(answer.rows, answer.columns)
 
 
-def _boxes(score: NDArray[np.float32], box: NDArray[np.float32], decoding: Decoding, label: str) -> Iterator[tuple[Box, ...]]:
+def _boxes(score: NDArray[np.float32], box: NDArray[np.float32], decoding: Grid, label: str) -> Iterator[tuple[Box, ...]]:
     """The boxes of each frame of a batch, strongest first; numpy is asked once for all of them, which is what makes it quick."""
     frame, rows, columns = np.nonzero(score >= decoding.threshold)
     scores = score[frame, rows, columns]

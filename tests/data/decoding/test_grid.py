@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edgewise.core.artifact import Decoding
+from edgewise.core.artifact import Grid
 from edgewise.core.errors import TensorError
-from edgewise.data.answers import answers, cells, suppress
 from edgewise.data.boxes import occupied, overlaps
+from edgewise.data.decoding.grid import answers, cells, suppress
 
-DECODING = Decoding(threshold=0.5, overlap=0.5, cell_threshold=0.4, rows=23, columns=40)
+DECODING = Grid(threshold=0.5, overlap=0.5, cell_threshold=0.4, rows=23, columns=40)
 
 
 def maps(batch=2):

@@ -1,0 +1,83 @@
+"""A Coding: how the tensor that crosses the link becomes integers, and integers bytes, at one operating point.
+
+    value = low_c + step_c · code      code in 0 … levels_c − 1, one low, step and number of levels a channel
+
+A channel with 0 levels is never sent: it is decoded as its `low`, which is then the best constant for it. The others are sent in
+`order`, the most important first, in `layers`: any number of whole layers decodes, and what is missing is filled in. `tables` are
+the frequencies by which a code costs bytes, integers alone, so that two processors never disagree about a bit. The whole of it
+stands in the manifest, so the address of a bundle names its tables too.
+
+It does not know how the figures were found (`edgewise.codec.fitted`), how tables are packed (`edgewise.codec.tables`), nor the
+bytes of a frame (`edgewise.codec.features`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from edgewise.core.errors import ModelError
+
+MOST_LEVELS = 256
+MOST_CHANNELS = 1 << 14
+LARGEST_FLOAT32 = 3.4028234663852886e38
+Channels = Meta(max_length=MOST_CHANNELS)
+
+
+class Coding(Struct, frozen=True, forbid_unknown_fields=True):
+    """Quantiser, order and tables of one operating point; `low`, `step` and `levels` have an entry for each channel.
+
+    `order` names every channel that is sent (levels above 0) once; `layers` says how many of them each layer takes. `most` is the
+    byte guard: no frame of this point is larger, whatever the features are (0: no guard).
+    """
+
+    low: Annotated[tuple[float, ...], Channels]
+    step: Annotated[tuple[float, ...], Channels]
+    levels: Annotated[tuple[int, ...], Channels]
+    order: Annotated[tuple[int, ...], Channels]
+    layers: Annotated[tuple[int, ...], Channels]
+    tables: Annotated[bytes, Meta(max_length=3 << 20)]
+    most: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
+
+    @property
+    def channels(self) -> int:
+        return len(self.levels)
+
+    @property
+    def sent(self) -> int:
+        """How many channels are sent."""
+        return sum(n > 0 for n in self.levels)
+
+
+def consistent(coding: Coding, channels: int, point: str) -> None:
+    """ModelError where a coding contradicts itself, or a bottleneck of `channels`; tables are checked where they are used."""
+    name = f"the coding of point {point!r}"
+    lengths = {len(coding.low), len(coding.step), len(coding.levels)}
+    if lengths != {channels}:
+        raise ModelError(
+            f"{name} has not one low, step and number of levels for each channel",
+            got=f"{len(coding.low)}, {len(coding.step)} and {len(coding.levels)}",
+            allowed=f"{channels} of each",
+        )
+    if not all(abs(low) <= LARGEST_FLOAT32 for low in coding.low):
+        raise ModelError(f"{name} has a low that is no float32", got=[v for v in coding.low if not math.isfinite(v)][:3])
+    wrong = [n for n in coding.levels if n and not 2 <= n <= MOST_LEVELS]
+    if wrong:
+        raise ModelError(f"{name} has an impossible number of levels", got=wrong[0], allowed=f"0, or 2 to {MOST_LEVELS}")
+    for low, step, levels in zip(coding.low, coding.step, coding.levels, strict=True):
+        if not (step >= 0 and abs(low + step * max(levels - 1, 0)) <= LARGEST_FLOAT32):
+            raise ModelError(f"{name} has an impossible step", got=step, allowed="0 or more, and every value within float32")
+    if sorted(coding.order) != [c for c, n in enumerate(coding.levels) if n]:
+        raise ModelError(
+            f"{name} does not order the channels that it sends",
+            got=f"{len(coding.order)} channels in order",
+            allowed=f"each of the {coding.sent} channels with levels once",
+        )
+    if any(n < 1 for n in coding.layers) or sum(coding.layers) != coding.sent or len(coding.layers) > 255:
+        raise ModelError(
+            f"{name} has layers that do not hold its channels",
+            got=f"layers of {list(coding.layers[:8])} channels",
+            allowed=f"255 layers at most, of 1 channel or more, {coding.sent} in all",
+        )

@@ -58,7 +58,10 @@ class FrameRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """One row a frame, written when its fate is known: answered (in `mode`), dropped or failed (for `reason`).
 
     Times in s; `latency` runs from capture to answer and `late` says that it was over the deadline. `parts` holds the
-    measured seconds of each step (head, encode, link, wait, tail …). `energy` (J) is that of the device.
+    measured seconds of each step (filter, head, encode, link, wait, tail …). `energy` (J) is that of the device.
+
+    `learn`: the filter saw nothing, and the frame went up all the same, to learn from; `missed`: something was found in it. A frame
+    in layers went with `layers` of them, after `cut` were left out for the link's sake and `guarded` by the byte guard.
     """
 
     node: str
@@ -79,3 +82,8 @@ class FrameRecord(Struct, frozen=True, forbid_unknown_fields=True):
     link_rate: float = 0.0
     answer: Answer = Answer()
     parts: dict[str, float] = {}
+    learn: bool = False
+    missed: bool = False
+    layers: int = 0
+    cut: int = 0
+    guarded: int = 0

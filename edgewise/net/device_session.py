@@ -1,7 +1,7 @@
 """The device's side of a session: a state machine without I/O. See `edgewise.net.session` for the rules.
 
 `offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`; from then
-on it holds a place in the window. Items of the outbox go when no frame waits. `renew` agrees on other streams while the session
+on it holds a place in the window. At that moment (`due`) it may be shortened, by whoever knows where. Items of the outbox go when no frame waits. `renew` agrees on other streams while the session
 is open. It does not know sockets, clocks or what a payload means.
 """
 
@@ -94,12 +94,23 @@ class DeviceSession(End):
         if now is not None:
             self._advance(now)
         if self._state == "open":
-            if self._waiting is not None and len(self._places) < min(self._places.credit, self.window):
-                self._send(self._waiting)
+            if (waiting := self._turn()) is not None:
+                self._send(waiting)
                 self._waiting = None
             if self._waiting is None:
                 self._send_items()
         return self._drained()
+
+    def due(self, now: float) -> int | None:
+        """The frame that goes with the next `outgoing`, None where none does: the last moment to `shorten` it."""
+        self._advance(now)
+        waiting = self._turn()
+        return waiting.frame if waiting is not None else None
+
+    def shorten(self, size: int) -> None:
+        """Of the frame that waits, send the first `size` bytes of its payload alone."""
+        if self._waiting is not None:
+            self._waiting.payload = self._waiting.payload[:size]
 
     def next_wake(self) -> float | None:
         """When (s) `tick` has something to do, if nothing else happens before; None where there is nothing to wait for."""
@@ -217,6 +228,11 @@ class DeviceSession(End):
         if size > self.welcome.max_payload:
             return f"a frame of {size} bytes is oversized; allowed: {self.welcome.max_payload}."
         return None
+
+    def _turn(self) -> Waiting | None:
+        """The waiting frame, if its turn has come."""
+        free = self._state == "open" and len(self._places) < min(self._places.credit, self.window)
+        return self._waiting if free else None
 
     def _send(self, waiting: Waiting) -> None:
         header = Header(Kind.DATA, waiting.frame, waiting.stream, budget_us(waiting.deadline, self._now))

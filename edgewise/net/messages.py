@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import astuple, fields
 
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.errors import FrameError
@@ -31,7 +32,7 @@ _LARGEST_GRID = 1 << 24  # cells
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """The constants of a stream: `address` of its bundle, operating `point`, codec and its level, shape and dtype.
 
-    `shape` is that of the tensor that the codec takes: (1, channel, height, width) of features, (height, width, 3) of a picture.
+    `shape` is that of the tensor that the codec takes: (1, …) of features, as (1, channel, height, width); (height, width, 3) of a picture.
     """
 
     id: Annotated[int, Meta(ge=0, le=0xFFFF)]
@@ -39,7 +40,7 @@ class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     point: Name
     codec: Name
     level: Annotated[int, Meta(ge=0, le=100)]
-    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=0xFFFF)], ...], Meta(min_length=1, max_length=4)]
+    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=0xFFFF)], ...], Meta(min_length=1, max_length=5)]
     dtype: Name
 
 
@@ -96,10 +97,10 @@ class Credit(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
 
 Message = TypeVar("Message", bound=Struct)
 _ENCODER = msgspec.msgpack.Encoder()
-_ROW: Any = tuple.__class_getitem__(tuple(field.type for field in msgspec.structs.fields(FrameRecord)))
-_ROWS: msgspec.msgpack.Decoder[list[tuple[Any, ...]]] = msgspec.msgpack.Decoder(
-    Annotated[list[_ROW], Meta(max_length=RECORDS_A_FRAME)]
-)
+_OLDEST = 18  # fields that every row has; one without those after them is of an older device, or lay in an outbox since
+_FIELDS: Any = [(f.name, f.type) if i < _OLDEST else (f.name, f.type, f.default) for i, f in enumerate(fields(FrameRecord))]
+_ROW: Any = msgspec.defstruct("Row", _FIELDS, frozen=True, forbid_unknown_fields=True, array_like=True)
+_ROWS: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(Annotated[list[_ROW], Meta(max_length=RECORDS_A_FRAME)])
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
@@ -144,17 +145,18 @@ def refusal(frame: int | None, sentence: str) -> bytes:
 
 
 def pack_records(records: Iterable[FrameRecord]) -> bytes:
-    return _ENCODER.encode([msgspec.structs.astuple(record) for record in records])
+    return _ENCODER.encode([astuple(record) for record in records])
 
 
 def unpack_records(payload: bytes | memoryview) -> Sequence[FrameRecord]:
     """The rows in `payload`, none of them with a figure that is not a number."""
     try:
-        records = [FrameRecord(*row) for row in _ROWS.decode(payload)]
+        records = [FrameRecord(*astuple(row)) for row in _ROWS.decode(payload)]
     except _BROKEN as error:
         raise FrameError("telemetry cannot be read", got=error, hint="Do both sides run the same version?") from None
     for r in records:
-        figures = (r.captured, r.latency, r.deadline, r.energy, r.link_rate, r.bytes_up, r.bytes_down, *r.parts.values())
+        sizes = (r.bytes_up, r.bytes_down, r.layers, r.cut, r.guarded)
+        figures = (r.captured, r.latency, r.deadline, r.energy, r.link_rate, *sizes, *r.parts.values())
         if not all(0 <= f < math.inf for f in figures):
             raise FrameError(
                 "a record holds an impossible figure", got=f"frame {r.frame} of {r.node[:64]}", allowed="finite, 0 or more"

@@ -24,6 +24,11 @@ class Outlook:
     def sent(self, frame: int, size: int, now: float) -> None:
         self._sent[frame] = (size, now)
 
+    def shortened(self, frame: int, size: int) -> None:
+        """Less of the frame goes than was handed over; it keeps its place."""
+        if frame in self._sent:
+            self._sent[frame] = (size, self._sent[frame][1])
+
     def answered(self, frame: int, server: float, now: float) -> None:
         """The server answered after `server` seconds of its own."""
         if frame not in self._sent:
@@ -57,12 +62,10 @@ class Outlook:
         if ahead:
             self._busy = now
 
-    def backlog(self, now: float) -> tuple[int, float]:
-        """Bytes under way, and how long (s) the oldest of them has been."""
-        if not self._sent:
-            return 0, 0.0
-        first = next(iter(self._sent.values()))[1]
-        return sum(size for size, _ in self._sent.values()), now - first
+    def backlog(self, now: float, before: int | None = None) -> tuple[int, float]:
+        """Bytes under way, and how long (s) the oldest of them has been; those ahead of the frame `before` where one is named."""
+        ahead = [(size, when) for frame, (size, when) in self._sent.items() if before is None or frame < before]
+        return (sum(size for size, _ in ahead), now - ahead[0][1]) if ahead else (0, 0.0)
 
     def clear(self) -> None:
         """The connection is new: nothing is under way."""

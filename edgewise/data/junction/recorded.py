@@ -30,6 +30,11 @@ class Traffic(Struct, frozen=True):
     centre: NDArray[np.float64]
     heading: NDArray[np.float64]
 
+    def thinned(self, share: float) -> Traffic:
+        """Those of a `share` of all vehicles, the same ones at every moment: a vehicle is on the road or it is not."""
+        kept = (self.identity + 1) * 2654435761 % 2**32 < share * 2**32  # Knuth's multiplier scatters neighbouring numbers
+        return Traffic(self.identity[kept], self.kind[kept], self.centre[kept], self.heading[kept])
+
 
 NOBODY = Traffic(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))  # a road without vehicles
 

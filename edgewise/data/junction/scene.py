@@ -51,13 +51,14 @@ def role(seed: int) -> Role:
 class Junction:
     """A camera at a junction; `frame(t)` is a pure function of seed, condition and t (s).
 
-    `empty` is the same camera, road and weather without a vehicle, as at four in the morning.
+    `empty` is the same camera, road and weather without a vehicle, as at four in the morning; `share` of the recorded vehicles,
+    as at five.
     """
 
-    def __init__(self, seed: int, condition: Condition = "clear", empty: bool = False) -> None:
+    def __init__(self, seed: int, condition: Condition = "clear", empty: bool = False, share: float = 1.0) -> None:
         generator = np.random.default_rng([seed, 1])
         numbers = episodes(role(seed))
-        self.seed, self.empty = seed, empty
+        self.seed, self.empty, self.share = seed, empty, share
         self._episode = episode(numbers[seed // 4 % len(numbers)])
         self._start = float(generator.uniform(0, self._episode.seconds))
         self.camera = pole_camera(seed, generator)
@@ -88,6 +89,8 @@ class Junction:
     def render(self, t: float) -> Rendered:
         """The frame at `t` with masks and distances."""
         traffic = NOBODY if self.empty else self._episode.at(self._start + t)
+        if self.share < 1:
+            traffic = traffic.thinned(self.share)
         canvas = self._empty.copy()
         shade = np.zeros((HEIGHT, WIDTH), np.uint8)
         shadows(shade, traffic, self._fleet, self.camera)

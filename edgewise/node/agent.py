@@ -1,11 +1,16 @@
 """The device agent as a state machine without I/O: clock, transport and inference are given to it.
 
-The rim tells it what happened (`frame`, `prepared`, `answered`, `receive`, `lost`, `tick`) and asks it what to do next
-(`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of the frames
-that wait for it only the newest stays. Each frame ends in exactly one record.
+The rim tells it what happened (`frame`, `prepared`, `answered`, `filtered`, `receive`, `lost`, `tick`) and asks it what to do
+next (`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of the
+frames that wait for it only the newest stays. Each frame ends in exactly one record.
 
 A swap of models takes three words: `renew` agrees with the server on the new streams, `may_adopt` says when no inference runs and
 the server has answered, `adopt` makes the new points count. Frames of the old ones that are under way are answered as before.
+
+Where the models have a filter, it looks at every frame before anything else is done for it, and what it leaves out ends there, as
+dropped. A drawn share of those goes up all the same (`Work.learn`): what is found in them says what the filter misses.
+
+A frame in layers is cut when its turn to be sent comes, to what the link lets pass in time as it is then.
 
 The insurance (ours): a frame that went over the link and is not answered shortly before its deadline is answered here, by
 the local model. So a link that fails costs quality, never silence; with no server at all the agent answers alone.
@@ -19,12 +24,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edgewise.core.answer import Answer, FrameRecord, Outcome
+from edgewise.core.artifact import Filter
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.rollout import Health
+from edgewise.data.decoding.found import found
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello
 from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
-from edgewise.node.ledger import Ledger
+from edgewise.node.closing import Closing
+from edgewise.node.ledger import FILTERED, Ledger
 from edgewise.node.open_frame import OpenFrame
 from edgewise.node.outlook import Outlook
 from edgewise.node.rows import Rows
@@ -47,17 +55,24 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Work(Struct, frozen=True):
-    """What the rim runs next for a frame: `prepare` the payload of a point, or answer it here by the `local` model."""
+    """What the rim runs next for a frame: `prepare` the payload of a point, or answer it here by the `local` model.
+
+    `look` says that the filter, where there is one, looks at it first. If that sees nothing, the frame is prepared for the point
+    `learn` all the same, or is `filtered` where there is none.
+    """
 
     frame: int
     task: str
     point: OperatingPoint
+    look: bool = True
+    learn: OperatingPoint | None = None
 
 
 class Agent:
     """See the module. `streams` maps the name of a remote operating point to its stream in the session.
 
-    `rows` takes the ledger's rows to the session's outbox; None where nobody is to be told.
+    `rows` takes the ledger's rows to the session's outbox; None where nobody is to be told. `filter` is that of the models, and
+    what it seeks (`of`) is a label of theirs, or "" for anything.
     """
 
     def __init__(
@@ -68,26 +83,25 @@ class Agent:
         streams: dict[str, int],
         energy: EnergyModel,
         rows: Rows | None = None,
+        filter: Filter | None = None,
     ) -> None:
         self.config, self.policy, self.session = config, policy, session
-        self.ledger = Ledger()
         self.hung_up = False  # the session ended by itself: the rim closes the transport and tries again
         self.warnings: list[str] = []
-        self.last: FrameRecord | None = None
         self.rows = rows
         self.version = 0  # counts the sets of points, one after the other
-        self.vitals: Vitals | None = None  # of this version; from the first frame on
-        self._streams, self._energy = _used(streams, policy), energy
+        self._books = Closing(config.node, energy, rows)
+        self._streams, self._filter = _used(streams, policy), filter
+        policy.learn = filter.learn if filter is not None else 0.0
         self._outlook = Outlook(policy)
         self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
         self._urgent: list[int] = []
-        self._running: int | None = None
+        self._running: Work | None = None
         self.closed = False
         self._captured = math.inf  # when the frame before this one was
         self._connected = self._was_open = False
         self._greeted = 0.0  # when HELLO went out
-        self._records: list[FrameRecord] = []
         self._news: list[bytes] = []
         self._local = _best_local(policy)
 
@@ -96,8 +110,8 @@ class Agent:
     def frame(self, frame: int, captured: float, now: float) -> None:
         """The source gave a frame; an older one that still waits for the worker makes room for it."""
         self.ledger.took()
-        if self.vitals is None:
-            self.vitals = Vitals(now)
+        if self._books.vitals is None:
+            self._books.vitals = Vitals(now)
         self.policy.observe_interval(captured - self._captured)
         self._captured = captured
         self._open[frame] = OpenFrame(frame, captured, self.config.deadline, self.version)
@@ -105,32 +119,63 @@ class Agent:
             self._end(self._open[self._waiting], "dropped", now, reason="superseded", why="a newer frame came first")
         self._waiting = frame
 
-    def prepared(self, frame: int, payload: bytes, parts: dict[str, float], now: float) -> None:
-        """The head or the image codec is done: the frame goes to the session."""
-        self._running = None
+    def prepared(
+        self,
+        frame: int,
+        payload: bytes,
+        parts: dict[str, float],
+        now: float,
+        ends: tuple[int, ...] = (),
+        guarded: int = 0,
+        learn: bool = False,
+    ) -> None:
+        """The head or the image codec is done: the frame goes to the session.
+
+        `ends` are the sizes to which a payload in layers may be cut, the last its own; `guarded` layers were left out by the byte
+        guard. `learn`: the filter saw nothing in it.
+        """
+        work, self._running = self._running, None
         it = self._open.get(frame)
         if it is None or it.point is None:  # the run was closed meanwhile
-            self._in_vain(parts)
+            self._books.in_vain(parts)
             return
         self._spent(it, parts)
+        if learn and work is not None and work.learn is not None:
+            it.learn, it.insured, it.point = True, False, work.learn
+            it.why = "the filter sees nothing; tried all the same"
+        self._looked(work, passed=True)
         self.policy.observe_device(it.point.name, sum(parts.values()))
         self.policy.observe_payload(it.point.name, len(payload))
         it.away, it.sent_at, it.up = True, now, len(payload)
+        it.ends, it.layers, it.guarded = ends, len(ends), guarded
         self.session.offer(frame, self._streams[it.point.name], payload, it.deadline, now)
         self._outlook.sent(frame, len(payload), now)
         self._drain(now)
 
     def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float) -> None:
         """The local model is done; a frame that the server answered meanwhile keeps that answer."""
-        self._running = None
+        work, self._running = self._running, None
         assert self._local is not None
+        self._looked(work, passed=True)
         self.policy.observe_device(self._local.name, sum(parts.values()))
         it = self._open.get(frame)
         if it is None:  # the server was quicker
-            self._in_vain(parts)
+            self._books.in_vain(parts)
             return
         self._spent(it, parts)
         self._end(it, "answered", now, point=self._local, answer=answer)
+
+    def filtered(self, frame: int, present: float, parts: dict[str, float], now: float) -> None:
+        """The filter sees nothing (`present`: what it says): no byte is sent, and the answer is the empty one."""
+        work, self._running = self._running, None
+        self._looked(work, passed=False)
+        it = self._open.get(frame)
+        if it is None:
+            self._books.in_vain(parts)
+            return
+        self._spent(it, parts)
+        it.point = None
+        self._end(it, "dropped", now, reason=FILTERED, why=f"the filter sees nothing ({present:.2f})")
 
     def broke(self, frame: int, reason: str, now: float) -> None:
         """The work on a frame failed; `reason` is a sentence."""
@@ -176,11 +221,13 @@ class Agent:
         """Whether no inference runs and the server has said which of the new streams it takes, or is not there."""
         return self._running is None and not self.session.renewing
 
-    def adopt(self, points: tuple[OperatingPoint, ...], streams: dict[str, int], now: float) -> None:
-        """From the next piece of work on, these points and streams are in use."""
-        self.policy.adopt(points)
+    def adopt(
+        self, points: tuple[OperatingPoint, ...], streams: dict[str, int], now: float, filter: Filter | None = None
+    ) -> None:
+        """From the next piece of work on, these points and streams are in use, and this filter."""
+        self.policy.adopt(points, filter.learn if filter is not None else 0.0)
         self.version += 1
-        self.vitals = Vitals(now)
+        self._filter, self._books.vitals = filter, Vitals(now)
         self._streams, self._local = _used(streams, self.policy), _best_local(self.policy)
         self._refused(self.session.refused)
 
@@ -209,23 +256,39 @@ class Agent:
             self._end(it, "dropped", now, reason="policy")
             return None
         point = self.policy.points[decision.route]
-        return self._start(it, "local" if point.mode == "local" else "prepare", point)
+        learn = self._way_up(point) if decision.learn else None
+        return self._start(it, "local" if point.mode == "local" else "prepare", point, learn)
 
     def outgoing(self, now: float) -> list[bytes]:
         """What goes on the wire; ask when the wire is free."""
+        if (frame := self.session.due(now)) is not None:
+            self._fit(frame, now)
         data = self.session.outgoing(now)
         self._drain(now)
         return data
 
     def records(self) -> list[FrameRecord]:
         """The records of frames that have ended since the last call; the outbox carries them to the server as well."""
-        ended, self._records = self._records, []
-        return ended
+        return self._books.take()
 
     def news(self) -> list[bytes]:
         """What the site told since the last call."""
         told, self._news = self._news, []
         return told
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._books.ledger
+
+    @property
+    def vitals(self) -> Vitals | None:
+        """Of this version; from the first frame on."""
+        return self._books.vitals
+
+    @property
+    def last(self) -> FrameRecord | None:
+        """The record of the frame that ended last."""
+        return self._books.last
 
     @property
     def busy(self) -> bool:
@@ -268,12 +331,36 @@ class Agent:
         if self.rows.sentence and self.rows.sentence not in self.warnings:
             self._warn(self.rows.sentence)
 
-    def _start(self, it: OpenFrame, task: str, point: OperatingPoint) -> Work:
-        self._running = it.frame
+    def _start(self, it: OpenFrame, task: str, point: OperatingPoint, learn: OperatingPoint | None = None) -> Work:
+        look = self._filter is not None and it.point is None  # who is insured was looked at before
+        self._running = Work(it.frame, task, point, look, learn)
         if it.point is None or task == "prepare":
             it.point, it.version = point, self.version
         it.insured = it.insured or task == "local"
-        return Work(it.frame, task, point)
+        return self._running
+
+    def _way_up(self, point: OperatingPoint) -> OperatingPoint | None:
+        """By which point a frame goes up that the filter would leave out; None where none leads there now."""
+        if self._filter is None or not self._connected:
+            return None
+        return point if point.mode != "local" else self.policy.upload()
+
+    def _looked(self, work: Work | None, passed: bool) -> None:
+        if work is not None and work.look:
+            self.policy.observe_filter(passed)
+
+    def _fit(self, frame: int, now: float) -> None:
+        """A frame in layers is sent now: leave out those that the link will not let pass in time."""
+        it = self._open.get(frame)
+        if it is None or it.point is None or len(it.ends) < 2:
+            return
+        backlog, oldest = self._outlook.backlog(now, before=frame)
+        left = it.deadline - now - MARGIN
+        layers = self.policy.layers(it.point.name, it.ends, Situation(now, left, True, backlog, oldest))
+        if layers < it.layers:
+            size = it.shortened(layers)
+            self.session.shorten(size)
+            self._outlook.shortened(frame, size)
 
     def _insurer(self) -> OperatingPoint | None:
         return self.policy.insurer() if self.config.insured else None
@@ -338,10 +425,10 @@ class Agent:
         if isinstance(event, Failed) and event.reason.startswith("refused"):
             self._warn(event.reason)
         if isinstance(event, Dropped):
-            it.up = 0
+            it.unsent()
         if not it.insured:
             self._insure(it, now, event.reason)
-        if it.frame not in self._urgent and it.frame != self._running:
+        if it.frame not in self._urgent and not (self._running is not None and it.frame == self._running.frame):
             outcome: Outcome = "dropped" if isinstance(event, Dropped) else "failed"
             self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
 
@@ -352,11 +439,6 @@ class Agent:
         for sentence in self.policy.refused.values():
             self._warn(sentence)
 
-    def _in_vain(self, parts: dict[str, float]) -> None:
-        """Work whose frame had ended already: its joules are no frame's, but they were spent."""
-        seconds = sum(parts.values())
-        self.ledger.spent(self._energy.of(seconds, latency=seconds).value)
-
     def _warn(self, sentence: str) -> None:
         self.warnings = [*self.warnings[-19:], sentence]
 
@@ -364,12 +446,6 @@ class Agent:
         it.busy += sum(parts.values())
         for name, seconds in parts.items():
             it.parts[name] = it.parts.get(name, 0.0) + seconds
-
-    def _charged(self, record: FrameRecord, busy: float) -> FrameRecord:
-        """The record with this node's name, the link's rate and the joules that the frame took."""
-        rate = self.policy.link.rate
-        energy = self._energy.of(busy, record.bytes_up, record.bytes_down, rate, rate, record.latency)
-        return replace(record, node=self.config.node, energy=energy.value, provenance=energy.provenance, link_rate=rate)
 
     def _end(
         self,
@@ -386,13 +462,9 @@ class Agent:
         if self._waiting == it.frame:
             self._waiting = None
         ended = it.ended(now, outcome, point or it.point, reason, why or it.why, answer)
-        record = self._charged(ended, it.busy)
-        self.ledger.add(record)
-        if self.vitals is not None and it.version == self.version:
-            self.vitals.add(record)
-        self.last = record
-        self._records.append(record)
-        if self.rows is not None and self.rows.add(record, now):
+        seen = it.learn and outcome == "answered" and found(answer, self._filter.of if self._filter is not None else "")
+        record = replace(ended, missed=True) if seen else ended
+        if self._books.end(record, it.busy, self.policy.link.rate, now, of_version=it.version == self.version):
             self._stored()
 
 

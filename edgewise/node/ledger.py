@@ -1,6 +1,9 @@
 """The ledger: every frame that a source gave is in exactly one row, and the sum is checked, not believed.
 
 sent = answered + dropped (by reason) + failed (by reason)
+
+What a filter left out is dropped, for the reason FILTERED. Beside the sum stand frames that were `tried` although the filter saw
+nothing, those of them in which something was found (`missed`), and frames in layers that were `cut` for the link or by the guard.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from msgspec import Struct
 from edgewise.core.answer import FrameRecord
 from edgewise.core.measurement import Provenance, joint
 from edgewise.core.placement import Mode
+
+FILTERED = "filter"
 
 
 class ModeRow(Struct, frozen=True):
@@ -38,6 +43,10 @@ class Table(Struct, frozen=True):
     """Bytes of all frames, those that failed included."""
     energy: float = 0.0
     """Joules of all frames, and of work that came too late to be one's."""
+    tried: int = 0
+    missed: int = 0
+    cut: int = 0
+    guarded: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -62,6 +71,7 @@ class Ledger:
         self.dropped: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.bytes_up = self.energy = 0.0
+        self.tried = self.missed = self.cut = self.guarded = 0
         self._modes: dict[Mode, _Sums] = {}
 
     def took(self) -> None:
@@ -72,6 +82,10 @@ class Ledger:
         """A frame's fate is known."""
         self.bytes_up += record.bytes_up
         self.energy += record.energy
+        self.tried += record.learn and record.outcome == "answered"
+        self.missed += record.missed
+        self.cut += record.cut > 0
+        self.guarded += record.guarded > 0
         if record.outcome == "dropped":
             self.dropped[record.reason] += 1
         elif record.outcome == "failed":
@@ -92,7 +106,8 @@ class Ledger:
     def table(self) -> Table:
         modes = {mode: _row(sums) for mode, sums in sorted(self._modes.items())}
         answered = sum(s.n for s in self._modes.values())
-        return Table(self.sent, answered, dict(self.dropped), dict(self.failed), modes, self.bytes_up, self.energy)
+        beside = (self.tried, self.missed, self.cut, self.guarded)
+        return Table(self.sent, answered, dict(self.dropped), dict(self.failed), modes, self.bytes_up, self.energy, *beside)
 
 
 def _row(sums: _Sums) -> ModeRow:

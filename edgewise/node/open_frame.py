@@ -14,10 +14,15 @@ class OpenFrame:
         "away",
         "busy",
         "captured",
+        "cut",
         "deadline",
         "down",
+        "ends",
         "frame",
+        "guarded",
         "insured",
+        "layers",
+        "learn",
         "parts",
         "point",
         "sent_at",
@@ -37,6 +42,19 @@ class OpenFrame:
         self.up = self.down = 0
         self.sent_at = 0.0
         self.parts: dict[str, float] = {}
+        self.learn = False  # the filter saw nothing; it goes up to learn from
+        self.ends: tuple[int, ...] = ()  # sizes of its payload, cut after each layer
+        self.layers = self.cut = self.guarded = 0
+
+    def shortened(self, layers: int) -> int:
+        """Only so many of its layers go; the bytes that they take."""
+        self.cut += self.layers - layers
+        self.layers, self.up = layers, self.ends[layers - 1]
+        return self.up
+
+    def unsent(self) -> None:
+        """It never left the device."""
+        self.up = self.layers = self.cut = self.guarded = 0
 
     def ended(
         self, now: float, outcome: Outcome, point: OperatingPoint | None, reason: str, why: str, answer: Answer
@@ -58,4 +76,8 @@ class OpenFrame:
             bytes_down=self.down,
             answer=answer,
             parts=self.parts,
+            learn=self.learn,
+            layers=self.layers,
+            cut=self.cut,
+            guarded=self.guarded,
         )

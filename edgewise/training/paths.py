@@ -81,8 +81,7 @@ def module(net: nn.Module, path: str) -> nn.Module:
             "the network has no such module",
             got=repr(path),
             allowed=", ".join(nearest(path, names)) or "none: it has no modules",
-            hint="These are the nearest of "
-            f"{len(names)} paths; `[name for name, _ in net.named_modules()]` lists all of them.",
+            hint=f"These are the nearest of {len(names)} paths; `[name for name, _ in net.named_modules()]` lists all of them.",
         )
     return found
 

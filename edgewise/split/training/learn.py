@@ -231,7 +231,14 @@ def _numbers(values: Tensor) -> tuple[float, ...]:
 
 
 def _key(
-    teacher: nn.Module, cut: str, net: nn.Module, source: Source, look: Look, recipe: Recipe, seed: int, factors: Mapping[str, float]
+    teacher: nn.Module,
+    cut: str,
+    net: nn.Module,
+    source: Source,
+    look: Look,
+    recipe: Recipe,
+    seed: int,
+    factors: Mapping[str, float],
 ) -> str:
     """One digest of everything that decides what comes out."""
     digest = hashlib.sha256(msgspec.json.encode((cut, look, recipe, seed, len(source), dict(factors))))

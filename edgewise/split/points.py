@@ -1,0 +1,122 @@
+"""The operating points of a trained student, measured, and the bundle that holds them.
+
+One student serves codes of several widths: the range of each channel is that in which training held it, or that of the pictures
+that it learned from, and `split-8` … `split-2` cut the same range into 256 … 4 steps. Beside them stand pictures sent whole, answered by
+the uncut model. Where only frames up to some size are wanted and no point has them, the nearest is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgewise.codec.image import ImageCodec
+from edgewise.codec.tensor import TensorCodec
+from edgewise.core.artifact import Bottleneck, Decoding, Manifest, Parameter, PartName, Picture, Task
+from edgewise.core.errors import BudgetError
+from edgewise.core.placement import OperatingPoint
+from edgewise.data.preprocess import fit
+from edgewise.runtime.bundle import write_bundle
+from edgewise.split.judged import Floats, Judge
+
+WIDEST = 640  # px of the longer side that a picture, sent whole, is scaled down to
+QUALITIES = (50, 75)
+
+
+class Ranges(Struct, frozen=True):
+    """Lowest and highest value of each channel that codes reach."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def ranged(features: Floats, per_channel: bool) -> Ranges:
+    """The ranges of features (n, channels, …): of each channel, or one for all of them as published (per-tensor min and max)."""
+    flat = features.reshape(features.shape[0], features.shape[1], -1)
+    low, high = flat.min(axis=(0, 2)), flat.max(axis=(0, 2))
+    if not per_channel:
+        low, high = np.full_like(low, low.min()), np.full_like(high, high.max())
+    return Ranges(tuple(low.astype(float).tolist()), tuple(high.astype(float).tolist()))
+
+
+def measured(
+    judge: Judge,
+    bottleneck: Bottleneck,
+    bits: Sequence[int],
+    original: Callable[[int], NDArray[np.uint8]],
+    advance: Callable[[str, float], None],
+) -> tuple[OperatingPoint, ...]:
+    """Splits of each width and pictures of each quality, as measured."""
+    points = []
+    whole = len(bits) + len(QUALITIES)
+    for number, width in enumerate(bits):
+        advance("measuring", number / whole)
+        points.append(judge.split(OperatingPoint(f"split-{width}", "split", "affine", width), TensorCodec(bottleneck, width)))
+    for number, quality in enumerate(QUALITIES):
+        advance("measuring", (len(bits) + number) / whole)
+        codec = ImageCodec("jpeg", quality)
+        points.append(judge.image(OperatingPoint(f"jpeg-{quality}", "image", "jpeg", quality), codec, original))
+    return tuple(points)
+
+
+def within(points: Sequence[OperatingPoint], most: int) -> tuple[OperatingPoint, ...]:
+    """The points whose mean frame has at most `most` bytes (0: all), splits among them; BudgetError names the nearest."""
+    splits = [p for p in points if p.mode == "split"]
+    if not most:
+        return tuple(points)
+    kept = [p for p in points if p.bytes_up <= most]
+    if not any(p.mode == "split" for p in kept):
+        nearest = min(splits, key=lambda p: p.bytes_up)
+        raise BudgetError(
+            "no point of this student has frames that small",
+            got=f"{most} bytes asked for",
+            allowed=f"{nearest.bytes_up:.0f} bytes and more: {nearest.name} is the nearest, with quality {nearest.worth():.3f}",
+            hint="Fewer channels, --noise round with a --price, or a cut behind a stride give smaller frames.",
+        )
+    return tuple(kept)
+
+
+def narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture as a device sends it whole: the longer side at most WIDEST."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer <= WIDEST:
+        return image
+    small: NDArray[np.uint8] = fit(
+        image, Picture(max(1, round(width * WIDEST / longer)), max(1, round(height * WIDEST / longer)))
+    )[0]
+    return small
+
+
+def written(
+    folder: Path,
+    *,
+    name: str,
+    models: Mapping[PartName, bytes],
+    picture: Picture,
+    bottleneck: Bottleneck,
+    task: Task,
+    decoding: Decoding,
+    labels: tuple[str, ...],
+    points: tuple[OperatingPoint, ...],
+    parameters: Mapping[str, Parameter],
+    provenance: Mapping[str, str],
+) -> Manifest:
+    """The bundle."""
+    return write_bundle(
+        folder,
+        name=name,
+        task=task,
+        labels=labels,
+        parts=models,
+        pictures={"head": picture, "full": picture},
+        bottleneck=bottleneck,
+        decoding=decoding,
+        points=points,
+        parameters=parameters,
+        provenance=provenance,
+    )

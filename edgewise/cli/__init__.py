@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import delivery, faults, job, keys, models
+from edgewise.cli import delivery, faults, job, keys, models, split
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -46,6 +46,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
             "trust": keys.trust,
             "make": keys.make,
         },
+    ),
+    "split": (
+        "Cut a model between device and edge, without training or with it, and report what that is worth.",
+        {"report": split.report},
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from edgewise.plan.region import NOTHING, Region
 
 if TYPE_CHECKING:
+    from edgewise.plan.between import Between
     from edgewise.plan.report import PlanReport
 
+KINDS = {"local": ("#E69F00", ""), "split": ("#56B4E9", ""), "picture": ("#009E73", ""), NOTHING: ("white", "")}
 COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 HATCHES = ("//", "..", "\\\\", "xx", "++", "oo", "--", "||")
 _LABELLED = 0.05  # share of the map from which an area carries its name
@@ -61,6 +63,40 @@ def draw_map(report: PlanReport, file: str | Path) -> None:
     axes.set(xscale="log", yscale="log", xlim=_ends(report.map.rates), ylim=_ends(report.map.speeds))
     axes.tick_params(labelsize=11)
     figure.legend(handles=keys, loc="outside lower center", ncols=2, fontsize=10, frameon=False)
+    figure.savefig(file, format="png")
+
+
+def draw_plane(it: Between, title: str, device: str, star: tuple[float, str], file: str | Path) -> None:
+    """Write who wins by kind (local, split, the picture) as a PNG: a colour a kind, always the same, and its share of the plane.
+
+    `star` is the uplink rate of a plan and what it is called; it stands at speed 1.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(12.8, 8.0), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    keys: list[Any] = []
+    for name, cells in areas(it.map).items():
+        style: dict[str, Any] = {"facecolor": KINDS[name][0], "hatch": KINDS[name][1], "edgecolor": "#00000066"}
+        _fill(axes, it.map, cells, style)
+        keys.append(Patch(label=f"{name}, {it.share[name]:.0%} of the plane", **style))
+        if len(cells) >= _LABELLED * len(it.map.rates) * len(it.map.speeds):
+            _label(axes, it.map, cells, "split: the effective intermediate option" if name == "split" else name)
+    _borders(axes, it.map)
+    rate, told = star
+    if 0 < rate < math.inf:
+        looks: dict[str, Any] = {"marker": "*", "markersize": 20, "color": "black", "markeredgecolor": "white"}
+        keys += axes.plot([rate], [1.0], label=told, zorder=5, linestyle="none", **looks)
+    asked = "" if it.floor is None else f", among ways with a quality of {it.floor:.3f} or more"
+    axes.set_title(f"{title}, by latency{asked}", loc="left", fontsize=13)
+    axes.set_xlabel("uplink rate (bit/s)", fontsize=12)
+    axes.set_ylabel(f"speed of the device ({device} = 1)", fontsize=12)
+    axes.set(xscale="log", yscale="log", xlim=_ends(it.map.rates), ylim=_ends(it.map.speeds))
+    axes.tick_params(labelsize=11)
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=11, frameon=False)
     figure.savefig(file, format="png")
 
 

@@ -1,4 +1,4 @@
-"""Affine codes of a few bits per channel, and how they are packed into bytes.
+"""Affine codes of a few bits, or of a few levels a channel, and how they are packed into bytes.
 
     code = round((x − low_c) / step_c),  step_c = (high_c − low_c) / (2^bits − 1),  clipped to 0 … 2^bits − 1
 
@@ -7,6 +7,8 @@ so that the error inside the range is at most step_c / 2. A channel whose range 
 Codes are packed at 1, 2, 4 or 8 bits, the next one that holds them: an entropy coder of bytes takes up the slack, and a code that
 straddled two bytes would spoil the statistics that it lives on. Ranges come with the bundle (fitted in training); this file
 does not know how.
+
+`Affine` has one width for all channels, `Levels` a number of levels for each of them (`edgewise.core.coding`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.core.artifact import Bottleneck
+from edgewise.core.artifact import Bottleneck, Coding
 from edgewise.core.errors import TensorError
 
 Codes = NDArray[np.uint8]
@@ -58,6 +60,35 @@ class Affine:
         values = np.multiply(codes, self.step, out=out)
         values += self.low
         return values
+
+
+class Levels:
+    """The quantiser of a coding: code = round((x − low) / step), clipped to 0 … levels − 1; arrays are (channel, position).
+
+    A channel of step 0, or of one that float32 cannot tell from 0 beside its low, has code 0 alone.
+    """
+
+    __slots__ = ("inverse", "low", "step", "top")
+
+    def __init__(self, coding: Coding) -> None:
+        self.low, self.step = (np.asarray(v, np.float32).reshape(-1, 1) for v in (coding.low, coding.step))
+        self.top = np.maximum(np.asarray(coding.levels, np.float32) - 1, 0).reshape(-1, 1)
+        flat = self.step < np.maximum(1e-30, 1e-7 * abs(self.low))
+        self.inverse = np.where(flat, 0, 1 / np.where(flat, 1, self.step)).astype(np.float32)
+
+    def quantise(self, values: Floats) -> Codes:
+        """Codes of finite values; what lies outside the range of a channel is clipped."""
+        with np.errstate(over="ignore"):  # what becomes infinite is clipped
+            scaled = values - self.low
+            scaled *= self.inverse
+        scaled += np.float32(0.5)
+        np.clip(scaled, 0.0, self.top + np.float32(0.5), out=scaled)
+        return scaled.astype(np.uint8)  # truncates: the half that rounds was added
+
+    def dequantise(self, codes: NDArray[np.integer], channels: NDArray[np.intp], out: Floats) -> None:
+        """Values of the codes (…, channel, position) of these channels, into `out` of the same shape."""
+        np.multiply(codes, self.step[channels], out=out, dtype=np.float32, casting="unsafe")
+        out += self.low[channels]
 
 
 def width(bits: int) -> int:

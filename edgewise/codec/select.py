@@ -6,9 +6,10 @@ from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
 
+from edgewise.codec.features import FeatureCodec
 from edgewise.codec.image import MAX_PIXELS, ImageCodec
 from edgewise.codec.tensor import TensorCodec
-from edgewise.core.artifact import Bottleneck, Manifest
+from edgewise.core.artifact import Bottleneck, Coding, Manifest
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import OperatingPoint
 
@@ -23,17 +24,21 @@ class Codec(Protocol):
 
 def codec_for(point: OperatingPoint, manifest: Manifest, most: int = MAX_PIXELS) -> Codec:
     """The codec of a bundle's operating point; a picture may have `most` pixels."""
-    return codec(point, manifest.bottleneck, most)
+    return codec(point, manifest.bottleneck, manifest.codings.get(point.name), most)
 
 
-def codec(point: OperatingPoint, bottleneck: Bottleneck | None, most: int = MAX_PIXELS) -> Codec:
-    """`jpeg` and `webp` at quality `point.level` and `most` pixels, `affine` at `point.level` bits."""
+def codec(point: OperatingPoint, bottleneck: Bottleneck | None, coding: Coding | None = None, most: int = MAX_PIXELS) -> Codec:
+    """`jpeg` and `webp` at quality `point.level` and `most` pixels, `affine` at `point.level` bits, `rans` by its coding."""
     if point.codec in ("jpeg", "webp"):
         return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level, most)
-    if point.codec in ("affine", "rans") and bottleneck is None:
+    if point.codec not in ("affine", "rans"):
+        raise ConfigError(
+            f"operating point {point.name!r} names an unknown codec", got=repr(point.codec), allowed="jpeg, webp, affine, rans"
+        )
+    if bottleneck is None:
         raise ConfigError(f"operating point {point.name!r} sends features of a model that is not cut", got=point.codec)
-    if point.codec == "affine" and bottleneck is not None:
+    if point.codec == "affine":
         return TensorCodec(bottleneck, point.level)
-    raise ConfigError(
-        f"operating point {point.name!r} names an unknown codec", got=repr(point.codec), allowed="jpeg, webp, affine"
-    )
+    if coding is None:
+        raise ConfigError(f"operating point {point.name!r} has no coding", got="rans", allowed="a coding of its name")
+    return FeatureCodec(bottleneck, coding)

@@ -1,0 +1,304 @@
+"""Features to bytes by static tables: per-channel codes, coded by rANS in layers, the most important channels first.
+
+    frame   format u8 · layers u8 · layer · layer · …
+    layer   2·length + stored, 7 bits a byte, the lowest first · CRC-32 · `length` bytes
+
+What is constant (shape, quantiser, order, tables) is the stream's, so a frame of one layer carries some 8 bytes beside its codes.
+A layer is the codes of its channels, one channel after another, as `edgewise.codec.rans` writes them, or packed where that is
+shorter: no input can blow a layer up beyond its packed codes. The CRC of a layer begins with the coding itself and the layer's
+number, so bytes that another table wrote, or that stood elsewhere, are refused before they are decoded.
+
+Any number of whole layers decodes: a sender may stop at any of `prefixes(data)`, and `most` bytes take as many layers as fit (the
+byte guard: two bytes with no layer at all fit always). A channel that did not come is filled with its mean, which the tables
+know: of all constants the one with the least squared error.
+
+`affine` (`edgewise.codec.tensor`) or `rans`? Affine needs no statistics and costs the least, but has no layers; take it where the
+device is slow, the link quick, or the features unlike those that tables were fitted on. `rans` is within a percent of what its
+tables promise, where Deflate loses more and knows no channels; it stops at any layer and keeps `most`; a server decodes a batch
+of frames together.
+
+It does not know how tables were fitted (`edgewise.codec.fitted`).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgewise.codec import tables
+from edgewise.codec.quantise import Levels, pack, packed_size, unpack
+from edgewise.codec.rans import Coder
+from edgewise.codec.tensor import MAX_VALUES
+from edgewise.core.artifact import Bottleneck, Coding
+from edgewise.core.errors import ModelError, TensorError
+
+FORMAT, HEADER = 1, 2
+Floats = NDArray[np.float32]
+
+
+class _Layer(Struct, frozen=True):
+    """One layer of a stream: its channels, its coder, and the bits of a code where it is stored packed."""
+
+    channels: NDArray[np.intp]
+    coder: Coder
+    bits: int
+    seed: int
+
+
+class _Part(Struct, frozen=True):
+    """Where a layer lies in a frame."""
+
+    start: int
+    body: int
+    end: int
+    stored: bool
+
+
+class FeatureCodec:
+    """float32 (1, *shape) ↔ bytes, as a coding says; `total` is how many layers a whole frame has.
+
+    >>> coding = Coding((0.0,), (1.0,), (4,), (0,), (1,), tables.pack(tables.fit([np.array([9, 4, 2, 1])])))
+    >>> codec = FeatureCodec(Bottleneck((1, 1, 3), (0.0,), (3.0,)), coding)
+    >>> codec.decode(codec.encode(np.array([[[[0.2, 0.9, 7.0]]]], np.float32))).tolist()
+    [[[[0.0, 1.0, 3.0]]]]
+    """
+
+    def __init__(self, bottleneck: Bottleneck, coding: Coding) -> None:
+        if not all(0 < n < 1 << 16 for n in bottleneck.shape) or math.prod(bottleneck.shape) > MAX_VALUES:
+            raise TensorError(
+                "a bottleneck has an impossible shape",
+                got=bottleneck.shape,
+                allowed=f"1 to 65535 a dimension, {MAX_VALUES} values in all",
+            )
+        found = checked_tables(coding)
+        self.bottleneck, self.coding, self.shape = bottleneck, coding, (1, *bottleneck.shape)
+        self.total = len(coding.layers)
+        self._levels = Levels(coding)
+        self._positions = math.prod(bottleneck.shape) // bottleneck.channels
+        self._layers = tuple(self._layer(found, k) for k in range(self.total))
+        self._filled = _means(coding, found)
+
+    def encode(self, values: Floats, most: int | None = None) -> bytes:
+        """Bytes of finite features, `most` of them at most, and never more than the coding's own guard allows.
+
+        TensorError for another shape or dtype, NaN or infinity.
+        """
+        codes = self._codes(values)
+        limit = min((n for n in (most, self.coding.most or None) if n is not None), default=math.inf)
+        if limit < HEADER:
+            raise TensorError("no frame is so small", got=f"{limit} bytes at most", allowed=f"{HEADER} or more")
+        parts, size = [], HEADER
+        for layer in self._layers:
+            part = self._written(layer, codes[layer.channels])
+            size += len(part)
+            if size > limit:
+                break
+            parts.append(part)
+        return bytes((FORMAT, len(parts))) + b"".join(parts)
+
+    def decode(self, data: bytes | memoryview, out: Floats | None = None) -> Floats:
+        """The features again, what did not come filled in; into `out` (1, *shape) if given. TensorError for other bytes."""
+        if out is None:
+            out = np.empty(self.shape, np.float32)
+        (error,) = self.decode_many([data], out)
+        if error is not None:
+            raise error
+        return out
+
+    def decode_many(self, payloads: Sequence[bytes | memoryview], out: Floats) -> list[TensorError | None]:
+        """Many frames at once into `out` (payloads, *shape): one run of the coder a layer, for all frames that have it.
+
+        What is wrong with a frame stands in its place of the list; its row of `out` then means nothing, the others do.
+        """
+        views = [memoryview(p) for p in payloads]
+        wrong: list[TensorError | None] = [None] * len(views)
+        parts: list[tuple[_Part, ...]] = [()] * len(views)
+        for i, view in enumerate(views):
+            try:
+                parts[i] = self._checked(view)
+            except TensorError as error:
+                wrong[i] = error
+        planes = np.empty((len(views), self.bottleneck.channels, self._positions), np.float32)
+        planes[:] = self._filled
+        for k, layer in enumerate(self._layers):
+            there = [i for i in range(len(views)) if wrong[i] is None and k < len(parts[i])]
+            codes = self._read(layer, {i: (parts[i][k], views[i][parts[i][k].body : parts[i][k].end]) for i in there}, wrong)
+            if codes:
+                self._restore(layer, codes, planes)
+        self._laid_out(out)[:] = planes.reshape(len(views), *self._moved)
+        return wrong
+
+    def prefixes(self, data: bytes | memoryview) -> tuple[int, ...]:
+        """Where each layer of a frame ends, in bytes from its beginning: `data[:end]` is a frame, too. TensorError for none."""
+        return tuple(part.end for part in _parts(memoryview(data), self.total))
+
+    def layers(self, data: bytes | memoryview) -> int:
+        """How many layers a frame has, of `total`; the others were left out."""
+        return len(_parts(memoryview(data), self.total))
+
+    def offered(self, data: bytes | memoryview) -> int:
+        """How many layers the frame had when it was encoded: fewer than `total` where the byte guard held, or `most`."""
+        _parts(memoryview(data), self.total)
+        return data[1]
+
+    @property
+    def _moved(self) -> tuple[int, ...]:
+        """The shape with the channel in front."""
+        shape, axis = self.bottleneck.shape, self.bottleneck.axis
+        return (shape[axis], *shape[:axis], *shape[axis + 1 :])
+
+    def _laid_out(self, batch: Floats) -> Floats:
+        """A batch (batch, *shape) seen as (batch, channel, …); the memory stays where it is."""
+        return np.moveaxis(batch, self.bottleneck.axis + 1, 1)
+
+    def _layer(self, found: tables.Tables, k: int) -> _Layer:
+        first = sum(self.coding.layers[:k])
+        count = self.coding.layers[k]
+        channels = np.array(self.coding.order[first : first + count], np.intp)
+        index = np.repeat(np.arange(first, first + count), self._positions)
+        bits = max((self.coding.levels[c] - 1).bit_length() for c in channels)
+        seed = zlib.crc32(msgspec.json.encode((self.bottleneck.shape, self.bottleneck.axis, k, self.coding), order="sorted"))
+        return _Layer(channels, Coder(found, index), bits, seed)
+
+    def _codes(self, values: Floats) -> NDArray[np.uint8]:
+        """(channel, position)."""
+        if values.shape != self.shape or values.dtype != np.float32:
+            raise TensorError(
+                "features are not those of the bottleneck", got=f"{values.dtype} {values.shape}", allowed=f"float32 {self.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise TensorError(
+                "features hold values that are no numbers",
+                got=f"{np.isnan(values).sum()} NaN, {np.isinf(values).sum()} infinite of {values.size}",
+                allowed="finite values",
+                hint="Check the head's input and its precision.",
+            )
+        return self._levels.quantise(self._laid_out(values)[0].reshape(self.bottleneck.channels, -1))
+
+    def _written(self, layer: _Layer, codes: NDArray[np.uint8]) -> bytes:
+        body = layer.coder.encode(codes.astype(np.int32).reshape(-1))
+        stored = len(body) > packed_size(codes.size, layer.bits)
+        if stored:
+            body = pack(codes, layer.bits)
+        length = _varint(len(body) << 1 | stored)
+        return length + zlib.crc32(body, zlib.crc32(length, layer.seed)).to_bytes(4, "big") + body
+
+    def _checked(self, view: memoryview) -> tuple[_Part, ...]:
+        """The layers of a frame, each with the CRC that it should have."""
+        parts = _parts(view, self.total)
+        for k, (layer, part) in enumerate(zip(self._layers, parts, strict=False)):
+            check = zlib.crc32(view[part.body : part.end], zlib.crc32(view[part.start : part.body - 4], layer.seed))
+            if check != int.from_bytes(view[part.body - 4 : part.body], "big"):
+                raise TensorError(
+                    f"layer {k + 1} of a frame is damaged, or was written with another coding",
+                    got=f"CRC-32 {check:08x}",
+                    allowed=view[part.body - 4 : part.body].hex(),
+                    hint="Do both sides use the same bundle?",
+                )
+        return parts
+
+    def _read(
+        self, layer: _Layer, bodies: dict[int, tuple[_Part, memoryview]], wrong: list[TensorError | None]
+    ) -> dict[int, NDArray[np.integer]]:
+        """The codes (channel·position) of one layer by frame; a frame whose layer is none gets its error."""
+        found: dict[int, NDArray[np.integer]] = {}
+        coded = [i for i, (part, _) in bodies.items() if not part.stored]
+        try:
+            found |= dict(zip(coded, layer.coder.decode_many([bodies[i][1] for i in coded]), strict=True)) if coded else {}
+            alone = [i for i in bodies if i not in found]
+        except TensorError:  # somebody forged one of them: each by itself, so that it alone is refused
+            alone = list(bodies)
+        for i in alone:
+            part, body = bodies[i]
+            try:
+                found[i] = unpack(body, layer.coder.n, layer.bits) if part.stored else layer.coder.decode(body)
+            except TensorError as error:
+                wrong[i] = error
+        return found
+
+    def _restore(self, layer: _Layer, found: dict[int, NDArray[np.integer]], planes: Floats) -> None:
+        """Codes to values, the frames of a layer together; a code above its channel's levels (forged) is held to them."""
+        rows = np.fromiter(found, np.intp)
+        codes = np.stack(list(found.values())).reshape(len(rows), len(layer.channels), self._positions)
+        values = np.empty(codes.shape, np.float32)
+        self._levels.dequantise(np.clip(codes, 0, self._levels.top[layer.channels].astype(codes.dtype)), layer.channels, values)
+        planes[rows[:, None], layer.channels] = values
+
+
+def checked_tables(coding: Coding) -> tables.Tables:
+    """The tables of a coding; ModelError where they are none, or belong to other channels or levels."""
+    found = tables.unpack(coding.tables)
+    if len(found) != coding.sent:
+        raise ModelError("a coding has not one table for each channel that it sends", got=len(found), allowed=coding.sent)
+    for i, channel in enumerate(coding.order):
+        first, letters, levels = found.offsets[i], found.letters(i) - 1, coding.levels[channel]
+        if first < 0 or first + letters > levels:
+            raise ModelError(
+                f"the table of channel {channel} has codes that the channel has not",
+                got=f"{first} to {first + letters - 1}",
+                allowed=f"0 to {levels - 1}",
+                hint="The tables belong to another quantiser; fit them again.",
+            )
+    return found
+
+
+def _means(coding: Coding, found: tables.Tables) -> Floats:
+    """What stands for a channel that did not come (channel, 1): the mean of its table, or `low` where it is never sent."""
+    levels = Levels(coding)
+    means = levels.low.copy()
+    for i, channel in enumerate(coding.order):
+        seen = found.frequencies[i][:-1]  # without the escape
+        weighed = sum(f * s for s, f in enumerate(seen, start=found.offsets[i]))
+        means[channel] += levels.step[channel] * np.float32(weighed / max(sum(seen), 1))
+    return means
+
+
+def _parts(view: memoryview, total: int) -> tuple[_Part, ...]:
+    """Where the layers of a frame lie; TensorError where it does not end with one of them."""
+    if len(view) < HEADER:
+        raise TensorError("features are too short for their header", got=f"{len(view)} bytes", allowed=f"{HEADER} or more")
+    if view[0] != FORMAT:
+        raise TensorError("bytes are no features of a known format", got=view[0], allowed=FORMAT)
+    if view[1] > total:
+        raise TensorError("a frame has more layers than its stream", got=view[1], allowed=total)
+    parts: list[_Part] = []
+    at = HEADER
+    while at < len(view):
+        length, body = _length(view, at)
+        end = body + (length >> 1)
+        if end > len(view) or len(parts) == view[1]:
+            raise TensorError(
+                "a frame is truncated or overlong",
+                got=f"{len(view)} bytes, {view[1]} layers announced",
+                hint="It may be cut at one of its prefixes alone.",
+            )
+        parts.append(_Part(at, body, end, bool(length & 1)))
+        at = end
+    return tuple(parts)
+
+
+def _length(view: memoryview, at: int) -> tuple[int, int]:
+    """The length in front of a layer, and where the bytes behind its CRC begin."""
+    length = 0
+    for shift, byte in zip(range(0, 35, 7), view[at : at + 5], strict=False):
+        length |= (byte & 127) << shift
+        at += 1
+        if byte < 128:
+            return length, at + 4
+    raise TensorError("a layer has no length", got=f"{len(view)} bytes of a frame")
+
+
+def _varint(value: int) -> bytes:
+    """7 bits a byte, the lowest first."""
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)

@@ -1,0 +1,104 @@
+"""A coding fitted to features: ranges and levels to steps, codes to counts, counts to integer tables.
+
+    step_c = (high_c − low_c) / (levels_c − 1)      a channel of 0 levels is never sent and decodes as its mean
+
+Tables are re-fitted alone (`refitted`) where a delta changed what the head gives: quantiser, order and layers stay, so that only
+bytes change, never a value. Whatever was not seen here still passes, as an escape or packed.
+
+Levels and order come from elsewhere: from the sensitivity of the answer to each channel, or from training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise.codec import tables
+from edgewise.codec.quantise import Levels
+from edgewise.core.artifact import Bottleneck, Coding, Manifest
+from edgewise.core.coding import consistent
+from edgewise.core.errors import TensorError
+
+Floats = NDArray[np.float32]
+
+
+def coding_for(
+    bottleneck: Bottleneck,
+    samples: Iterable[Floats],
+    levels: Sequence[int],
+    order: Sequence[int],
+    layers: Sequence[int] | int = 1,
+    most: int = 0,
+) -> Coding:
+    """The coding of a bottleneck for features like `samples` (each batch, *shape; gone through once).
+
+    `levels` has a number of codes for each channel (0: never sent), `order` names all channels or those that are sent, the most
+    important first, and `layers` says how many of them each layer takes, or how many layers there are. ModelError where they do
+    not fit.
+    """
+    order = tuple(int(c) for c in order if levels[c])
+    low = np.asarray(bottleneck.low, np.float32)
+    spans = np.asarray(bottleneck.high, np.float32) - low
+    step = (spans / np.maximum(np.asarray(levels) - 1, 1)).astype(np.float32)
+    empty = Coding(
+        low=tuple(low.tolist()),
+        step=tuple(np.where(np.asarray(levels) > 0, step, 0).tolist()),
+        levels=tuple(int(n) for n in levels),
+        order=order,
+        layers=evenly(len(order), layers) if isinstance(layers, int) else tuple(layers),
+        tables=b"",
+        most=most,
+    )
+    consistent(empty, bottleneck.channels, "new")
+    counted, means = counts(bottleneck, empty, samples)
+    low = np.where(np.asarray(levels) > 0, low, means).astype(np.float32)
+    return msgspec.structs.replace(empty, low=tuple(low.tolist()), tables=_fitted(empty, counted))
+
+
+def refitted(manifest: Manifest, features: Iterable[Floats]) -> Manifest:
+    """The manifest with the tables of all its codings fitted to new features (each batch, *shape); all else stays."""
+    kept = list(features)
+    codings = {
+        name: msgspec.structs.replace(one, tables=_fitted(one, counts(manifest.crossing, one, kept)[0]))
+        for name, one in manifest.codings.items()
+    }
+    return msgspec.structs.replace(manifest, codings=codings)
+
+
+def counts(
+    bottleneck: Bottleneck, coding: Coding, samples: Iterable[Floats]
+) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+    """How often each code of each channel comes (channel → levels), and the mean of each channel; TensorError for no samples."""
+    levels = Levels(coding)
+    found = [np.zeros(n, np.int64) for n in coding.levels]
+    sums, seen = np.zeros(bottleneck.channels), 0
+    for batch in samples:
+        if batch.shape[1:] != bottleneck.shape or not np.isfinite(batch).all():
+            raise TensorError(
+                "features to fit tables to are not those of the bottleneck",
+                got=batch.shape,
+                allowed=f"finite (batch, {bottleneck.shape})",
+            )
+        for one in batch:
+            planes = np.moveaxis(one, bottleneck.axis, 0).reshape(bottleneck.channels, -1)
+            sums += planes.mean(axis=1, dtype=np.float64)
+            seen += 1
+            codes = levels.quantise(planes)
+            for channel in coding.order:
+                found[channel] += np.bincount(codes[channel], minlength=coding.levels[channel])
+    if not seen:
+        raise TensorError("tables cannot be fitted to nothing", got="no features", allowed="those of one picture or more")
+    return found, sums / seen
+
+
+def evenly(channels: int, layers: int) -> tuple[int, ...]:
+    """`channels` in so many layers, the first of them the smaller: what comes first should come through."""
+    layers = min(max(layers, 1), channels)
+    return tuple(channels * (k + 1) // layers - channels * k // layers for k in range(layers))
+
+
+def _fitted(coding: Coding, counted: Sequence[NDArray[np.int64]]) -> bytes:
+    return tables.pack(tables.fit([counted[channel] for channel in coding.order]))

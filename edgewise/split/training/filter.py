@@ -22,8 +22,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgewise.core.errors import ModelError
+from edgewise.split.gate import Convolved, Plain
 from edgewise.split.training.roads import Roads
 
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # pictures (n, height, width, 3) → (n, channel, height, width)
@@ -190,3 +192,23 @@ def area(score: NDArray[np.float64], present: NDArray[np.bool_]) -> float:
 
 def _few(roads: Roads) -> tuple[int, int]:
     return int(roads.present.sum()), len(roads)
+
+
+def plain(net: Classifier) -> Plain:
+    """The classifier as plain arrays, its normalisation folded into the convolutions, for `edgewise.split.gate`."""
+    net = net.eval()
+    layers = list(net.body)
+    convolutions = []
+    for convolution, normal in zip(layers[::3], layers[1::3], strict=True):
+        assert isinstance(convolution, nn.Conv2d) and isinstance(normal, nn.BatchNorm2d)
+        folded = fuse_conv_bn_eval(convolution, normal)
+        assert folded.bias is not None
+        convolutions.append(Convolved(_array(folded.weight), _array(folded.bias), folded.stride[0]))
+    weight, bias = _array(net.out.weight), _array(net.out.bias)
+    pools = [(_array(pool.down), _array(pool.across)) for pool in (net.open, net.close)]
+    return Plain(pools[0], tuple(convolutions), pools[1], weight[1] - weight[0], float(bias[1] - bias[0]))
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = tensor.detach().float().numpy().copy()
+    return values

@@ -1,8 +1,8 @@
 """Split of a person's own network with training: `edgewise split fit --model mypkg.net:build --cut layer1 --data DIR`.
 
-The job: read the pictures, teach a student whose module at the cut is a bottleneck (`edgewise.split.training`), export it, cut it, find
-codes of several widths for what crosses, measure each on pictures that taught nothing, write a bundle. Labels are not needed; where the
-pictures lie in class folders named as the labels, they score the points and nothing else.
+The job: read the pictures, teach a student whose module at the cut is a bottleneck (`edgewise.split.training`), export it, cut
+it, find codes of several widths for what crosses, measure each on pictures that taught nothing, write a bundle. Labels are not
+needed; where the pictures lie in class folders named as the labels, they score the points and nothing else.
 
 Everything that takes long is kept in the work folder: a call that was killed is simply made again, with the same outcome.
 """
@@ -183,7 +183,7 @@ def provenance(config: Fit, gallery: Gallery, judged: int, measure: str, steps: 
         "data": f"{len(gallery)} pictures of {config.data.name}, {len(gallery.left)} left out; no labels were learned from",
         "trained": f"{config.recipe.upper()} at {config.cut}, {steps} steps in {seconds:.0f} s",
         "seed": str(config.seed),
-        "quality": f"{measure}, on {judged} pictures that taught nothing; 95 % intervals by bootstrap over stretches of neighbours",
+        "quality": f"{measure}, on {judged} pictures that taught nothing; 95 % intervals by bootstrap over neighbours",
         "times": f"measured, median processor time of 1 thread, {platform.machine()}, onnxruntime; neither waiting nor link",
         "bytes": "measured, mean payload, without frame header",
         "versions": ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),

@@ -1,9 +1,9 @@
 """A Gallery: the pictures of a folder or tar at one size, decoded once and kept as a file of numbers that training can draw from.
 
-A training sees each picture often, decoding costs more than a step of a small network, and a resumed run must see the same pictures
-in the same order: so they are read once into one `.npy` of a work folder, and mapped from there. A picture that cannot be read is
-left out, counted under its reason and named; where more than a share of them fails, the folder is not what its owner thinks it is,
-and that is an error.
+A training sees each picture often, decoding costs more than a step of a small network, and a resumed run must see the same
+pictures in the same order: so they are read once into one `.npy` of a work folder, and mapped from there. A picture that cannot
+be read is left out, counted under its reason and named; where more than a share of them fails, the folder is not what its owner
+thinks it is, and that is an error.
 
 `parted` keeps a share of the pictures for judging. Neighbours by name (frames of one film, as often as not) stay on one side.
 """

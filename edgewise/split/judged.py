@@ -2,7 +2,8 @@
 
 Every point does what the product does, to the byte: head, codec both ways, tail, answer; pictures that go up whole are answered
 by the part `full`. Worth is the labels' (top-1) where class folders name them, else agreement with the uncut model's answers
-(`edgewise.data.scoring`). Times are medians of this thread's processor time, without waiting; bytes are payloads without frame header.
+(`edgewise.data.scoring`). Times are medians of this thread's processor time, without waiting; bytes are payloads without frame
+header.
 """
 
 from __future__ import annotations
@@ -128,7 +129,8 @@ class Judge:
             found = scoring.of_classes(said, [scoring.Truth(label=t) for t in self.true], self._blocks)
         else:
             found = scoring.agreement(said, self.whole, self._blocks)
-        return Quality(*(round(float(np.nan_to_num(v)), 4) for v in (found.value, found.low, found.high)), found.n)
+        value, low, high = (round(float(np.nan_to_num(v)), 4) for v in (found.value, found.low, found.high))
+        return Quality(value, low, high, found.n)
 
     @property
     def measure(self) -> str:

@@ -1,8 +1,8 @@
 """The operating points of a trained student, measured, and the bundle that holds them.
 
 One student serves codes of several widths: the range of each channel is that in which training held it, or that of the pictures
-that it learned from, and `split-8` … `split-2` cut the same range into 256 … 4 steps. Beside them stand pictures sent whole, answered by
-the uncut model. Where only frames up to some size are wanted and no point has them, the nearest is named.
+that it learned from, and `split-8` … `split-2` cut the same range into 256 … 4 steps. Beside them stand pictures sent whole,
+answered by the uncut model. Where only frames up to some size are wanted and no point has them, the nearest is named.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ GHND several, each factor 1), or, `relative`, the mean squared error divided by 
 notes, 3): then a path weighs the same whatever its size, and other terms can be weighed against it.
 
 No labels are used. The teacher is in evaluation mode and gives no gradients; who may learn in the student is said by the
-`requires_grad` of its parameters, and the modes of its modules are left as they are. Neither network runs further than the last path.
+`requires_grad` of its parameters, and the modes of its modules are left as they are. Neither network runs further than the last
+path.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def module(net: nn.Module, path: str) -> nn.Module:
     >>> module(nn.Sequential(nn.Identity(), nn.ReLU()), "1")
     ReLU()
     """
-    found = dict(net.named_modules(remove_duplicate=False)).get(path)
+    found: nn.Module | None = dict(net.named_modules(remove_duplicate=False)).get(path)
     if found is None:
         names = [name for name, _ in net.named_modules() if name]
         raise ModelError(

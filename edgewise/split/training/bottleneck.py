@@ -10,8 +10,8 @@ with I and O the channels that the replaced module takes and gives: 64 and 256 i
 ones to the number (`published`).
 
 Ours, for networks that the paper does not speak of: a module that makes the map smaller lends its stride to the encoder's first
-convolution, so that fewer values cross; `Fitted` cuts or repeats the border where the map then misses the teacher's by a row or two;
-the last ReLU is left out where the replaced module gives negative values; `wide` widens what lies inside.
+convolution, so that fewer values cross; `Fitted` cuts or repeats the border where the map then misses the teacher's by a row or
+two; the last ReLU is left out where the replaced module gives negative values; `wide` widens what lies inside.
 
 It does not know how values are coded: between encoder and decoder stands a module of its own, the identity unless training puts
 something there.

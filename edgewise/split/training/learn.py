@@ -1,9 +1,9 @@
 """The training of a student, which a kill does not change: killed and started again, it ends with the same weights, bit for bit.
 
 For that, everything that a step depends on is either kept in the checkpoint (weights and statistics of the bottleneck, the
-optimiser's state, ranges and densities of a disturbed run, the number of steps) or follows from the seed and the number of the step:
-which pictures, which levels, which noise. On one thread torch's own arithmetic repeats. A run that is bounded by seconds counts its
-steps once, from the speed of its first ones, and then keeps to that number.
+optimiser's state, ranges and densities of a disturbed run, the number of steps) or follows from the seed and the number of the
+step: which pictures, which levels, which noise. On one thread torch's own arithmetic repeats. A run that is bounded by seconds
+counts its steps once, from the speed of its first ones, and then keeps to that number.
 
 Batches go through the pictures in an order drawn anew each epoch. The checkpoint names what was trained on what; another teacher,
 cut, recipe or other pictures are refused rather than mixed.
@@ -55,7 +55,7 @@ class Source(Protocol):
 
 
 class Learnt(Struct, frozen=True):
-    """What a training came to: steps, seconds spent on them in all, the last loss, and where the bottleneck was held, its ranges."""
+    """What a training came to: steps, the seconds they took, the last loss, and the ranges that the bottleneck was held in."""
 
     steps: int
     seconds: float
@@ -158,7 +158,7 @@ class Training:
         return chosen
 
     def _disturb(self) -> None:
-        """From here on the bottleneck is held and disturbed, and its normalisation keeps the statistics that it will be used with."""
+        """From here on the bottleneck is held and disturbed, and its normalisation keeps the statistics it will be used with."""
         if isinstance(self._split.between, Disturbance):
             return
         self._split.eval()

@@ -93,11 +93,10 @@ def parts(teacher: nn.Module, student: nn.Module, cut: str, look: Look) -> Parts
         "tail": _bytes(tail),
         "full": _bytes(pictured(full, look)),
     }
+    placed = {part: {n for n, one in initialisers(model).items() if one.place is not None} for part, model in models.items()}
+    nets: dict[PartName, nn.Module] = {"head": student, "tail": student, "full": teacher}
     paths = {
-        f"{part}.{name}": Parameter(part, name)
-        for part, net in (("head", student), ("tail", student), ("full", teacher))
-        for name in _trained(net)
-        if name in initialisers(models[part]) and initialisers(models[part])[name].place is not None
+        f"{part}.{name}": Parameter(part, name) for part, net in nets.items() for name in _trained(net) if name in placed[part]
     }
     _, channels, rows, columns = crossing.shape
     return Parts(models, paths, tuple(outputs), (channels, rows, columns))

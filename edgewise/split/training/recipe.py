@@ -1,13 +1,13 @@
 """A Recipe: which paths a student learns at, for how long, at which rates, and what disturbs its bottleneck meanwhile.
 
 `hnd` and `ghnd` are the paper's (split notes, 2.1): sum of squared errors at the cut alone, or at the cut and the modules that
-follow it, each factor 1.0; Adam at 1e-3, a tenth of it after a quarter of the run and a hundredth after three quarters (epochs 5 and
-15 of 20); batches of 4; codes of 8 bits after training, which training never hears of.
+follow it, each factor 1.0; Adam at 1e-3, a tenth of it after a quarter of the run and a hundredth after three quarters (epochs
+5 and 15 of 20); batches of 4; codes of 8 bits after training, which training never hears of.
 
-Ours, and off unless asked for: in the last part of the run (`late`) the bottleneck is held inside the range that it has then, and
-disturbed as its codes will disturb it – `round` to a drawn number of levels with the gradient passed straight through, or `uniform`
-noise of that width – so that codes of 2 to 4 bits lose little; and a `price` on the bits that an ideal coder with a static table
-for each channel would write (see `rate.py`), so that there are fewer of them.
+Ours, and off unless asked for: in the last part of the run (`late`) the bottleneck is held inside the range that it has then,
+and disturbed as its codes will disturb it – `round` to a drawn number of levels with the gradient passed straight through, or
+`uniform` noise of that width – so that codes of 2 to 4 bits lose little; and a `price` on the bits that an ideal coder with a
+static table for each channel would write (see `rate.py`), so that there are fewer of them.
 """
 
 from __future__ import annotations

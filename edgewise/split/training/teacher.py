@@ -1,7 +1,7 @@
 """A person's network by name: `package.module:build` and a file of weights; errors are sentences, and nothing is unpickled.
 
-`build` is any callable without arguments that gives a torch module; the folder in which the command runs counts as a place to import
-from, as it does for `python -m`.
+`build` is any callable without arguments that gives a torch module; the folder in which the command runs counts as a place to
+import from, as it does for `python -m`.
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Picture (n, 3, height, width) in 0..1, RGB → `score` (n, classes, rows, columns) in 0..1 with all but local peaks 0,
-        `box` and `points` as fractions of the picture, `coefficients` and `prototypes` (tasks that it has not are left out)."""
+        `box` and `points` as fractions of the picture, `coefficients` and `prototypes` over the picture (exactly so where 4 divides
+        its sides). Tasks that it has not are left out."""
         maps = self.maps(x)
         score = torch.sigmoid(maps.score)
         score = torch.where(score >= functional.max_pool2d(score, 3, 1, 1), score, torch.zeros_like(score))
@@ -140,7 +141,8 @@ class Detector(nn.Module):
             size = maps.box[:, 2:] - maps.box[:, :2]
             said["points"] = middle.repeat(1, self.keypoints, 1, 1) + maps.points * size.repeat(1, self.keypoints, 1, 1)
         if self.prototypes:
-            said |= {"coefficients": maps.coefficients, "prototypes": maps.prototypes}
+            rows, columns = (-(-side * 2 // STRIDE) for side in x.shape[2:])  # without the padding: what is left is the picture
+            said |= {"coefficients": maps.coefficients, "prototypes": maps.prototypes[:, :, :rows, :columns]}
         return said
 
     @staticmethod

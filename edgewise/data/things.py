@@ -199,7 +199,7 @@ def _precision(one: _Ranked, weights: NDArray[np.float64]) -> NDArray[np.float64
 
 def _inside(scene: Scene) -> NDArray[np.bool_]:
     """Which true keypoints lie in the picture: (thing, keypoint)."""
-    inside: NDArray[np.bool_] = ((scene.points >= 0) & (scene.points <= 1)).all(-1)
+    inside: NDArray[np.bool_] = np.all((scene.points >= 0) & (scene.points <= 1), axis=-1)
     return inside
 
 

@@ -18,13 +18,13 @@ from edgewise.training.nets.fpn import STRIDE, Maps
 NEAR = 0.45  # Gaussian above which a cell answers for a box
 SIDE = 14  # places across a box where its mask is compared
 FARTHEST = 2.0  # box sizes from the middle: corners farther out (a vehicle cut by the frame) are told no better than this
-WEIGHTS = {"score": 0.5, "box": 1.0, "points": 1.5, "mask": 1.0}
+WEIGHTS = {"score": 0.5, "box": 1.0, "points": 3.0, "mask": 1.0}
 
 
 class Truth(Struct, frozen=True):
-    """A batch's truth: `boxes` (n, most, 4; NaN where none), `label` (n, most), `points` (n, most, 8, 2; fractions), `masks` (n, rows,
-    columns; which thing) with the `number` (n, most) of each box in it. Fractions of the picture that the network sees become
-    those of `masks` by `scale` (2) and `shift` (2)."""
+    """A batch's truth: `boxes` (n, most, 4; NaN where none), `label` (n, most), `points` (n, most, 8, 2; fractions), `masks`
+    (n, rows, columns; which thing) with the `number` (n, most) of each box in it. Fractions of the picture that the network
+    sees become those of `masks` by `scale` (2) and `shift` (2)."""
 
     boxes: Tensor
     label: Tensor
@@ -50,9 +50,9 @@ def loss(maps: Maps, truth: Truth, size: tuple[int, int]) -> tuple[Tensor, dict[
     parts["box"] = (weight * (1 - _generalised(maps.box.permute(0, 2, 3, 1)[near], wanted))).sum() / total
     if maps.points.shape[1]:
         corners = truth.points.flatten(2).gather(1, chosen[..., None].expand(-1, -1, maps.points.shape[1]))[near.flatten(1)]
-        offsets = maps.points.permute(0, 2, 3, 1)[near].unflatten(1, (-1, 2))
+        offsets = maps.points.permute(0, 2, 3, 1)[near].view(len(wanted), -1, 2)
         sides = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1e-3)[:, None]
-        goal = (corners.unflatten(1, (-1, 2)) - (wanted[:, None, :2] + wanted[:, None, 2:]) / 2) / sides
+        goal = (corners.view(len(wanted), -1, 2) - (wanted[:, None, :2] + wanted[:, None, 2:]) / 2) / sides
         wrong = (offsets - goal.clamp(-FARTHEST, FARTHEST)).abs().mean((1, 2))
         parts["points"] = (weight * wrong).sum() / total
     if maps.prototypes.shape[1]:
@@ -101,7 +101,7 @@ def mask_loss(maps: Maps, truth: Truth, there: Tensor, size: tuple[int, int]) ->
     padded = torch.tensor([columns * STRIDE / size[1], rows * STRIDE / size[0]])
     grid = 2 * torch.stack([x / padded[0], y / padded[1]], dim=-1) - 1
     sampled = functional.grid_sample(maps.prototypes, grid.flatten(1, 2), align_corners=False, padding_mode="border")
-    logits = torch.einsum("npk,npkyx->nkyx", taken, sampled.unflatten(2, (most, SIDE)))
+    logits = torch.einsum("npk,npkyx->nkyx", taken, sampled.view(batch, -1, most, SIDE, SIDE))
     goal = _looked_up(truth, x, y)
     cross = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none").mean((2, 3))
     said = torch.sigmoid(logits)

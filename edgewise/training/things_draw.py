@@ -23,7 +23,7 @@ SMALLEST = 3.0  # px: a box that a change of scale made smaller than this is not
 
 
 class Draw:
-    """Draws batches of `size` frames of all `parts`; `upside` also turns pictures upside down (cells have no up, vehicles have)."""
+    """Draws batches of `size` frames of all `parts`; `upside` also turns pictures upside down (blood has no up, a road has)."""
 
     def __init__(self, parts: Sequence[Things], size: int, seed: int, upside: bool = False) -> None:
         self._parts, self._size, self._seed, self._upside = parts, size, seed, upside

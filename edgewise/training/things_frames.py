@@ -1,7 +1,7 @@
-"""Frames to train a detector of things on: pictures at its size, boxes with classes, which thing each pixel shows, cuboid corners.
+"""Frames to train a detector of things on: pictures at its size, boxes, classes, which thing each pixel shows, cuboid corners.
 
-Rendered once into shards of plain numpy files that are mapped, not read, so that many gigabytes cost no memory and a training that
-starts again starts at once. A third of the pictures went through JPEG, at the camera's size or at the network's, for the teacher
+Rendered once into shards of plain numpy files that are mapped, not read, so that many gigabytes cost no memory and a training
+starts again at once. A third of the pictures went through JPEG, at the camera's size or at the network's, for the teacher
 must also answer pictures that crossed a link. Masks are every second pixel of the renderer's (180 × 320): exact where
 they are sampled. Data without masks or corners (BCCD) leave theirs empty.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -29,8 +30,8 @@ FIELDS = ("boxes", "label", "number", "points", "masks", "pictures")  # the last
 
 class Things(Struct, frozen=True):
     """`pictures` (n, height, width, 3; uint8), `boxes` (n, MOST, 4; NaN where there is none), `label` (n, MOST; 0 …), `points`
-    (n, MOST, 8, 2; fractions), `masks` (n, rows, columns; which thing, 0: none), `number` (n, MOST) of each box in that mask, and of
-    each frame its condition and block. Without masks or corners the rows, or the points, are 0."""
+    (n, MOST, 8, 2; fractions), `masks` (n, rows, columns; which thing, 0: none), `number` (n, MOST) of each box in that mask, and
+    of each frame its condition and block. Without masks or corners the rows, or the points, are 0."""
 
     pictures: NDArray[np.uint8]
     boxes: NDArray[np.float32]
@@ -45,12 +46,12 @@ class Things(Struct, frozen=True):
         return len(self.pictures)
 
 
-def padded(boxes: NDArray[np.float64], *others: NDArray[np.generic]) -> tuple[NDArray[np.generic], ...]:
+def padded(boxes: NDArray[np.float64], *others: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Boxes (k, 4) and what belongs to each (k, …), the largest MOST, filled up with NaN (boxes) and 0."""
-    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(1), kind="stable")[:MOST]
-    filled: list[NDArray[np.generic]] = []
-    for number, values in enumerate((boxes, *others)):
+    corners = np.asarray(boxes, np.float32).reshape(-1, 4)
+    order = np.argsort(-(corners[:, 2:] - corners[:, :2]).prod(1), kind="stable")[:MOST]
+    filled: list[NDArray[Any]] = []
+    for number, values in enumerate((corners, *others)):
         kept = np.full((MOST, *values.shape[1:]), np.nan if number == 0 else 0, values.dtype)
         kept[: len(order)] = values[order]
         filled.append(kept)
@@ -59,7 +60,7 @@ def padded(boxes: NDArray[np.float64], *others: NDArray[np.generic]) -> tuple[ND
 
 def rendered(seeds: Sequence[int], times: int, picture: Picture, compressed: float = 0.0, apart: float = 23.0) -> Things:
     """`times` frames of every condition for each seed, `apart` s from each other; a share of them is `compressed`."""
-    rows: list[tuple[NDArray[np.generic], ...]] = []
+    rows: list[tuple[NDArray[Any], ...]] = []
     condition, block = [], []
     for seed in seeds:
         junction = Junction(seed)
@@ -82,7 +83,7 @@ def rendered(seeds: Sequence[int], times: int, picture: Picture, compressed: flo
                 condition.append(name)
                 block.append(f"junction {seed}")
     arrays = dict(zip(FIELDS, (np.stack(column) for column in zip(*rows, strict=True)), strict=True))
-    return Things(**arrays, condition=tuple(condition), block=tuple(block))  # type: ignore[arg-type]
+    return Things(**arrays, condition=tuple(condition), block=tuple(block))
 
 
 def store(folder: Path, name: str, things: Things) -> None:

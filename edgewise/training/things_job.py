@@ -1,9 +1,9 @@
 """The job that trains the detector of things: `python -m edgewise.training.things_job --work DIR --seconds 1800`.
 
-Frames are rendered into shards under `work/frames` where they are missing, batches drawn from them by number; a training that was
-killed and is started again with the same configuration carries on at its last checkpoint (weights, optimiser, averages; the
-draw is a function of the step's number). At the end the averaged weights lie in `work/NAME.safetensors`, with what they are in the
-header, for `load`. With `bccd` the same network learns boxes of three kinds of blood cells from a pack of Pascal VOC.
+Frames are rendered into shards under `work/frames` where they are missing, batches drawn from them by number; a training
+that was killed and is started again with the same configuration carries on at its last checkpoint (weights, optimiser,
+averages; the draw is a function of the step's number). At the end the averaged weights lie in `work/NAME.safetensors`, with
+what they are in the header, for `load`. With `bccd` the same network learns boxes of three kinds of blood cells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from edgewise.core.errors import ModelError
-from edgewise.training import things_frames
+from edgewise.training import bccd, things_frames
 from edgewise.training.loop import Run, train
 from edgewise.training.nets import fpn
 from edgewise.training.things_draw import Draw, ThingsStep
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole job. `seconds` of wall time at `threads`; `scenes` rendered scenes with `times` frames in each of six weathers."""
+    """The whole job. `seconds` of wall time at `threads`; `scenes` rendered scenes with `times` frames in six weathers."""
 
     work: Path = Path("build/things")
     seconds: float = 1800.0
@@ -52,8 +52,6 @@ def teach(config: Config) -> Path:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     if config.bccd:
-        from edgewise.training import bccd
-
         net, parts = bccd.build(), [bccd.frames(config.bccd, "train")]
     else:
         frames = config.work / "frames"

@@ -1,4 +1,4 @@
-"""From a detector's maps to boxes with keypoints and masks, several classes: threshold, suppression within a class, masks in boxes.
+"""From a detector's maps to boxes with keypoints and masks, several classes: threshold, suppression by class, masks in boxes.
 
 The maps have suppressed non-peaks inside the graph already. A mask is a sum of prototypes by the coefficients of its box (YOLACT,
 Bolya et al. 2019), looked at inside the box alone, at side × side places between the prototypes' own (bilinear, as two small
@@ -25,8 +25,8 @@ Array = NDArray[np.float32]
 def answers(outputs: Mapping[str, NDArray[Any]], decoding: Things, labels: Sequence[str]) -> list[Answer]:
     """One Answer for each row of the batch.
 
-    `score` (batch, label, rows, columns) in 0..1, `box` (batch, 4, rows, columns; x0 y0 x1 y1 as fractions), with keypoints `points`
-    (batch, 2·keypoints, rows, columns; fractions), with masks `coefficients` (batch, k, rows, columns) and `prototypes`
+    `score` (batch, label, rows, columns) in 0..1, `box` (batch, 4, rows, columns; x0 y0 x1 y1 as fractions), with keypoints
+    `points` (batch, 2·keypoints, rows, columns; fractions), with masks `coefficients` (batch, k, rows, columns) and `prototypes`
     (batch, k, height, width). TensorError where one is missing, of another shape or not finite.
     """
     _check(outputs, decoding, labels)

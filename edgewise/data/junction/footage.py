@@ -1,7 +1,7 @@
 """Rendered frames with their whole truth, to judge detectors of things on: picture, scene, weather and block of each.
 
-Seeds below 100 are for showing, 100–199 for testing, 200–299 for choosing (`edgewise.data.junction.scene`). Frames of one seed are one
-block for the bootstrap. Frames come one after the other, for hundreds of pictures are many megabytes.
+Seeds below 100 are for showing, 100–199 for testing, 200–299 for choosing (`edgewise.data.junction.scene`). Frames of one
+seed are one block for the bootstrap. Frames come one after the other, for hundreds of pictures are many megabytes.
 """
 
 from __future__ import annotations

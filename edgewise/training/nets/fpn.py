@@ -49,7 +49,7 @@ class Stem(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         below, right = -x.shape[2] % COARSEST, -x.shape[3] % COARSEST
-        out: Tensor = super().forward(functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x)
+        out: Tensor = super().forward(functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -130,8 +130,8 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Picture (n, 3, height, width) in 0..1, RGB → `score` (n, classes, rows, columns) in 0..1 with all but local peaks 0,
-        `box` and `points` as fractions of the picture, `coefficients` and `prototypes` over the picture (exactly so where 4 divides
-        its sides). Tasks that it has not are left out."""
+        `box` and `points` as fractions of the picture, `coefficients` and `prototypes` over the picture (exactly so where 4
+        divides its sides). Tasks that it has not are left out."""
         maps = self.maps(x)
         score = torch.sigmoid(maps.score)
         score = torch.where(score >= functional.max_pool2d(score, 3, 1, 1), score, torch.zeros_like(score))

@@ -49,7 +49,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "split": (
         "Cut a model between device and edge, without training or with it, and report what that is worth.",
-        {"report": split.report},
+        {"fit": split.fit, "report": split.report},
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }

@@ -22,6 +22,7 @@ def plan(
     deadline: float | None = None,
     json: Path | None = None,
     map: Path | None = None,
+    plane: Path | None = None,
 ) -> int:
     """Which part of a model runs where: every placement and operating point, the best one, and why not the others.
 
@@ -36,8 +37,9 @@ def plan(
         deadline: seconds after which an answer is a miss (default: the budget's latency).
         json: write the report there.
         map: draw the best choice over link rate × device speed there (PNG).
+        plane: of a bundle, draw there where split wins over local and picture by latency (PNG).
     """
-    from edgewise.plan.map import draw_map
+    from edgewise.plan.map import draw_map, draw_plane
     from edgewise.plan.report import plan_model
     from edgewise.plan.show import show_plan
 
@@ -51,6 +53,9 @@ def plan(
     show_plan(report, screen)
     if map is not None:
         draw_map(report, map)
+    if plane is not None and report.between:
+        star = (report.link_rate, f"this plan: {report.link}, {report.device}")
+        draw_plane(report.between[-1], f"{report.model}: who is the fastest", report.device, star, plane)
     write_json(json, report)
     return 0
 

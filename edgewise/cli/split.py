@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from edgewise.cli.screen import console, write_json
+from edgewise.cli.split_show import bar, share_bar, show_points, show_report
 from edgewise.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from edgewise.apps.vision.split_outcome import SplitReport
+    from edgewise.core.artifact import Manifest
 
 
 def report(
@@ -77,9 +74,9 @@ def report(
         threads=threads,
         seed=seed,
     )
-    with _bar(screen) as heard:
+    with bar(screen) as heard:
         found = made(config, heard)
-    _show(found, screen)
+    show_report(found, screen)
     write_json(json, found)
     if out is not None:
         from edgewise.apps.vision.split_page import write_page
@@ -88,51 +85,143 @@ def report(
     return 0
 
 
-def _show(found: SplitReport, screen: Console) -> None:
-    from rich import box
-    from rich.table import Table
+def fit(
+    model: str,
+    cut: str,
+    data: Path,
+    weights: Path | None = None,
+    out: Path = Path("split-bundle"),
+    recipe: Literal["hnd", "ghnd"] = "ghnd",
+    channels: int = 3,
+    layers: tuple[str, ...] = (),
+    size: tuple[int, int] | None = None,
+    scale: float = 1 / 255,
+    mean: tuple[float, ...] = (0.0,),
+    std: tuple[float, ...] = (1.0,),
+    bgr: bool = False,
+    task: Literal["detection", "classification", "segmentation", "other"] | None = None,
+    labels: tuple[str, ...] = (),
+    epochs: float = 20.0,
+    seconds: float = 0.0,
+    rate: float = 1e-3,
+    batch: int = 4,
+    bits: tuple[int, ...] = (8, 6, 4, 3, 2),
+    noise: Literal["none", "round", "uniform"] = "none",
+    price: float = 0.0,
+    bytes: int = 0,
+    validation: float = 0.1,
+    limit: int = 0,
+    unreadable: float = 0.05,
+    name: str = "",
+    work: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    json: Path | None = None,
+) -> int:
+    """Teach a small head to stand in for the first layers of your own network, on your own pictures; no labels are needed.
 
-    title = f"{found.bundle} on {found.data} ({found.n} samples): {found.metric} by {found.quality_of}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("point", overflow="fold", min_width=12)
-    for name in ("frame bytes", "p95", found.metric, "95 % interval", "device ms", "edge ms", "latency ms", "p95 ms", "mJ"):
-        table.add_column(name, justify="right")
-    for r in found.points:
-        table.add_row(
-            r.name,
-            f"{r.bytes_mean:,.0f}",
-            f"{r.bytes_p95:,.0f}",
-            f"{r.quality:.3f}",
-            f"{r.quality_low:.3f}–{r.quality_high:.3f}",
-            f"{1e3 * r.device_seconds:.1f}",
-            f"{1e3 * r.edge_seconds:.1f}",
-            _scaled(r.latency),
-            _scaled(r.latency_p95),
-            _scaled(r.energy),
-            style="dim" if r.baseline else None,
-        )
-    screen.print(table)
-    if found.uncut is not None:
-        screen.print(f"The uncut model has {found.metric} {found.uncut:.3f} on the same samples.", highlight=False)
-    if found.filter_recall is not None:
-        screen.print(
-            f"The filter let {found.filter_recall:.1%} of the {found.filter_n} samples go that had something in them.",
-            highlight=False,
-        )
-    for sentence in found.sentences:
-        screen.print(sentence, highlight=False, markup=False)
-    if found.unreadable:
-        screen.print(f"[yellow]{len(found.unreadable)} samples could not be read and were left out:[/]")
-        for sentence in list(found.unreadable.values())[:5]:
-            screen.print(f"  {sentence}", highlight=False, markup=False)
-    for note in found.notes:
-        screen.print(f"· {note}", style="dim", highlight=False, markup=False)
+    The module at CUT is replaced by an encoder, a narrow bottleneck and a decoder, which learn to give what the module gave
+    (HND), or what the layers behind it gave as well (GHND); everything else stays frozen. The outcome is a bundle: head for the
+    device, tail and the uncut model for the server, operating points with measured bytes and quality. A call that was killed
+    goes on where it was.
+
+      edgewise split fit --model mypkg.net:build --weights net.safetensors --cut layer1 --data frames/ --out bundle
+      edgewise split report bundle --data frames-of-another-day/
+      edgewise serve bundle        and on the device: edgewise run --bundle bundle --source … --server ADDRESS
+
+    Args:
+        model: where your network is built: package.module:function, called without arguments, gives a torch module.
+        cut: path of the module that is replaced, such as layer1 or backbone.layer1; a wrong one is answered with the nearest.
+        data: a folder or .tar of pictures; its training part where it has parts.
+        weights: the network's values (.safetensors); without, as it is built.
+        out: the bundle's folder.
+        recipe: hnd learns at the cut alone, ghnd at the layers behind it too (the paper's better one).
+        channels: of the bottleneck: fewer are fewer bytes.
+        layers: paths to learn at, instead of the recipe's.
+        size: width and height that the network takes; without, the first picture's own.
+        scale: what a pixel of 0..255 is multiplied by.
+        mean: then taken off, one number or one a channel.
+        std: then divided by, likewise.
+        bgr: the network takes blue first.
+        task: what its outputs are, where that cannot be seen from their shapes.
+        labels: names of the classes, in order.
+        epochs: times through the pictures.
+        seconds: seconds of training instead of epochs.
+        rate: learning rate at the beginning.
+        batch: pictures a step.
+        bits: widths of the codes to make operating points of.
+        noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.
+        price: of a bit, while training (ours): smaller frames.
+        bytes: keep only points whose mean frame is not larger; where none is, the nearest is named.
+        validation: share of the pictures that teach nothing and judge.
+        limit: pictures at most (0: all).
+        unreadable: share of the pictures that may be unreadable before it is an error; they are named and counted.
+        name: the bundle's name (default: its folder's).
+        work: folder of checkpoints (default: beside OUT).
+        seed: of everything random.
+        threads: threads of training and inference.
+        json: write what came of it there.
+    """
+    from edgewise.split.fit import Fit
+    from edgewise.split.fit import fit as made
+
+    screen = console()
+    width, height = size or (0, 0)
+    config = Fit(
+        model=model,
+        cut=cut,
+        data=data,
+        weights=weights,
+        out=out,
+        work=work,
+        name=name,
+        recipe=recipe,
+        channels=channels,
+        paths=layers,
+        width=width,
+        height=height,
+        scale=scale,
+        mean=mean,
+        std=std,
+        bgr=bgr,
+        task=task,
+        labels=labels,
+        epochs=epochs,
+        seconds=seconds,
+        rate=rate,
+        batch=batch,
+        noise=noise,
+        price=price,
+        bits=bits,
+        bytes=bytes,
+        validation=validation,
+        limit=limit,
+        most_bad=unreadable,
+        seed=seed,
+        threads=threads,
+    )
+    with share_bar(screen) as advance:
+        done = made(config, advance)
+    show_points(done.manifest, done.measure, screen)
+    if done.left:
+        screen.print(f"[yellow]{len(done.left)} pictures could not be read and were left out:[/]")
+        for left, why in done.left[:5]:
+            screen.print(f"  {left}: {why}", highlight=False, markup=False)
+    screen.print(f"{done.steps:,} steps in {done.seconds:,.0f} s; bundle {done.manifest.address[:12]} in {out}", highlight=False)
+    write_json(json, _made(done.manifest, str(done.folder), done.measure, dict(done.left)))
+    return 0
 
 
-def _scaled(value: float | None) -> str:
-    if value is None:
-        return "?"
-    return "∞" if value == float("inf") else f"{1e3 * value:,.0f}" if value >= 0.1 else f"{1e3 * value:.3g}"
+def _made(manifest: Manifest, folder: str, measure: str, left: dict[str, str]) -> dict[str, object]:
+    """What a script wants to know of a bundle that was made; tables and weights stay where they are."""
+    return {
+        "bundle": folder,
+        "address": manifest.address,
+        "measure": measure,
+        "points": manifest.points,
+        "unreadable": left,
+        "provenance": manifest.provenance,
+    }
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -140,20 +229,3 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
     if wrong:
         raise ConfigError("a translation of labels is not one", got=", ".join(wrong), allowed="WORD=LABEL, such as car=vehicle")
     return dict(w.split("=") for w in words)
-
-
-@contextmanager
-def _bar(screen: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for what is said as (what, done, of how much); it is gone at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
-        tasks: dict[str, int] = {}
-
-        def heard(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = int(progress.add_task(what, total=total))
-            progress.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield heard

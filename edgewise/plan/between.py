@@ -24,6 +24,9 @@ from edgewise.plan.region import NOTHING, RATES, SPEEDS, Region, Scene, region
 KINDS = {"local": "local", "split": "split", "image": "picture", "raw": "picture", "drop": "drop"}
 
 
+WITHIN = 0.01  # of the best split's quality that counts as that quality
+
+
 class Between(Struct, frozen=True, forbid_unknown_fields=True):
     """`map` names kinds (local, split, picture); `share` is what each takes of the plane; `rates` (bit/s) and `speeds` are the
     ends of the cells in which split wins, None where there are none. `floor` is the quality asked for (None: none).
@@ -46,6 +49,12 @@ class Between(Struct, frozen=True, forbid_unknown_fields=True):
             f"Split is the effective intermediate option in {self.share['split']:.0%} of the plane{asked} ({others}): at uplinks "
             f"from {spoken(slow)} to {spoken(fast)}, device speeds from {weak:.2g} to {strong:.3g} times."
         )
+
+
+def floor(candidates: Sequence[Candidate], within: float = WITHIN) -> float | None:
+    """The quality of the best split, less `within`; None where no split has a known one."""
+    known = [c.quality for c in candidates if c.kind == "split" and c.quality is not None]
+    return max(known) - within if known else None
 
 
 def between(

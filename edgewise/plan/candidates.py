@@ -5,7 +5,7 @@ float32 or as one byte a value. What crosses in float32 gives the very answers o
 nobody knows their quality; a JPEG or a code of one byte gives others, whose quality is unknown until it is measured.
 
 For a bundle: its operating points, with the bytes and qualities that its makers measured, and times estimated for these
-machines.
+machines: of the filter before it, of head and coder (affine codes, or rans by the symbol), of decoder and tail, or of `full`.
 
 Times come from a Machine: an estimator for one device, with an interval. Weights and the peak of activations are counted as
 memory; what a runtime needs beside them is not.
@@ -96,31 +96,68 @@ def of_model(
 
 
 def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, there: Machine) -> tuple[Candidate, ...]:
-    """The operating points of a bundle; `graphs` holds its parts by name. The camera is taken to give 640 × 360 pixels."""
-    on_device = {name: here.timed(graph) for name, graph in graphs.items()}
-    on_edge = {name: there.timed(graph) for name, graph in graphs.items()}
-    pixels = float(CAMERA[0] * CAMERA[1])
-    values = float(math.prod(manifest.bottleneck.shape)) if manifest.bottleneck else 0.0
+    """The operating points of a bundle; `graphs` holds its parts by name. The camera is taken to give 640 × 360 pixels.
 
-    def parts(point: OperatingPoint) -> tuple[Part, ...]:
-        if point.mode == "drop":
-            return (Part("drop", "device", point.device_time, point.device_time),)
-        if point.mode == "local":
-            return (here.part("local", "device", on_device["local"], coding.FIT * pixels),)
-        if point.mode == "split":
-            head = here.part("head and code", "device", on_device["head"], coding.FIT * pixels + coding.QUANTISE * values)
-            return (head, there.part("code and tail", "edge", on_edge["tail"], coding.RESTORE * values))
-        encode = here.part(point.codec, "device", _nothing(3 * pixels), coding.ENCODE * pixels)
-        seen, eyes = (coding.DECODE + coding.FIT) * pixels, ("full",) if "full" in graphs else ("head", "tail")
-        return (encode, *(there.part(eye, "edge", on_edge[eye], seen if eye == eyes[0] else 0.0) for eye in eyes))
-
+    A filter runs on the device before every point, and a frame is one that it lets go: what it drops costs no byte, and how
+    much that is depends on what the camera sees.
+    """
+    ways = _Ways(manifest, graphs, here, there)
     found = []
     for point in manifest.points:
-        made, quality = parts(point), point.quality.get("all")
-        crossing = (0.0,) if len(made) == 1 else (point.bytes_up, *[0.0] * (len(made) - 2), point.bytes_down)
+        made, quality = ways.parts(point), point.quality.get("all")
+        crossing = tuple(
+            0.0 if one.site == other else point.bytes_up if one.site == "device" else point.bytes_down
+            for one, other in zip(made, [*(p.site for p in made[1:]), "device"])
+        )
         placement = Placement(point.name, made, crossing)
-        found.append(Candidate(placement, _KINDS[point.mode], point.name, None if quality is None else quality.value))
+        note = "for a frame that the filter lets go" if manifest.filter is not None and point.mode != "drop" else ""
+        found.append(Candidate(placement, _KINDS[point.mode], point.name, None if quality is None else quality.value, note))
     return tuple(found)
+
+
+class _Ways:
+    """The parts of a bundle on two machines, and the seconds of what codes between them."""
+
+    def __init__(self, manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, there: Machine) -> None:
+        self._manifest, self._graphs = manifest, graphs
+        self._machines: dict[Site, Machine] = {"device": here, "edge": there}
+        self._pixels = float(CAMERA[0] * CAMERA[1]) if manifest.pictures else 0.0
+
+    def parts(self, point: OperatingPoint) -> tuple[Part, ...]:
+        """What runs, in order."""
+        if point.mode == "drop":
+            return (Part("drop", "device", point.device_time, point.device_time),)
+        chain: list[Part] = []
+        if self._manifest.filter is not None:
+            chain.append(self._part("filter", "device", "filter", self._fit("filter")))
+        if point.mode == "local":
+            return (*chain, self._part("local", "device", "local", self._fit("local")))
+        if point.mode == "split":
+            encode, decode = self._coder(point)
+            head = self._part("head and code", "device", "head", self._fit("head") + encode)
+            return (*chain, head, self._part("code and tail", "edge", "tail", decode))
+        encoder = self._machines["device"]
+        chain.append(encoder.part(point.codec, "device", _nothing(3 * self._pixels), coding.ENCODE * self._pixels))
+        eyes = ("full",) if "full" in self._graphs else tuple(n for n in ("filter", "head", "tail") if n in self._graphs)
+        seen = (coding.DECODE + coding.FIT) * self._pixels
+        return (*chain, *(self._part(eye, "edge", eye, seen if eye == eyes[0] else 0.0) for eye in eyes))
+
+    def _part(self, name: str, site: Site, graph: str, coding_seconds: float) -> Part:
+        machine = self._machines[site]
+        return machine.part(name, site, machine.timed(self._graphs[graph]), coding_seconds)
+
+    def _fit(self, part: str) -> float:
+        """Seconds to scale the camera's picture for a part; a part that goes on from another takes none."""
+        return coding.FIT * self._pixels if part in self._manifest.pictures else 0.0
+
+    def _coder(self, point: OperatingPoint) -> tuple[float, float]:
+        """Seconds of the coder on the reference machine, to bytes and back."""
+        shape = self._manifest.crossing.shape
+        values = float(math.prod(shape))
+        if point.codec != "rans":
+            return coding.QUANTISE * values, coding.RESTORE * values
+        sent = values * self._manifest.codings[point.name].sent / self._manifest.crossing.channels
+        return coding.rans_seconds(values, sent)
 
 
 def picture_of(graph: Graph) -> tuple[int, int] | None:

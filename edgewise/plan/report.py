@@ -18,6 +18,7 @@ from edgewise.core.cost import Budget, Site
 from edgewise.core.device import Device
 from edgewise.core.link import Link, Load
 from edgewise.core.power import HUANG, RADIOS
+from edgewise.plan.between import Between, between, floor
 from edgewise.plan.break_even import BreakEven, Line, Stretch, break_even, fastest, line, spoken, steady
 from edgewise.plan.candidates import ANSWER, WHOLE, Candidate, Machine, of_bundle, of_model
 from edgewise.plan.choose import Objective, Option, Rejection, choose
@@ -57,7 +58,11 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanReport(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole plan; `fastest` tells the uplink rates (bit/s) at which each way is the fastest (endless is null in JSON)."""
+    """The whole plan; `fastest` tells the uplink rates (bit/s) at which each way is the fastest (endless is null in JSON).
+
+    `between` says, of a bundle, where split wins over local and picture by latency: at any quality, then at that of its best
+    split.
+    """
 
     model: str
     device: str
@@ -75,6 +80,7 @@ class PlanReport(Struct, frozen=True, forbid_unknown_fields=True):
     fastest: tuple[Stretch, ...]
     map: Region
     notes: tuple[str, ...]
+    between: tuple[Between, ...] = ()
 
 
 def plan_model(
@@ -106,6 +112,7 @@ def plan_model(
         deadline = min((b.limit for b in bounds.bounds if b.metric == "latency"), default=None)
     aim = objective or ("quality" if all(c.quality is not None for c in candidates) else "latency")
 
+    scene = Scene(sites, over_link, bounds, aim, load, rate, deadline)
     moments = starts(over_link)
     options = [_option(c, sites, over_link, load, moments, deadline) for c in candidates]
     choice = choose(options, bounds, aim, rate)
@@ -126,9 +133,18 @@ def plan_model(
         rejected=choice.rejected,
         break_even=_break_even(lines, candidates, stretches, choice.chosen),
         fastest=stretches,
-        map=region(candidates, Scene(sites, over_link, bounds, aim, load, rate, deadline)),
+        map=region(candidates, scene),
         notes=(*notes, *told, *_link_notes(over_link, len(moments)), *_energy_notes(sites, over_link)),
+        between=_between(candidates, scene),
     )
+
+
+def _between(candidates: Sequence[Candidate], scene: Scene) -> tuple[Between, ...]:
+    """Of a bundle, which has quality to compare by: where split wins, whatever its quality and at a quality worth having."""
+    if not any(c.kind == "split" and c.quality is not None for c in candidates):
+        return ()
+    asked = next((b.limit for b in scene.budget.bounds if b.metric == "quality"), None)
+    return between(candidates, scene), between(candidates, scene, floor(candidates) if asked is None else asked)
 
 
 def _candidates(path: Path, here: Machine, there: Machine, answer_bytes: float) -> tuple[tuple[Candidate, ...], str, list[str]]:

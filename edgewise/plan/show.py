@@ -39,6 +39,7 @@ def sentences(report: PlanReport) -> list[str]:
     why = {r.name: r.why for r in report.rejected}
     said += [f"Not {cells[1]}: {why[cells[1]]}." for cells in rows(report, FEW) if cells[1] in why]
     said += [f"{_stretch(s.low, s.high)}: {s.name} is the fastest." for s in report.fastest]
+    said += dict.fromkeys(str(b) for b in report.between)
     if report.chosen is not None:
         said += [f"{e}." for e in report.break_even if report.chosen in (e.a, e.b)][:FEW]
     return said

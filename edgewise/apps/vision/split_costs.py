@@ -15,7 +15,7 @@ from msgspec import Struct
 from edgewise.core.cost import Site
 from edgewise.core.device import Device
 from edgewise.core.link import Link
-from edgewise.core.placement import Part, Placement
+from edgewise.core.placement import Mode, Part, Placement
 from edgewise.plan.break_even import BreakEven, Line, Stretch, break_even, fastest, line
 from edgewise.plan.evaluate import evaluate
 from edgewise.plan.horizon import over, starts
@@ -27,7 +27,7 @@ class Timed(Struct, frozen=True):
     """A way to answer as it was measured here: seconds of the device and of the edge, bytes up and down; its kind and quality."""
 
     name: str
-    kind: str
+    kind: Mode
     device: float
     edge: float
     bytes_up: float

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -18,12 +17,12 @@ from edgewise.apps.vision.split_outcome import Of
 from edgewise.apps.vision.split_wire import Crossing
 from edgewise.core.answer import Answer, Box
 from edgewise.core.artifact import Classes, Grid, Manifest, PartName, Raw, Regions, Things
-from edgewise.core.errors import TensorError
+from edgewise.core.coherent import EARLY
 from edgewise.data import scoring
 from edgewise.data.dataset import Dataset, Entry, Example
 from edgewise.data.decoding import answers
-from edgewise.data.preprocess import fit
 from edgewise.data.scoring import Scored, Truth
+from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle
 
 BOXES = 0.3  # score from which a box of the uncut model counts where its decoding has no threshold
@@ -35,7 +34,7 @@ class Judge:
 
     def __init__(self, bundle: Bundle, data: Dataset, same: Mapping[str, str], threads: int, of: Of, told: Sequence[str]) -> None:
         self.of, self.told = of, tuple(told)
-        self._bundle, self._threads, self._same = bundle, threads, dict(same)
+        self._bundle, self._parts, self._same = bundle, Parts(bundle, threads), dict(same)
         self._labels = bundle.manifest.labels
         self._truths: list[Truth] = []
         self._uncut: list[Answer] = []
@@ -48,7 +47,7 @@ class Judge:
         entry = example.entry
         boxes, ignored = (tuple(b for x in those if (b := self._named(x)) is not None) for those in (entry.boxes, entry.ignored))
         self._truths.append(Truth(boxes, ignored, self._same.get(entry.label, entry.label), example.mask))
-        self._uncut.append(uncut(self._bundle, example.values, self._threads, CURVE if self.curve else None))
+        self._uncut.append(uncut(self._parts, example.values, CURVE if self.curve else None))
 
     def score(self, crossings: Mapping[str, Sequence[Crossing]], blocks: Sequence[int]) -> dict[str, Scored]:
         """The quality of every point."""
@@ -104,36 +103,20 @@ def judge_for(bundle: Bundle, data: Dataset, same: Mapping[str, str], threads: i
     return Judge(bundle, data, same, threads, of, told)
 
 
-def uncut(bundle: Bundle, values: NDArray[Any], threads: int = 1, threshold: float | None = None) -> Answer:
-    """What the model says where nothing is coded and nothing sent."""
-    manifest = bundle.manifest
+def uncut(parts: Parts, values: NDArray[Any], threshold: float | None = None) -> Answer:
+    """What the model says where nothing is coded and nothing sent; boxes from `threshold` on where it is below the decoding's."""
+    manifest = parts.manifest
     decoding = manifest.decoding
     if threshold is not None and isinstance(decoding, (Grid, Things)):
         decoding = replace(decoding, threshold=min(threshold, decoding.threshold))
-    chain: tuple[PartName, ...] = ("full",) if "full" in manifest.parts else (manifest.first, "head", "tail")
-    if "head" not in manifest.parts and "full" not in manifest.parts:
-        chain = ("local",)
-    feed = values
-    outputs: dict[str, NDArray[Any]] = {}
-    for i, part in enumerate(dict.fromkeys(chain)):
-        described = manifest.parts[part]
-        if i == 0:
-            feed = (
-                fit(values, manifest.pictures[part]) if part in manifest.pictures else sample(values, described.inputs[0].shape)
-            )
-        outputs = bundle.session(part, threads).run({described.inputs[0].name: feed})
-        feed = outputs["early"] if part == "filter" else outputs[described.outputs[0].name]
+    held = manifest.parts
+    whole: PartName = "full" if "full" in held else manifest.first if "head" in held else "local"
+    outputs = parts.run(whole, parts.sample(whole, values))
+    if whole == "filter":
+        outputs = parts.run("head", outputs[EARLY])
+    if whole in ("filter", "head"):
+        outputs = parts.run("tail", outputs[held["head"].outputs[0].name])
     return answers(outputs, decoding, manifest.labels)[0]
-
-
-def sample(values: NDArray[Any], shape: Sequence[int | None]) -> NDArray[np.float32]:
-    """An array as a batch of one of the shape that a part takes; TensorError where it does not fit."""
-    batch = values[None] if values.ndim == len(shape) - 1 else values
-    if len(batch.shape) != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape[1:], batch.shape[1:], strict=True)
-    ):
-        raise TensorError("a sample has another shape than the model takes", got=values.shape, allowed=tuple(shape[1:]))
-    return np.ascontiguousarray(batch, np.float32)
 
 
 def _by_labels(manifest: Manifest, data: Dataset, same: Mapping[str, str]) -> tuple[Of, list[str]]:

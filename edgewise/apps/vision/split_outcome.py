@@ -21,7 +21,8 @@ Of = Literal["labels", "the uncut model"]
 class PointRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One way to answer. Bytes are means over all samples (0 for one that the filter dropped); seconds are medians.
 
-    `bytes_mean` = `payload` + `header` + `websocket` + `tls`; intervals are 95 %. `baseline` marks what the report added to
+    `bytes_mean` = `payload` + `header` + `websocket` + `tls`; intervals are 95 %. `bytes_sent` is the
+    mean over the samples that the filter let go, `dropped` how many it did not. `baseline` marks what the report added to
     compare with. `device_seconds` and `edge_seconds` were measured here; `latency`, `latency_p95` and `energy` (J) are modelled
     for the device and over the link's trace; `curve` is the latency at each of the report's `rates`.
     """
@@ -45,6 +46,7 @@ class PointRow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     n: int
     more: dict[str, float] = {}
     dropped: int = 0
+    bytes_sent: float = 0.0
     device_seconds: float
     edge_seconds: float
     steps: dict[str, float] = {}

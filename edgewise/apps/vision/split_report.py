@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from edgewise.apps.vision.bundles import find
-from edgewise.apps.vision.split_costs import RATES, Costs, Timed, price
+from edgewise.apps.vision.split_costs import RATES, Costs, placement, price
 from edgewise.apps.vision.split_judge import Judge, judge_for
 from edgewise.apps.vision.split_outcome import PointRow, SplitReport, against_pictures, by_rate
+from edgewise.apps.vision.split_rows import notes, row, timed
 from edgewise.apps.vision.split_wire import Crossing, Loopback, loopback, with_points
 from edgewise.codec.select import codec_for
-from edgewise.core.artifact import Manifest
+from edgewise.core.artifact import Manifest, PartName
 from edgewise.core.device import Device
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.link import Link
@@ -30,8 +30,7 @@ from edgewise.core.placement import OperatingPoint
 from edgewise.data.dataset import Dataset, Example, open_dataset
 from edgewise.data.preprocess import fit
 from edgewise.data.scoring import Scored
-from edgewise.net.frame import HEADER_SIZE
-from edgewise.plan.between import Between, between
+from edgewise.plan.between import Between, between, floor
 from edgewise.plan.break_even import steady
 from edgewise.plan.candidates import Candidate, Machine
 from edgewise.plan.machines import machines
@@ -42,7 +41,6 @@ from edgewise.runtime.bundle import Bundle
 JPEG = (20, 35, 50, 75, 90)
 FITTED = "fitted-jpeg-"  # a JPEG of the picture at the size that the model takes: the report's baselines
 CURVE = 0.05  # score from which boxes count where AP is judged: the area needs all of the curve
-DRAWS = 300
 Heard = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
@@ -77,9 +75,8 @@ def report(config: ReportConfig, heard: Heard = lambda what, done, total: None) 
     examples, crossings = asyncio.run(_cross_all(served, points, data, judge, config.threads, heard))
     scored = judge.score(crossings, [e.entry.block for e in examples])
     costs = _costs(points, crossings, scored, here, there, link, config.within)
-    rows = tuple(
-        _row(point, bundle.manifest, crossings[point.name], scored[point.name], costs, i) for i, point in enumerate(points)
-    )
+    own = {p.name for p in bundle.manifest.points}
+    rows = tuple(row(p, crossings[p.name], scored[p.name], priced, p.name not in own) for p, priced in zip(points, costs.priced))
     plane = _plane(points, crossings, scored, here, there, link, config.within)
     recall, positives = judge.recall(crossings)
     return SplitReport(
@@ -109,7 +106,7 @@ def report(config: ReportConfig, heard: Heard = lambda what, done, total: None) 
         filter_n=positives,
         unreadable=data.unreadable,
         sentences=_sentences(rows, costs, plane, judge, config),
-        notes=(*data.told, *judge.told, *told, *_notes(rows, here, link)),
+        notes=(*data.told, *judge.told, *told, *notes(rows, here, link)),
     )
 
 
@@ -145,8 +142,7 @@ def _points(manifest: Manifest, jpeg: Sequence[int]) -> tuple[OperatingPoint, ..
     own = tuple(p for p in manifest.points if p.mode != "drop")
     if not own:
         raise ModelError(f"the bundle {manifest.name} has no operating point", allowed="one or more")
-    eye = "full" if "full" in manifest.pictures else manifest.first
-    if eye not in manifest.pictures:
+    if _eye(manifest) not in manifest.pictures:
         return own
     held = {p.name for p in own}
     added = (OperatingPoint(f"{FITTED}{q}", "image", "jpeg", q) for q in jpeg)
@@ -173,10 +169,14 @@ async def _cross(wire: Loopback, example: Example, point: OperatingPoint, manife
     """Baselines are pictures of the size that the model takes: larger ones would only cost more."""
     values = example.values
     if point.name.startswith(FITTED):
-        eye = "full" if "full" in manifest.pictures else manifest.first
-        look = manifest.pictures[eye]
+        look = manifest.pictures[_eye(manifest)]
         values = fit(values, look)[0] if values.shape[:2] != (look.height, look.width) else values
     return await wire.cross(values, point)
+
+
+def _eye(manifest: Manifest) -> PartName:
+    """The part that looks at pictures which are sent whole."""
+    return "full" if "full" in manifest.parts else manifest.first if "head" in manifest.parts else "local"
 
 
 def _costs(
@@ -188,20 +188,8 @@ def _costs(
     link: Link,
     within: float,
 ) -> Costs:
-    ways = [_timed(p, crossings[p.name], scored[p.name]) for p in points]
+    ways = [timed(p, crossings[p.name], scored[p.name]) for p in points]
     return price(ways, here.device, here.slowness, there.device, link, within)
-
-
-def _timed(point: OperatingPoint, found: Sequence[Crossing], scored: Scored) -> Timed:
-    return Timed(
-        point.name,
-        point.mode,
-        median(sum(c.device.values()) for c in found),
-        median([c.edge for c in found if not c.dropped] or [0.0]),
-        float(np.mean([c.wire for c in found])),
-        float(np.mean([c.down for c in found])),
-        scored.value,
-    )
 
 
 def _plane(
@@ -216,52 +204,9 @@ def _plane(
     """The region where split wins, from these figures; None where the device's seconds are unknown."""
     if here.slowness is None:
         return None
-    from edgewise.apps.vision.split_costs import placement
-
-    ways = [_timed(p, crossings[p.name], scored[p.name]) for p in points]
-    candidates = [Candidate(placement(w, here.slowness), w.kind, w.name, w.quality) for w in ways]  # type: ignore[arg-type]
-    floor = max(w.quality for w in ways if w.kind == "split") - within if any(w.kind == "split" for w in ways) else None
-    return between(candidates, Scene({"device": here.device, "edge": there.device}, link), floor)
-
-
-def _row(point: OperatingPoint, manifest: Manifest, found: Sequence[Crossing], scored: Scored, costs: Costs, i: int) -> PointRow:
-    wire = np.array([c.wire for c in found], float)
-    generator = np.random.default_rng(0)
-    means = wire[generator.integers(0, len(wire), (DRAWS, len(wire)))].mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    steps: dict[str, list[float]] = {}
-    for crossing in found:
-        for name, seconds in crossing.device.items():
-            steps.setdefault(name, []).append(seconds)
-    priced = costs.priced[i]
-    return PointRow(
-        name=point.name,
-        mode=point.mode,
-        codec=point.codec,
-        level=point.level,
-        baseline=all(p.name != point.name for p in manifest.points),
-        bytes_mean=round(float(wire.mean()), 2),
-        bytes_low=round(float(low), 2),
-        bytes_high=round(float(high), 2),
-        bytes_p95=float(np.quantile(wire, 0.95)),
-        payload=float(np.mean([c.payload for c in found])),
-        header=float(np.mean([HEADER_SIZE if c.wire else 0 for c in found])),
-        websocket=float(np.mean([c.websocket for c in found])),
-        tls=float(np.mean([c.tls for c in found])),
-        quality=round(scored.value, 6),
-        quality_low=round(scored.low, 6),
-        quality_high=round(scored.high, 6),
-        n=scored.n,
-        more=scored.more,
-        dropped=sum(c.dropped for c in found),
-        device_seconds=median(sum(c.device.values()) for c in found),
-        edge_seconds=median([c.edge for c in found if not c.dropped] or [0.0]),
-        steps={name: median(seconds) for name, seconds in steps.items()},
-        latency=priced.latency,
-        latency_p95=priced.latency_p95,
-        energy=priced.energy,
-        curve=priced.curve,
-    )
+    ways = [timed(p, crossings[p.name], scored[p.name]) for p in points]
+    candidates = [Candidate(placement(w, here.slowness), w.kind, w.name, w.quality) for w in ways]
+    return between(candidates, Scene({"device": here.device, "edge": there.device}, link), floor(candidates, within))
 
 
 def _sentences(
@@ -274,24 +219,3 @@ def _sentences(
     if plane is not None:
         said.append(str(plane))
     return tuple(said)
-
-
-def _notes(rows: Sequence[PointRow], here: Machine, link: Link) -> tuple[str, ...]:
-    known = here.slowness is not None
-    radio = f" and the radio {link.radio}" if link.radio else ""
-    notes = [
-        "Bytes were counted on a TCP socket on loopback with TLS 1.3: payload, 24 bytes of frame header, WebSocket framing and "
-        "TLS records, each in a column of the JSON. The tail had nothing but what it decoded from them.",
-        f"Latency: device seconds measured here, times {here.slowness:.3g} for {here.device.title}; edge seconds as measured "
-        f"here; over the trace of {link.name}."
-        if known
-        else f"Latency is unknown: nothing is known of how much slower {here.device.title} is.",
-        f"Energy is modelled from the watts of {here.device.title}{radio}."
-        if known and here.device.active is not None
-        else f"Energy is unknown: {here.device.title} has no known watts.",
-    ]
-    if any(r.baseline for r in rows):
-        notes.append(
-            "Points `fitted-jpeg-Q` are baselines of this report: the picture, scaled to what the model takes first, as a JPEG."
-        )
-    return tuple(notes)

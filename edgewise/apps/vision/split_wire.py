@@ -80,11 +80,25 @@ class Loopback:
 
     async def cross(self, values: NDArray[Any], point: OperatingPoint) -> Crossing:
         """`values` (a picture, or the array that the head takes) answered at `point`; LinkError or InputError where it fails."""
-        loop = asyncio.get_running_loop()
+        return await self._answered(*await asyncio.get_running_loop().run_in_executor(None, self._work, values, point))
+
+    def _work(self, values: NDArray[Any], point: OperatingPoint) -> tuple[OperatingPoint, bytes, Answer | None, dict[str, float]]:
+        """What the device does with a sample: the filter first, then its answer or a payload (none of them where it was
+        dropped).
+        """
+        look = self.heads.look(values)
+        steps = dict(look.parts) if look is not None else {}
+        if look is not None and not look.passes:
+            return point, b"", None, steps
         if point.mode == "local":
-            answer, steps = await loop.run_in_executor(None, self.heads.local, values)
+            answer, spent = self.heads.local(values, look)
+            return point, b"", answer, steps | spent
+        made = self.heads.prepare(values, point, look)
+        return point, made.payload, None, steps | made.parts
+
+    async def _answered(self, point: OperatingPoint, payload: bytes, answer: Answer | None, steps: dict[str, float]) -> Crossing:
+        if answer is not None:
             return Crossing(answer, device=steps)
-        payload, steps = await loop.run_in_executor(None, self.heads.prepare, values, point)
         if not payload:
             return Crossing(Answer(), device=steps, dropped=True)
         return await self._send(payload, self._streams[point.name], steps)

@@ -1,0 +1,102 @@
+"""What the verbs of split inference print: the table of a report, the points of a bundle that was made, a bar while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgewise.apps.vision.split_outcome import SplitReport
+    from edgewise.core.artifact import Manifest
+
+NAMED = 5  # of the samples that could not be read, those that are printed
+
+
+def show_report(found: SplitReport, screen: Console) -> None:
+    """The table, then what it says in sentences, then what was left out, then where the figures are from."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"{found.bundle} on {found.data} ({found.n} samples): {found.metric} by {found.quality_of}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("point", overflow="fold", min_width=12)
+    for name in ("frame bytes", "p95", found.metric, "95 % interval", "device ms", "edge ms", "latency ms", "p95 ms", "mJ"):
+        table.add_column(name, justify="right")
+    for r in found.points:
+        table.add_row(
+            r.name,
+            f"{r.bytes_mean:,.0f}",
+            f"{r.bytes_p95:,.0f}",
+            f"{r.quality:.3f}",
+            f"{r.quality_low:.3f}–{r.quality_high:.3f}",
+            f"{1e3 * r.device_seconds:.1f}",
+            f"{1e3 * r.edge_seconds:.1f}",
+            _scaled(r.latency),
+            _scaled(r.latency_p95),
+            _scaled(r.energy),
+            style="dim" if r.baseline else None,
+        )
+    screen.print(table)
+    if found.uncut is not None:
+        screen.print(f"The uncut model has {found.metric} {found.uncut:.3f} on the same samples.", highlight=False)
+    if found.filter_recall is not None:
+        screen.print(
+            f"The filter let {found.filter_recall:.1%} of the {found.filter_n} samples go that had something in them.",
+            highlight=False,
+        )
+    for sentence in found.sentences:
+        screen.print(sentence, highlight=False, markup=False)
+    if found.unreadable:
+        screen.print(f"[yellow]{len(found.unreadable)} samples could not be read and were left out:[/]")
+        for sentence in list(found.unreadable.values())[:NAMED]:
+            screen.print(f"  {sentence}", highlight=False, markup=False)
+    for note in found.notes:
+        screen.print(f"· {note}", style="dim", highlight=False, markup=False)
+
+
+def _scaled(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return "∞" if value == float("inf") else f"{1e3 * value:,.0f}" if value >= 0.1 else f"{1e3 * value:.3g}"
+
+
+def show_points(manifest: Manifest, measure: str, screen: Console) -> None:
+    """The operating points of a bundle that was just made, and what to do with it."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=f"{manifest.name}: {measure}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("point", "payload bytes", "quality", "95 % interval", "n", "device ms here", "edge ms here"):
+        table.add_column(name, justify="left" if name == "point" else "right")
+    for p in manifest.points:
+        q = p.quality.get("all")
+        cells = ("?", "?", "?") if q is None else (f"{q.value:.4f}", f"{q.low:.4f}–{q.high:.4f}", f"{q.n:,}")
+        table.add_row(p.name, f"{p.bytes_up:,.0f}", *cells, f"{1e3 * p.device_time:.2f}", f"{1e3 * p.edge_time:.2f}")
+    screen.print(table)
+
+
+@contextmanager
+def bar(screen: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for what is said as (what, done, of how much); it is gone at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        tasks: dict[str, int] = {}
+
+        def heard(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = int(progress.add_task(what, total=total))
+            progress.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield heard
+
+
+@contextmanager
+def share_bar(screen: Console) -> Iterator[Callable[[str, float], None]]:
+    """The same for work that says what share of it is done."""
+    with bar(screen) as heard:
+        yield lambda what, share: heard(what, round(100 * min(max(share, 0.0), 1.0)), 100)

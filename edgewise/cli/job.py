@@ -123,7 +123,8 @@ def run(
     """The device agent: answers a camera's frames by itself, by features or by pictures, whichever is best now.
 
     Args:
-        source: a folder or .tar of pictures, a picture, a video file, /dev/videoN, rtsp://HOST/PATH or junction:SEED[:CONDITION].
+        source: a folder or .tar of pictures (or of .npy arrays, for models that take no picture), one of them, a video file,
+            /dev/videoN, rtsp://HOST/PATH or junction:SEED[:CONDITION].
         server: the edge server; without it the device answers alone.
         bundle: the bundle folder; `vehicles` is the one that comes with edgewise.
         keys: folder with this device's certificate, as made by `edgewise keys issue NAME` on the server.

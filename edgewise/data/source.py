@@ -4,6 +4,7 @@
     pictures.tar         the same in a tar                           junction:7:fog     the same in fog
     clip.mp4             a video file                                /dev/video0        a V4L2 camera
     still.jpg            one picture                                 rtsp://host/path   a network camera
+    arrays/              a folder or .tar of .npy files, for models that take no picture
 
 A Source blocks while it is iterated and ends soon after `close()`. What it left out stands in `skipped`, by reason.
 """
@@ -11,17 +12,19 @@ A Source blocks while it is iterated and ends soon after `close()`. What it left
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgewise.core.errors import SourceError
 from edgewise.data import picture
 from edgewise.data.pack import FilePack, open_pack
+from edgewise.data.sources.arrays import SUFFIX as ARRAY
+from edgewise.data.sources.arrays import Arrays, arrays
 from edgewise.data.sources.feed import Clock, Sample, Source
 from edgewise.data.sources.stills import Stills
 
 __all__ = ["Sample", "Source", "open_source"]
 
-ALLOWED = "a folder or .tar of pictures, a picture, a video file, /dev/videoN, rtsp://HOST/PATH, junction:SEED[:CONDITION]"
+ALLOWED = "pictures or .npy arrays in a folder or .tar, or one; a video, /dev/videoN, rtsp://HOST/PATH, junction:SEED[:CONDITION]"
 
 
 def open_source(
@@ -54,7 +57,11 @@ def _file(path: Path, rate: float | None, loop: bool, clock: Clock, stills: floa
 
     suffix = path.suffix.lower()
     if not path.is_file() or suffix == ".tar":
-        return Stills(open_pack(path), stills if rate is None else rate, loop, clock)
+        pack, each = open_pack(path), stills if rate is None else rate
+        pictured = any(PurePosixPath(name).suffix.lower() in picture.SUFFIXES for name in pack.names)
+        return Arrays(pack, each, loop, clock) if not pictured and arrays(pack) else Stills(pack, each, loop, clock)
+    if suffix == ARRAY:
+        return Arrays(FilePack(path), stills if rate is None else rate, loop, clock)
     if suffix in picture.SUFFIXES:
         return Stills(FilePack(path), stills if rate is None else rate, loop, clock)
     if suffix in video.SUFFIXES:

@@ -1,8 +1,8 @@
 """The device's side of a session: a state machine without I/O. See `edgewise.net.session` for the rules.
 
 `offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`; from then
-on it holds a place in the window. At that moment (`due`) it may be shortened, by whoever knows where. Items of the outbox go when no frame waits. `renew` agrees on other streams while the session
-is open. It does not know sockets, clocks or what a payload means.
+on it holds a place in the window. At that moment (`due`) it may be shortened, by whoever knows where. Items of the outbox go when
+no frame waits. `renew` agrees on other streams while the session is open. It does not know sockets, clocks or what a payload is.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _LARGEST_GRID = 1 << 24  # cells
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """The constants of a stream: `address` of its bundle, operating `point`, codec and its level, shape and dtype.
 
-    `shape` is that of the tensor that the codec takes: (1, …) of features, as (1, channel, height, width); (height, width, 3) of a picture.
+    `shape` is that of the tensor that the codec takes: (1, …) of features, (height, width, 3) of a picture.
     """
 
     id: Annotated[int, Meta(ge=0, le=0xFFFF)]
@@ -99,6 +99,7 @@ Message = TypeVar("Message", bound=Struct)
 _ENCODER = msgspec.msgpack.Encoder()
 _OLDEST = 18  # fields that every row has; one without those after them is of an older device, or lay in an outbox since
 _FIELDS: Any = [(f.name, f.type) if i < _OLDEST else (f.name, f.type, f.default) for i, f in enumerate(fields(FrameRecord))]
+_NEWER = tuple(f.default for f in fields(FrameRecord)[_OLDEST:])
 _ROW: Any = msgspec.defstruct("Row", _FIELDS, frozen=True, forbid_unknown_fields=True, array_like=True)
 _ROWS: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(Annotated[list[_ROW], Meta(max_length=RECORDS_A_FRAME)])
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
@@ -145,7 +146,9 @@ def refusal(frame: int | None, sentence: str) -> bytes:
 
 
 def pack_records(records: Iterable[FrameRecord]) -> bytes:
-    return _ENCODER.encode([astuple(record) for record in records])
+    """Rows without the last fields where these say nothing, so that they cost nothing."""
+    rows = (astuple(record) for record in records)
+    return _ENCODER.encode([row if row[_OLDEST:] != _NEWER else row[:_OLDEST] for row in rows])
 
 
 def unpack_records(payload: bytes | memoryview) -> Sequence[FrameRecord]:

@@ -91,7 +91,7 @@ class Agent:
         self.rows = rows
         self.version = 0  # counts the sets of points, one after the other
         self._books = Closing(config.node, energy, rows)
-        self._streams, self._filter = _used(streams, policy), filter
+        self._streams, self.filter = _used(streams, policy), filter
         policy.learn = filter.learn if filter is not None else 0.0
         self._outlook = Outlook(policy)
         self._open: dict[int, OpenFrame] = {}
@@ -227,7 +227,7 @@ class Agent:
         """From the next piece of work on, these points and streams are in use, and this filter."""
         self.policy.adopt(points, filter.learn if filter is not None else 0.0)
         self.version += 1
-        self._filter, self._books.vitals = filter, Vitals(now)
+        self.filter, self._books.vitals = filter, Vitals(now)
         self._streams, self._local = _used(streams, self.policy), _best_local(self.policy)
         self._refused(self.session.refused)
 
@@ -332,7 +332,7 @@ class Agent:
             self._warn(self.rows.sentence)
 
     def _start(self, it: OpenFrame, task: str, point: OperatingPoint, learn: OperatingPoint | None = None) -> Work:
-        look = self._filter is not None and it.point is None  # who is insured was looked at before
+        look = self.filter is not None and it.point is None  # who is insured was looked at before
         self._running = Work(it.frame, task, point, look, learn)
         if it.point is None or task == "prepare":
             it.point, it.version = point, self.version
@@ -341,7 +341,7 @@ class Agent:
 
     def _way_up(self, point: OperatingPoint) -> OperatingPoint | None:
         """By which point a frame goes up that the filter would leave out; None where none leads there now."""
-        if self._filter is None or not self._connected:
+        if self.filter is None or not self._connected:
             return None
         return point if point.mode != "local" else self.policy.upload()
 
@@ -462,7 +462,7 @@ class Agent:
         if self._waiting == it.frame:
             self._waiting = None
         ended = it.ended(now, outcome, point or it.point, reason, why or it.why, answer)
-        seen = it.learn and outcome == "answered" and found(answer, self._filter.of if self._filter is not None else "")
+        seen = it.learn and outcome == "answered" and found(answer, self.filter.of if self.filter is not None else "")
         record = replace(ended, missed=True) if seen else ended
         if self._books.end(record, it.busy, self.policy.link.rate, now, of_version=it.version == self.version):
             self._stored()

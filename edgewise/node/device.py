@@ -13,8 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from typing import Any
 
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class DeviceNode:
         self.bytes_up = self.bytes_down = 0  # everything over the transport: frames, telemetry, heartbeats
         self._connect = connect
         self._on_record, self._on_sample, self.on_news = on_record, on_sample, on_news
-        self._images: dict[int, NDArray[np.uint8]] = {}
+        self._samples: dict[int, NDArray[Any]] = {}
         self._worker = ThreadPoolExecutor(1, "edgewise-worker")
         self._write_wake, self._time_wake = asyncio.Event(), asyncio.Event()
         self._hung_up = asyncio.Event()
@@ -132,7 +132,7 @@ class DeviceNode:
         """The change of models, if one waits and this is the moment."""
         if self._next is not None and self.agent.may_adopt:
             self.heads = self._next.heads
-            self.agent.adopt(self._next.points, self._next.streams, time.monotonic())
+            self.agent.adopt(self._next.points, self._next.streams, time.monotonic(), self._next.heads.filter)
             self._next.adopted.set()
             self._next = None
 
@@ -193,7 +193,7 @@ class DeviceNode:
         if self.agent.closed:
             return
         number, self._frames = self._frames, self._frames + 1
-        self._images[number] = sample.image
+        self._samples[number] = sample.image
         if self._on_sample is not None:
             self._on_sample(number, sample)
         self.agent.frame(number, sample.captured, time.monotonic())
@@ -206,7 +206,7 @@ class DeviceNode:
         self._adopt()
         work = self.agent.work(time.monotonic())
         if work is not None:
-            future = self._loop.run_in_executor(self._worker, self._do, work, self._images[work.frame])
+            future = self._loop.run_in_executor(self._worker, self._do, work, self._samples[work.frame])
             future.add_done_callback(lambda f: self._worked(work, f))
         self._publish()
         self._write_wake.set()
@@ -214,13 +214,20 @@ class DeviceNode:
         if self.agent.hung_up:
             self._hung_up.set()
 
-    def _do(self, work: Work, image: NDArray[np.uint8]) -> Done:
+    def _do(self, work: Work, sample: NDArray[Any]) -> Done:
         """In the worker's thread: run it, and say how the agent is to be told."""
-        if work.task == "local":
-            answer, parts = self.heads.local(image)
-            return lambda now: self.agent.answered(work.frame, answer, parts, now)
-        payload, steps = self.heads.prepare(image, work.point)
-        return lambda now: self.agent.prepared(work.frame, payload, steps, now)
+        frame = work.frame
+        look = self.heads.look(sample) if work.look else None
+        steps = look.parts if look is not None else {}
+        unseen = look is not None and not look.passes
+        if look is not None and unseen and work.learn is None:
+            present = look.present
+            return lambda now: self.agent.filtered(frame, present, steps, now)
+        if work.task == "local" and not unseen:
+            answer, parts = self.heads.local(sample, look)
+            return lambda now: self.agent.answered(frame, answer, steps | parts, now)
+        it = self.heads.prepare(sample, work.learn if unseen and work.learn is not None else work.point, look)
+        return lambda now: self.agent.prepared(frame, it.payload, steps | it.parts, now, it.ends, it.guarded, unseen)
 
     def _worked(self, work: Work, future: asyncio.Future[Done]) -> None:
         now = time.monotonic()
@@ -244,8 +251,8 @@ class DeviceNode:
         for payload in self.agent.news():
             if self.on_news is not None:
                 self.on_news(payload)
-        for frame in [f for f in self._images if not self.agent.holds(f)]:
-            del self._images[frame]
+        for frame in [f for f in self._samples if not self.agent.holds(f)]:
+            del self._samples[frame]
 
     # Time and the transport
 

@@ -1,7 +1,8 @@
 """The real agent, sessions and edge server in virtual time: only clock, transport and inference are simulated.
 
 A run of minutes takes a second and is the same each time, so that policies can be compared frame by frame on recorded links.
-Work takes what the operating points say; payloads have the sizes that they say, or those of a recording.
+Work takes what the operating points say; payloads have the sizes that they say, or those of a recording, and may be in layers.
+What a filter sees is given frame by frame.
 
 It does not know the jitter of a real machine, nor TCP: a link hands over its bytes in order, at its rate.
 """
@@ -10,9 +11,12 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from edgewise.core.answer import Answer, FrameRecord
+from edgewise.core.artifact import Filter
 from edgewise.core.link import Link
 from edgewise.core.placement import OperatingPoint
 from edgewise.meter.energy import EnergyModel
@@ -21,7 +25,7 @@ from edgewise.net.links.virtual import VirtualLink
 from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig, Work
-from edgewise.node.edge import Edge, Run
+from edgewise.node.edge import Edge, Job, Run
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
@@ -47,10 +51,12 @@ class World:
 
 
 class SimulatedEdge:
-    """An `Edge` with its worker; `seconds(run)` is what a run of the tail takes."""
+    """An `Edge` with its worker; `seconds(run)` is what a run of the tail takes, `says(job)` its answer to a frame."""
 
-    def __init__(self, world: World, edge: Edge, seconds: Callable[[Run], float]) -> None:
-        self.world, self.edge, self.seconds = world, edge, seconds
+    def __init__(
+        self, world: World, edge: Edge, seconds: Callable[[Run], float], says: Callable[[Job], Answer] = lambda job: Answer()
+    ) -> None:
+        self.world, self.edge, self.seconds, self.says = world, edge, seconds, says
         self.devices: dict[int, SimulatedDevice] = {}
         self._tick()
 
@@ -64,7 +70,7 @@ class SimulatedEdge:
                 device.deliver(connection, data)
 
     def _finished(self, run: Run, took: float) -> None:
-        self.edge.finished(run, [Answer()] * len(run.items), took, self.world.now)
+        self.edge.finished(run, [self.says(item.value) for item in run.items], took, self.world.now)
         self.turn()
 
     def _tick(self) -> None:
@@ -80,6 +86,7 @@ def camera(
     energy: EnergyModel,
     deadline: float,
     insured: bool = True,
+    filter: Filter | None = None,
 ) -> Agent:
     """An agent with a session and an outbox of its own, one stream for each point that goes over the link."""
     remote = [p for p in points if p.mode in ("split", "image")]
@@ -87,13 +94,15 @@ def camera(
     rows = Rows(MemoryOutbox(), lambda: 0.0)
     session = DeviceSession(Hello(name, "simulated", streams), rows)
     settings = AgentConfig(name, deadline, insured=insured)
-    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows)
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, filter)
 
 
 class SimulatedDevice:
     """An agent that sees `count` frames, one each `interval`, over `link`; `records` is its ledger, row by row.
 
-    `size(frame, point)` is the payload of a frame in bytes, `seconds(work)` what the device needs for a piece of work.
+    `size(work)` is the payload of a frame in bytes, or the sizes to which it may be cut after each layer, rising; `seconds(work)`
+    what the device needs for a piece of work, the filter's look included. `sees(frame)` is what the filter says of a frame (0..1,
+    against the agent's threshold), `looks` what that takes alone (s).
     """
 
     def __init__(
@@ -104,13 +113,16 @@ class SimulatedDevice:
         link: Link,
         interval: float,
         count: int,
-        size: Callable[[Work], int],
+        size: Callable[[Work], int | Sequence[int]],
         seconds: Callable[[Work], float],
         seed: int = 0,
+        sees: Callable[[int], float] = lambda frame: 1.0,
+        looks: float = 0.0,
     ) -> None:
         self.world, self.server, self.agent = world, server, agent
         self.records: list[FrameRecord] = []
         self._link, self._size, self._seconds = link, size, seconds
+        self._sees, self._looks, self._filter = sees, looks, agent.filter
         self._wire = VirtualLink(link)
         self._random = random.Random(seed)
         self._connection: int | None = None
@@ -148,8 +160,7 @@ class SimulatedDevice:
         now = self.world.now
         work = self.agent.work(now)
         if work is not None:
-            took = self._seconds(work)
-            self.world.at(now + took, lambda: self._worked(work, took))
+            self._begin(work)
         self._flush()
         for record in self.agent.records():
             self.records.append(record)
@@ -160,12 +171,28 @@ class SimulatedDevice:
             self._woken = max(wake, now + 1e-6)
             self.world.at(self._woken, self._tick)
 
-    def _worked(self, work: Work, took: float) -> None:
+    def _begin(self, work: Work) -> None:
+        present = self._sees(work.frame) if work.look and self._filter is not None else 1.0
+        unseen = self._filter is not None and present < self._filter.threshold
+        if unseen and work.learn is None:
+            self.world.at(self.world.now + self._looks, lambda: self._left_out(work, present))
+            return
+        does = replace(work, task="prepare", point=work.learn) if unseen else work
+        took = self._seconds(does)
+        self.world.at(self.world.now + took, lambda: self._worked(does, took, unseen))
+
+    def _left_out(self, work: Work, present: float) -> None:
+        self.agent.filtered(work.frame, present, {"filter": self._looks}, self.world.now)
+        self._turn()
+
+    def _worked(self, work: Work, took: float, unseen: bool) -> None:
         now = self.world.now
         if work.task == "local":
             self.agent.answered(work.frame, Answer(), {"local": took}, now)
         else:
-            self.agent.prepared(work.frame, bytes(self._size(work)), {"prepare": took}, now)
+            size = self._size(work)
+            whole, ends = (size, ()) if isinstance(size, int) else (size[-1], tuple(size))
+            self.agent.prepared(work.frame, bytes(whole), {"prepare": took}, now, ends, learn=unseen)
         self._turn()
 
     def _tick(self) -> None:

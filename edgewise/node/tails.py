@@ -2,26 +2,33 @@
 
 Several bundles, and several versions of one, stand side by side, keyed by their content address, so that a device that has
 not been updated yet is answered as before. Versions come (`add`, in a thread: it loads) and go (`drop`) while the others are
-served. A frame that cannot be decoded is refused by itself; its batch goes on.
+served. A frame that cannot be decoded, or whose outputs are no answer, is refused by itself; its batch goes on.
+
+Features go through the tail. Pictures go through the uncut model (`full`) where a bundle has it, else through its filter's stem,
+head and tail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.codec.features import FeatureCodec
 from edgewise.codec.select import Codec, codec_for
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.answer import Answer
+from edgewise.core.coherent import EARLY
 from edgewise.core.errors import EdgewiseError, ModelError
 from edgewise.data.decoding import answers
-from edgewise.data.preprocess import fit
 from edgewise.net.messages import Stream
 from edgewise.node.heads import WIDEST
+from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle, PartName
+
+Frame = tuple[Stream, memoryview]
 
 
 class Tails:
@@ -31,7 +38,8 @@ class Tails:
         if not bundles:
             raise ModelError("an edge server has nothing to serve", got="no bundle", allowed="one or more")
         self._bundles: dict[str, Bundle] = {}
-        self._codecs: dict[tuple[str, str, int], Codec] = {}
+        self._parts: dict[str, Parts] = {}
+        self._codecs: dict[tuple[str, str], Codec] = {}
         self._batches: dict[tuple[str, bool], NDArray[Any]] = {}
         self._threads = threads
         for bundle in bundles:
@@ -39,14 +47,17 @@ class Tails:
 
     def add(self, bundle: Bundle) -> None:
         """Serve one more version. It is loaded first: a broken model shows itself now, not at the first frame."""
+        parts = Parts(bundle, self._threads)
         for part in bundle.manifest.parts:
             if part != "local":
-                bundle.session(cast(PartName, part), self._threads)
+                parts.load(cast(PartName, part))
+        self._parts = {**self._parts, bundle.address: parts}
         self._bundles = {**self._bundles, bundle.address: bundle}  # others may be looking at the old one
 
     def drop(self, address: str) -> None:
         """Serve this version no more: its streams are refused from here on, and so are its frames that wait."""
         self._bundles = {a: b for a, b in self._bundles.items() if a != address}
+        self._parts = {a: p for a, p in self._parts.items() if a != address}
         self._codecs = {key: c for key, c in list(self._codecs.items()) if key[0] != address}
         self._batches = {key: b for key, b in list(self._batches.items()) if key[0] != address}
 
@@ -76,60 +87,119 @@ class Tails:
 
     def key(self, stream: Stream) -> tuple[str, str]:
         """What can share a run: the model, and whether features or pictures come in."""
-        return stream.address, "image" if len(stream.shape) == 3 else "split"
+        return stream.address, "image" if stream.dtype == "uint8" else "split"
 
-    def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]:
+    def run(self, frames: Sequence[Frame]) -> list[Answer | str]:
         """An answer, or the sentence that refuses it, for each frame; all of one key."""
-        bundle = self._bundles.get(frames[0][0].address)
-        if bundle is None:  # dropped while they waited
+        address = frames[0][0].address
+        bundle, parts = self._bundles.get(address), self._parts.get(address)
+        if bundle is None or parts is None:  # dropped while they waited
             return [self._unknown(stream.address) for stream, _ in frames]
         pictures = bundle.manifest.point(frames[0][0].point).mode == "image"
         batch = self._batch(bundle, pictures, len(frames))
+        decode = self._decode_pictures if pictures else self._decode_features
+        outcome, places = decode(bundle, frames, batch)
+        if places:
+            outputs = self._look(parts, batch[: len(places)], pictures)
+            for place, answer in zip(places, _answered(outputs, bundle, len(places)), strict=True):
+                outcome[place] = answer
+        return outcome
+
+    def _decode_pictures(
+        self, bundle: Bundle, frames: Sequence[Frame], batch: NDArray[Any]
+    ) -> tuple[list[Answer | str], list[int]]:
+        """Fill `batch` with the frames that can be read; their places, and the sentences of the others in theirs."""
         outcome: list[Answer | str] = [""] * len(frames)
         places: list[int] = []
+        parts, eye = self._parts[bundle.address], _eye(bundle)
         for i, (stream, payload) in enumerate(frames):
-            room = batch[len(places) : len(places) + 1]
             try:
-                codec = self._codec(bundle, stream)
-                if isinstance(codec, TensorCodec):
-                    codec.decode(payload, room)
-                else:
-                    room[:] = fit(codec.decode(payload), bundle.manifest.pictures["head"])
+                batch[len(places) : len(places) + 1] = parts.sample(eye, self._codec(bundle, stream).decode(payload))
                 places.append(i)
             except EdgewiseError as error:
                 outcome[i] = str(error)
-        if places:
-            outputs = self._look(bundle, batch[: len(places)], pictures)
-            found = answers(outputs, bundle.manifest.decoding, bundle.manifest.labels)
-            for place, answer in zip(places, found, strict=True):
-                outcome[place] = answer
-        return outcome
+        return outcome, places
+
+    def _decode_features(
+        self, bundle: Bundle, frames: Sequence[Frame], batch: NDArray[Any]
+    ) -> tuple[list[Answer | str], list[int]]:
+        """As for pictures; frames of one coding are decoded together."""
+        outcome: list[Answer | str] = [""] * len(frames)
+        places: list[int] = []
+        alike: dict[str, list[int]] = {}
+        for i, (stream, _) in enumerate(frames):
+            alike.setdefault(stream.point, []).append(i)
+        for several in alike.values():
+            codec = self._codec(bundle, frames[several[0]][0])
+            room = batch[len(places) : len(places) + len(several)]
+            wrong = _decoded(codec, [frames[i][1] for i in several], room)
+            good = [row for row, error in enumerate(wrong) if error is None]
+            if len(good) < len(several):
+                room[: len(good)] = room[good]
+            places += [several[row] for row in good]
+            for i, error in zip(several, wrong, strict=True):
+                outcome[i] = str(error) if error is not None else ""
+        return outcome, places
 
     def _batch(self, bundle: Bundle, pictures: bool, frames: int) -> NDArray[Any]:
         """Room for a batch, kept from run to run: fresh memory costs a page fault every 4 KB."""
         key = (bundle.address, pictures)
         if key not in self._batches or len(self._batches[key]) < frames:
-            look = bundle.manifest.pictures["head"]
-            shape = (look.height, look.width, 3) if pictures else bundle.manifest.crossing.shape
-            self._batches[key] = np.empty((frames, *shape), np.uint8 if pictures else np.float32)
+            if pictures:
+                look = bundle.manifest.pictures[_eye(bundle)]
+                self._batches[key] = np.empty((frames, look.height, look.width, 3), np.uint8)
+            else:
+                self._batches[key] = np.empty((frames, *bundle.manifest.crossing.shape), np.float32)
         return self._batches[key]
 
-    def _look(self, bundle: Bundle, batch: NDArray[Any], pictures: bool) -> dict[str, NDArray[Any]]:
-        """Pictures go through head and tail, features through the tail."""
+    def _look(self, parts: Parts, batch: NDArray[Any], pictures: bool) -> Mapping[str, NDArray[Any]]:
+        if pictures and "full" in parts.manifest.parts:
+            return parts.run("full", batch)
         if pictures:
-            batch = next(iter(self._run(bundle, "head", batch).values()))
-        return self._run(bundle, "tail", batch)
-
-    def _run(self, bundle: Bundle, part: PartName, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        name = bundle.manifest.parts[part].inputs[0].name
-        return bundle.session(part, self._threads).run({name: batch})
+            if parts.manifest.filter is not None:
+                batch = parts.run("filter", batch)[EARLY]
+            batch = parts.run("head", batch)[parts.manifest.parts["head"].outputs[0].name]
+        return parts.run("tail", batch)
 
     def _unknown(self, address: str) -> str:
         held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())
         return f"this server does not hold the model {address[:12] or 'without address'}; it holds {held or 'none'}."
 
     def _codec(self, bundle: Bundle, stream: Stream) -> Codec:
-        key = (stream.address, stream.codec, stream.level)
+        key = (stream.address, stream.point)
         if key not in self._codecs:
             self._codecs[key] = codec_for(bundle.manifest.point(stream.point), bundle.manifest, WIDEST**2)
         return self._codecs[key]
+
+
+def _eye(bundle: Bundle) -> PartName:
+    """The part that a picture is fitted to."""
+    return "full" if "full" in bundle.manifest.parts else bundle.manifest.first
+
+
+def _decoded(codec: Codec, payloads: Sequence[memoryview], room: NDArray[Any]) -> list[EdgewiseError | None]:
+    """Payloads of one codec into `room` (payload, …); what is wrong with each that is none, and whose row means nothing."""
+    if isinstance(codec, FeatureCodec):
+        return [*codec.decode_many(payloads, room)]
+    wrong: list[EdgewiseError | None] = [None] * len(payloads)
+    for row, payload in enumerate(payloads):
+        try:
+            if isinstance(codec, TensorCodec):
+                codec.decode(payload, room[row : row + 1])
+            else:
+                room[row] = codec.decode(payload)[0]
+        except EdgewiseError as error:
+            wrong[row] = error
+    return wrong
+
+
+def _answered(outputs: Mapping[str, NDArray[Any]], bundle: Bundle, rows: int) -> list[Answer | str]:
+    """The answers of a batch; where it has none as a whole, each row is asked by itself."""
+    decoding, labels = bundle.manifest.decoding, bundle.manifest.labels
+    try:
+        return [*answers(outputs, decoding, labels)]
+    except EdgewiseError as error:
+        if rows == 1:
+            return [str(error)]
+    one = ({name: value[row : row + 1] for name, value in outputs.items()} for row in range(rows))
+    return [_answered(each, bundle, 1)[0] for each in one]

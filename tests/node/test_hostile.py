@@ -43,7 +43,7 @@ class Site:
 
     def payload(self, point: str) -> bytes:
         image = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
-        return self.heads.prepare(image, self.bundle.manifest.point(point))[0]
+        return self.heads.prepare(image, self.bundle.manifest.point(point)).payload
 
     def stream(self, point: str) -> Stream:
         return next(s for s in self.heads.streams() if s.point == point)

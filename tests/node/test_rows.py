@@ -54,7 +54,7 @@ def test_the_server_is_told_the_answers_that_it_did_not_give() -> None:
 
 
 def test_rows_are_lost_when_the_outbox_drops_them_unsent_and_not_when_they_were_sent() -> None:
-    rows = Rows(MemoryOutbox(Bounds(bytes=2000)), lambda: 0.0)
+    rows = Rows(MemoryOutbox(Bounds(bytes=2050)), lambda: 0.0)
     for frame in range(3):
         rows.add(row(frame, why="w" * 500), 0.0)
         rows.flush()

@@ -20,6 +20,7 @@ from edgewise.net.session import DeviceSession
 from edgewise.net.transport import Pipe
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.device import DeviceNode
+from edgewise.node.heads import Prepared
 from edgewise.node.rows import Rows
 from edgewise.node.server import EdgeServer
 from edgewise.node.store.outbox import MemoryOutbox
@@ -47,12 +48,14 @@ class Heads:
     def streams(self, first: int = 1) -> tuple[Stream, ...]:
         return (Stream(first, self.address, self.point, "affine", 4, (1,), "float32"),)
 
-    def local(self, image: object) -> tuple[Answer, dict[str, float]]:
+    filter = None
+
+    def local(self, image: object, look: object = None) -> tuple[Answer, dict[str, float]]:
         return Answer(), {"local": 0.001}
 
-    def prepare(self, image: object, point: OperatingPoint) -> tuple[bytes, dict[str, float]]:
+    def prepare(self, image: object, point: OperatingPoint, look: object = None) -> Prepared:
         assert point.name in (self.point, "local")
-        return self.address.encode(), {"head": 0.001}
+        return Prepared(self.address.encode(), {"head": 0.001})
 
 
 class Model:

@@ -33,7 +33,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
 def frame(bundle: Bundle, point: str = "split-4") -> tuple[Stream, memoryview]:
     heads = Heads(bundle)
     picture = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
-    payload, _ = heads.prepare(picture, bundle.manifest.point(point))
+    payload = heads.prepare(picture, bundle.manifest.point(point)).payload
     return next(s for s in heads.streams() if s.point == point), memoryview(payload)
 
 

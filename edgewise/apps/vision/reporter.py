@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import aiohttp
 import msgspec
+import numpy as np
 
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.codec.image import ImageCodec
@@ -39,9 +40,9 @@ class Reporter:
         self._fresh = asyncio.Event()
 
     def sample(self, frame: int, sample: Sample) -> None:
-        """A picture that may be shown."""
+        """A picture that may be shown; an array is none."""
         now = time.monotonic()
-        if self._every is not None and now - self._last >= self._every:
+        if self._every is not None and sample.image.dtype == np.uint8 and now - self._last >= self._every:
             self._last, self._latest = now, (frame, sample)
             self._fresh.set()
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -226,8 +227,9 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, n
         raise ConfigError("a profile has no power figures", got=config.profile, allowed="one with idle and active power")
     energy = EnergyModel(profile.idle.value, profile.active.value, RADIOS[config.radio])
     interval = 1 / (source.rate or STILLS)
-    policy = OnlinePolicy(points, interval, Budget.parse(config.budget), joules=lambda *spent: energy.of(*spent).value)
-    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows), heads
+    joules = lambda *spent: energy.of(*spent).value  # noqa: E731 (one line, as everywhere)
+    policy = OnlinePolicy(points, interval, Budget.parse(config.budget), joules=joules, seed=crc32(node.encode()))
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, heads.filter), heads
 
 
 def _instrument() -> Meter | None:

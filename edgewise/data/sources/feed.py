@@ -12,23 +12,26 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.core.errors import SourceError
 
 Clock = Callable[[], float]
-Picture = tuple[str, NDArray[np.uint8]]  # identity, picture
+Picture = tuple[str, NDArray[Any]]  # identity; picture, or array of a model that takes no picture
 
 
 class Sample(Struct, frozen=True, eq=False):
-    """One picture (height, width, 3; RGB), the `frame` number from 0, when (s) it was captured and where it is from."""
+    """One picture (height, width, 3; RGB), the `frame` number from 0, when (s) it was captured and where it is from.
+
+    `image` is a float32 array of any shape where the source is one of arrays.
+    """
 
     frame: int
     captured: float
-    image: NDArray[np.uint8]
+    image: NDArray[Any]
     identity: str
 
 
@@ -86,7 +89,7 @@ class Source(ABC):
                 return
             yield self.sample(identity, picture, self._clock())
 
-    def sample(self, identity: str, picture: NDArray[np.uint8], captured: float) -> Sample:
+    def sample(self, identity: str, picture: NDArray[Any], captured: float) -> Sample:
         self.given += 1
         return Sample(self.given - 1, captured, picture, identity)
 

@@ -1,0 +1,71 @@
+"""The parts of a bundle as a node runs them: samples in whatever form a part wants them, batches of whatever size it takes.
+
+A part that `Manifest.pictures` describes takes pictures, fitted to it; any other takes the float32 array of its input's shape. A
+model whose batch is fixed runs its batch piece by piece.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise.core.errors import TensorError
+from edgewise.data.preprocess import fit
+from edgewise.runtime.bundle import Bundle, PartName
+
+Outputs = dict[str, NDArray[Any]]
+
+
+class Parts:
+    """Sessions of a bundle with `threads` each."""
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.manifest = bundle.manifest
+        self._bundle, self._threads = bundle, threads
+
+    def load(self, part: PartName) -> None:
+        """Make the session now; ModelError where the part does not load."""
+        self._bundle.session(part, self._threads)
+
+    def sample(self, part: PartName, value: NDArray[Any]) -> NDArray[Any]:
+        """`value` (a picture, or an array with or without a batch of one) as the part takes it: (1, …).
+
+        ImageError or TensorError where it cannot be.
+        """
+        if part in self.manifest.pictures:
+            return fit(value, self.manifest.pictures[part])
+        spec = self.manifest.parts[part].inputs[0]
+        array = value[None] if value.ndim == len(spec.shape) - 1 else value
+        fits = array.ndim == len(spec.shape) and all(d in (None, n) for d, n in zip(spec.shape[1:], array.shape[1:], strict=True))
+        if not fits or array.shape[:1] != (1,) or array.dtype.kind not in "fiu":
+            raise TensorError(
+                f"a sample is not what part {part} takes",
+                got=f"{value.dtype} {value.shape}",
+                allowed=f"{spec.dtype} {tuple('any' if d is None else d for d in spec.shape[1:])}",
+                hint="The source gives pictures or arrays; the model wants the other." if value.dtype == np.uint8 else None,
+            )
+        return np.ascontiguousarray(array, np.dtype(spec.dtype))
+
+    def blank(self, part: PartName) -> NDArray[Any]:
+        """A sample of nothing, to warm a part with."""
+        if part in self.manifest.pictures:
+            look = self.manifest.pictures[part]
+            return np.zeros((look.height, look.width, 3), np.uint8)
+        spec = self.manifest.parts[part].inputs[0]
+        return np.zeros([1 if d is None else d for d in spec.shape[1:]], np.float32)
+
+    def run(self, part: PartName, batch: NDArray[Any]) -> Outputs:
+        """Every output of the part for a `batch` (n, …), each with n rows."""
+        spec = self.manifest.parts[part].inputs[0]
+        session, size = self._bundle.session(part, self._threads), spec.shape[0]
+        if size is None or size == len(batch):
+            return session.run({spec.name: batch})
+        found = []
+        for first in range(0, len(batch), size):
+            piece = batch[first : first + size]
+            if len(piece) < size:
+                piece = np.concatenate((piece, np.repeat(piece[-1:], size - len(piece), axis=0)))
+            found.append(session.run({spec.name: piece}))
+        return {name: np.concatenate([one[name] for one in found])[: len(batch)] for name in found[0]}

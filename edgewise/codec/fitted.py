@@ -20,7 +20,7 @@ from edgewise.codec import tables
 from edgewise.codec.quantise import Levels
 from edgewise.core.artifact import Bottleneck, Coding, Manifest
 from edgewise.core.coding import consistent
-from edgewise.core.errors import TensorError
+from edgewise.core.errors import ModelError, TensorError
 
 Floats = NDArray[np.float32]
 
@@ -39,6 +39,12 @@ def coding_for(
     important first, and `layers` says how many of them each layer takes, or how many layers there are. ModelError where they do
     not fit.
     """
+    if len(levels) != bottleneck.channels or not all(0 <= c < len(levels) for c in order):
+        raise ModelError(
+            "a coding cannot be fitted to channels that are not there",
+            got=f"{len(levels)} numbers of levels, order {list(order)[:8]}",
+            allowed=f"one for each of {bottleneck.channels} channels",
+        )
     order = tuple(int(c) for c in order if levels[c])
     low = np.asarray(bottleneck.low, np.float32)
     spans = np.asarray(bottleneck.high, np.float32) - low

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgewise.codec.features import checked_tables
 from edgewise.core.artifact import (
     LARGEST_MANIFEST,
     MANIFEST,
@@ -161,7 +162,9 @@ def write_bundle(
         codings=dict(codings or {}),
         filter=filter,
     )
-    parse(manifest.canonical, name)  # what would not open is not written
+    _bundle(
+        parse(manifest.canonical, name), {str(part): model for part, model in parts.items()}
+    )  # what would not open is not written
     target.mkdir(parents=True, exist_ok=True)
     for part, model in parts.items():
         (target / files[part].file).write_bytes(model)
@@ -180,7 +183,7 @@ def floats(parts: Mapping[PartName, bytes]) -> dict[str, Parameter]:
 
 
 def _bundle(manifest: Manifest, models: Mapping[str, bytes]) -> Bundle:
-    """A bundle of these models, if they are those that the manifest describes."""
+    """A bundle of these models, if they are those that the manifest describes and its coder tables can be used."""
     for name, part in manifest.parts.items():
         found = hashlib.sha256(models[name]).hexdigest()
         if found != part.sha256 or len(models[name]) != part.size:
@@ -190,6 +193,8 @@ def _bundle(manifest: Manifest, models: Mapping[str, bytes]) -> Bundle:
                 allowed=f"{part.sha256}, {part.size} bytes",
                 hint="Copy the bundle again, or write it anew.",
             )
+    for coding in manifest.codings.values():
+        checked_tables(coding)
     return Bundle(manifest, models)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgewise.core.answer import Answer
 from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Things
-from edgewise.data.decoding import classes, grid, raw, regions
+from edgewise.data.decoding import classes, grid, raw, regions, things
 
 
 def answers(outputs: Mapping[str, NDArray[Any]], decoding: Decoding, labels: Sequence[str]) -> list[Answer]:
@@ -17,8 +17,6 @@ def answers(outputs: Mapping[str, NDArray[Any]], decoding: Decoding, labels: Seq
     if isinstance(decoding, Grid):
         return grid.answers(outputs, decoding, labels)
     if isinstance(decoding, Things):
-        from edgewise.data.decoding import things
-
         return things.answers(outputs, decoding, labels)
     if isinstance(decoding, Classes):
         return classes.answers(outputs, decoding, labels)

@@ -24,7 +24,7 @@ LARGEST = 64 << 20  # bytes that the outputs of one sample may unpack to
 def answers(outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
     """One Answer for each row of the batch, which is the first dimension of every output."""
     batches = {name: value.shape[0] if value.ndim else 0 for name, value in outputs.items()}
-    if not outputs or len(set(batches.values())) != 1:
+    if len(set(batches.values())) != 1 or not all(value.ndim for value in outputs.values()):
         raise TensorError("the outputs of a model share no batch", got=batches, allowed="the same first dimension in each")
     packed = {name: _packed(name, value) for name, value in outputs.items()}
     return [

@@ -237,7 +237,7 @@ def checked_tables(coding: Coding) -> tables.Tables:
     if len(found) != coding.sent:
         raise ModelError("a coding has not one table for each channel that it sends", got=len(found), allowed=coding.sent)
     for i, channel in enumerate(coding.order):
-        first, letters, levels = found.offsets[i], found.letters(i) - 1, coding.levels[channel]
+        first, letters, levels = found.offsets[i], len(found.frequencies[i]) - 1, coding.levels[channel]
         if first < 0 or first + letters > levels:
             raise ModelError(
                 f"the table of channel {channel} has codes that the channel has not",

@@ -33,6 +33,7 @@ from edgewise.net.transport import Transport
 from edgewise.node.background import background, cancel
 from edgewise.node.edge import Edge, News, Run
 from edgewise.node.intake import Transaction
+from edgewise.node.ledger import FILTERED
 from edgewise.node.rows import KIND
 from edgewise.node.store.database import in_memory
 from edgewise.node.store.inbox import Inbox
@@ -197,10 +198,23 @@ class EdgeServer:
         self._fresh = []
         with self._transaction():
             yield
-        if self._on_record is not None:
-            for record in self._fresh:
+        for record in self._fresh:
+            self._count(record)
+            if self._on_record is not None:
                 self._on_record(record)
         self._fresh = []
+
+    def _count(self, record: FrameRecord) -> None:
+        """What devices did before a frame came here, or instead of it."""
+        for kind, so in (
+            ("frames left out by a filter", record.reason == FILTERED and record.outcome == "dropped"),
+            ("frames tried against a filter", record.learn and record.outcome == "answered"),
+            ("frames missed by a filter", record.missed),
+            ("frames cut for the link", record.cut > 0),
+            ("frames cut by their guard", record.guarded > 0),
+        ):
+            if so:
+                self.edge.counts[kind] += 1
 
     def _post(self, node: str, epoch: str, items: list[Item]) -> int | None:
         new, whole = [], True

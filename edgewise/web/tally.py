@@ -21,12 +21,20 @@ OTHER = "other reasons"
 
 
 class Counts(Struct, frozen=True):
-    """Frames by fate. `late` ones are answered ones over their deadline."""
+    """Frames by fate. `late` ones are answered ones over their deadline.
+
+    Beside the sum: frames `tried` although the filter saw nothing, those in which something was found (`missed`), and frames
+    in layers that were `cut` for the link's sake or `guarded` by their bound of bytes.
+    """
 
     answered: int = 0
     late: int = 0
     dropped: dict[str, int] = {}
     failed: dict[str, int] = {}
+    tried: int = 0
+    missed: int = 0
+    cut: int = 0
+    guarded: int = 0
 
     @property
     def total(self) -> int:
@@ -38,6 +46,10 @@ class Counts(Struct, frozen=True):
             self.late + other.late,
             _added(self.dropped, other.dropped),
             _added(self.failed, other.failed),
+            self.tried + other.tried,
+            self.missed + other.missed,
+            self.cut + other.cut,
+            self.guarded + other.guarded,
         )
 
 
@@ -101,10 +113,15 @@ class Tally:
     def __init__(self, node: str) -> None:
         self.node = node
         self._answered = self._late = 0
+        self._tried = self._missed = self._cut = self._guarded = 0
         self._reasons: dict[str, dict[str, int]] = {"dropped": {}, "failed": {}}
         self._cells: dict[str, _Cell] = {}
 
     def add(self, record: FrameRecord) -> None:
+        self._tried += record.learn and record.outcome == "answered"
+        self._missed += record.missed
+        self._cut += record.cut > 0
+        self._guarded += record.guarded > 0
         if record.outcome == "answered":
             self._answered += 1
             self._late += record.late
@@ -121,7 +138,8 @@ class Tally:
         return self._answered + sum(self._reasons["dropped"].values()) + sum(self._reasons["failed"].values())
 
     def counts(self) -> Counts:
-        return Counts(self._answered, self._late, dict(self._reasons["dropped"]), dict(self._reasons["failed"]))
+        fates = self._answered, self._late, dict(self._reasons["dropped"]), dict(self._reasons["failed"])
+        return Counts(*fates, self._tried, self._missed, self._cut, self._guarded)
 
     def rows(self) -> tuple[Row, ...]:
         return tuple(self._cells[mode].row(self.node, mode) for mode in MODES if mode in self._cells)

@@ -34,6 +34,12 @@ class RunOutcome(Struct, frozen=True):
     bytes_down: int
     bytes_reports: int
     reports_failed: int
+    tried: int
+    missed: int
+    """Frames that went up although the filter saw nothing and were answered; those in which something was found."""
+    cut: int
+    guarded: int
+    """Frames that went with fewer layers than they had: for the link's sake, and by the byte guard."""
     energy: float
     energy_source: str
     """Modelled joules of all frames and of work in vain, and by what model."""
@@ -66,6 +72,11 @@ def ledger_table(outcomes: dict[str, RunOutcome]) -> Grid:
         for fate, reasons in (("dropped", o.dropped), ("failed", o.failed)):
             for reason, n in reasons.items():
                 grid.add_row(name, f"{fate}: {reason}", str(n))
+        if o.tried:
+            grid.add_row(name, f"filter missed {o.missed} of {o.tried} tried", "")
+        for what, n in (("cut for the link", o.cut), ("cut by the byte guard", o.guarded)):
+            if n:
+                grid.add_row(name, what, str(n))
         lost = sum(o.dropped.values()), sum(o.failed.values())
         grid.add_row(name, "all that went up", "", "", "", "", f"{o.bytes_up:,} in all", f"{o.energy:.1f} J in all")
         verdict = "[green]balanced[/]" if o.balanced else "[red]does not add up[/]"

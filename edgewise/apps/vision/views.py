@@ -19,7 +19,6 @@ from edgewise.apps.vision.status import ModelVersion, NodeStatus, ServerStatus
 from edgewise.core.answer import Answer, Box, FrameRecord
 from edgewise.core.measurement import Provenance, joint
 from edgewise.web.recent import Figures
-from edgewise.web.tally import Counts
 
 NAME, SENTENCE = 64, 400  # characters that are shown
 MOST_BOXES = 200
@@ -117,7 +116,7 @@ def node_view(
         link_rate=positive(said.link_rate if said.link_rate is not None else last.link_rate if last else None),
         round_trip=positive(said.round_trip),
         mode=mode,
-        point=plain(said.point or (last.point if last else "")),
+        point=plain(said.point or (last.point if last else "") + layered(last)),
         why=plain(said.why or (last.why if last else ""), SENTENCE),
         quality=said.quality,
         condition=plain(said.condition),
@@ -130,6 +129,16 @@ def node_view(
         frames=frames,
         rates=rates,
     )
+
+
+def layered(record: FrameRecord | None) -> str:
+    """How much of a frame in layers went, to be put behind its point; "" for any other.
+
+    >>> layered(FrameRecord("n", 1, 0.0, "answered", "split", "p", "", layers=3, cut=2))
+    ', 3 of 5 layers'
+    """
+    whole = record.layers + record.cut + record.guarded if record else 0
+    return f", {record.layers} of {whole} layers" if record and whole else ""
 
 
 def picture_view(node: str, slot: int, version: int, frame: int | None, record: FrameRecord | None) -> PictureView:
@@ -211,7 +220,7 @@ def positive(value: float | None) -> float | None:
 def cleaned(books: Accounts) -> Accounts:
     """The books with the devices' reasons fit to be shown."""
     counts = books.counts
-    return replace(books, counts=Counts(counts.answered, counts.late, _reasons(counts.dropped), _reasons(counts.failed)))
+    return replace(books, counts=replace(counts, dropped=_reasons(counts.dropped), failed=_reasons(counts.failed)))
 
 
 def _reasons(counts: Mapping[str, int]) -> dict[str, int]:

@@ -9,7 +9,7 @@ import { Picture, found } from "./picture.js";
 
 const LINKS = { proxy: "proxy link", virtual: "virtual link", tun: "tun link", real: "real link", none: "link not shaped" };
 
-const STEPS = ["head", "encode", "link", "wait", "tail", "local", "fit"]; // each keeps its colour on every card
+const STEPS = ["head", "encode", "link", "wait", "tail", "local", "fit", "filter"]; // each keeps its colour on every card
 
 export class Card {
   constructor(layers, request) {

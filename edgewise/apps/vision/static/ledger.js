@@ -23,6 +23,7 @@ export function account(host, { counts, total, sent, ...more }) {
     ["+", sum(counts.failed), "failed", listed(counts.failed)],
   ];
   for (const [name, word] of MORE) if (more[name]) terms.push(["+", more[name], word, ""]);
+  for (const [n, word] of beside(counts)) if (n) terms.push(["·", n, word, ""]);
   while (host.children.length > terms.length + 1) host.firstElementChild.remove();
   while (host.children.length < terms.length + 1) host.prepend(term());
   terms.forEach(([sign, n, word, why], i) => {
@@ -36,6 +37,15 @@ export function account(host, { counts, total, sent, ...more }) {
   const off = more.missing > 0 || more.excess > 0;
   mark(end, "data-verdict", sent === null ? "untold" : off ? "off" : "balanced");
   say(end, sent === null ? "sent not known yet" : off ? wrong(more) : "✓ adds up");
+}
+
+// What stands beside the sum: what the filter is known to miss, and frames that went with fewer layers than they had.
+function beside({ tried, missed, cut, guarded }) {
+  return [
+    [tried, `tried though the filter saw nothing: it missed ${count(missed)}`],
+    [cut, "cut for the link"],
+    [guarded, "cut by their bound of bytes"],
+  ];
 }
 
 function wrong({ missing, excess }) {

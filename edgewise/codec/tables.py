@@ -2,7 +2,7 @@
 
 A table maps an alphabet of consecutive integers, from its offset on, to frequencies that sum to 2^precision. Its last letter is
 the escape, which stands for every other int32. Everything is an integer and travels with the model, so that two machines that
-hold the same bytes code the same bytes (split.md 2.7; Duda, "Asymmetric numeral systems", 2013). They know nothing of shapes or channels.
+hold the same tables make the same bytes. They know nothing of shapes or channels.
 
     symbol                    in code          unit
     f_s   frequency           `frequencies`    1/2^precision, each ≥ 1
@@ -15,27 +15,31 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Sequence
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.core.errors import ModelError
 
-PRECISION = 12
-MOST_PRECISION = 14
-MOST_TABLES, MOST_LETTERS = 1 << 16, 1 << 12
+Integers = Sequence[int] | NDArray[np.integer[Any]]
+
+PRECISION, FRACTION = 12, 24
+MOST_PRECISION = 16
+MOST_TABLES, MOST_LETTERS = (1 << 16) - 1, (1 << 16) - 1
+MOST_SLOTS = 1 << 23  # of all tables together: 160 MiB for a decoder
+ESCAPED = -(1 << 31)  # stands where a symbol was escaped; no letter has this value
 _FORMAT = 1
 _HEADER = struct.Struct("<BBH")
 _TABLE = struct.Struct("<iH")
 
 
 class Tables:
-    """Frequencies of several alphabets; immutable.
+    """Frequencies of several alphabets; a value.
 
-    offsets: the symbol that the first letter of each table stands for; frequencies: one tuple a table, the last of it the escape's.
+    offsets: the symbol that the first letter of each table stands for. frequencies: one tuple a table, the escape's last.
     """
-
-    __slots__ = ("frequencies", "offsets", "precision")
 
     def __init__(self, offsets: Sequence[int], frequencies: Sequence[Sequence[int]], precision: int = PRECISION) -> None:
         self.offsets = tuple(int(o) for o in offsets)
@@ -54,76 +58,127 @@ class Tables:
     def __hash__(self) -> int:
         return hash((self.precision, self.offsets, self.frequencies))
 
-    def letters(self, table: int) -> int:
-        """Letters of a table, the escape counted."""
-        return len(self.frequencies[table])
+    @cached_property
+    def letters(self) -> Letters:
+        """What an encoder looks up."""
+        return Letters(self)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """What a decoder looks up; larger: 20 bytes a slot, 2^precision slots a table."""
+        return Slots(self)
 
 
-def fit(counts: Sequence[NDArray[np.int64]], offsets: Sequence[int] | None = None, precision: int = PRECISION) -> Tables:
-    """Tables for counts[table][letter] observed occurrences of the symbols offset, offset + 1, … (offset 0 where none is given).
+class Letters:
+    """Figures of every letter of every table, one after another; behind them one letter that codes nothing, for padding.
 
-    Letters at both ends that never came are left to the escape. Only integers decide, so that the same counts give the same table
-    everywhere: every letter starts at 1, and the rest goes, unit by unit, where it shortens the code most.
+    offset (int32), escape (uint32), start (int64), each (tables,): the symbol of a table's first letter, the number of its
+    escape, where its letters begin. frequency, below: uint64 (letters + 1,).
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        sizes = np.array([len(t) for t in tables.frequencies], np.int64)
+        self.offset = np.array(tables.offsets, np.int32)
+        self.escape = (sizes - 1).astype(np.uint32)
+        self.start = np.cumsum(sizes) - sizes
+        self.frequency = np.array([f for t in tables.frequencies for f in t] + [1 << tables.precision], np.uint64)
+        self.below = np.cumsum(self.frequency) - self.frequency & np.uint64((1 << tables.precision) - 1)
+        self.padding = self.frequency.size - 1
+
+
+class Slots:
+    """Figures of every slot of every table; behind the last table one that decodes nothing, for padding.
+
+    row: uint64 (slots, 2), frequency of the slot's letter and how far into it the slot lies. symbol: int32 (slots,).
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        letters, total = tables.letters, 1 << tables.precision
+        counts = letters.frequency.astype(np.int64)
+        self.row = np.empty((total * (len(tables) + 1), 2), np.uint64)
+        self.row[:, 0] = np.repeat(letters.frequency, counts)
+        self.row[:, 1] = np.arange(self.row.shape[0], dtype=np.uint64) & np.uint64(total - 1)
+        self.row[:, 1] -= np.repeat(letters.below, counts)
+        symbols = [
+            np.append(np.arange(o, o + len(t) - 1), ESCAPED) for o, t in zip(tables.offsets, tables.frequencies, strict=True)
+        ]
+        self.symbol = np.repeat(np.concatenate([*symbols, [0]]).astype(np.int32), counts)
+
+
+def fit(counts: Sequence[Integers], offsets: Sequence[int] | None = None, precision: int | None = None) -> Tables:
+    """Tables for counts[table][letter] occurrences of the symbols offset, offset + 1, … (offset 0 where none is given).
+
+    They make the code of these counts as short as any table can. Letters at the ends that (nearly) never came are left to the
+    escape. The precision is by default 12 bits, 14 for alphabets of more than 64 letters. Integers alone decide, so that the
+    same counts give the same tables everywhere.
     """
     found_offsets, found = [], []
-    for table, raw in enumerate(counts):
-        values = [int(c) for c in raw]
-        if any(c < 0 for c in values):
+    rows = [[int(c) for c in row] for row in counts]
+    if precision is None:
+        precision = PRECISION if max(map(len, rows), default=0) <= 64 else PRECISION + 2
+    for table, values in enumerate(rows):
+        if min(values, default=0) < 0:
             raise ModelError("a table cannot be fitted to counts below zero", got=min(values), allowed="0 or more")
-        seen = [i for i, c in enumerate(values) if c]
-        first, last = (seen[0], seen[-1] + 1) if seen else (0, min(1, len(values)))
+        # A unit of frequency is worth 1.44/M of all bits; an escape costs 8 bits or more beyond its own letter.
+        rare = sum(values) >> precision + 3
+        kept = [i for i, c in enumerate(values) if c > rare]
+        first, last = (kept[0], kept[-1] + 1) if kept else (0, 1)
         found_offsets.append((0 if offsets is None else int(offsets[table])) + first)
-        found.append(_share([*values[first:last], 0], 1 << precision))
+        inside = values[first:last] or [0]
+        found.append(_share([*inside, sum(values) - sum(inside)], precision))
     return Tables(found_offsets, found, precision)
 
 
-def _share(counts: list[int], total: int) -> list[int]:
-    """Frequencies of sum `total`, each ≥ 1, near to the shares of `counts`.
+def _share(counts: list[int], precision: int) -> list[int]:
+    """The frequencies, each ≥ 1, of sum 2^precision that give `counts` the shortest code.
 
-    Giving one unit more to a letter of count n and frequency f shortens the code by n·log2((f+1)/f), which falls with f as
-    n/(f + 1/2) does, so that comparing n/(2f + 1) by cross products is the greedy optimum without a logarithm.
+    A unit more for a letter of count n and frequency f saves n·log2((f + 1)/f), which falls with f: so the units go, one by one,
+    where they save most.
     """
+    total, whole = 1 << precision, sum(counts)
     if len(counts) > total:
         raise ModelError("an alphabet is too large for its precision", got=f"{len(counts)} letters", allowed=f"{total} or fewer")
-    whole = sum(counts)
     if not whole:
-        shares = [1] * len(counts)
-        shares[0] += total - len(counts)
-        return shares
-    shares = [max(1, n * total // whole) for n in counts]
-    left = total - sum(shares)
-    step = 1 if left > 0 else -1
-    heap = [_Gain(counts[i], shares[i], i, step) for i in range(len(counts)) if step > 0 or shares[i] > 1]
+        counts, whole = [1, *counts[1:]], 1
+    logarithm = binary_logarithm(total).tolist()
+    # What each letter has at least, since no more than one unit a letter goes to those that would have less.
+    shares = [max(1, n * (total - len(counts)) // whole - 2) for n in counts]
+    heap = [(-n * (logarithm[f + 1] - logarithm[f]), i) for i, (n, f) in enumerate(zip(counts, shares, strict=True))]
     heapq.heapify(heap)
-    for _ in range(abs(left)):
-        best = heapq.heappop(heap)
-        shares[best.letter] += step
-        if step > 0 or shares[best.letter] > 1:
-            heapq.heappush(heap, _Gain(best.count, shares[best.letter], best.letter, step))
+    for _ in range(total - sum(shares)):
+        letter = heap[0][1]
+        shares[letter] += 1
+        n, f = counts[letter], shares[letter]
+        heapq.heapreplace(heap, (-n * (logarithm[min(f + 1, total)] - logarithm[f]), letter))
     return shares
 
 
-class _Gain:
-    """What one unit more (or less) for a letter is worth: count/(2·share ± 1), compared by cross products."""
+@cache
+def binary_logarithm(most: int) -> NDArray[np.int64]:
+    """⌊2^FRACTION·log2 i⌋ for i up to `most` ≤ 2^16 (0 for i = 0), by squaring integers; the last bit may be one too low.
 
-    __slots__ = ("count", "letter", "sign", "width")
-
-    def __init__(self, count: int, share: int, letter: int, sign: int) -> None:
-        self.count, self.width, self.letter, self.sign = count, 2 * share + sign, letter, sign
-
-    def __lt__(self, other: _Gain) -> bool:
-        here, there = self.count * other.width, other.count * self.width
-        if here != there:
-            return (here > there) == (self.sign > 0)
-        return self.letter < other.letter
+    >>> (binary_logarithm(8)[[1, 2, 3, 8]] / 2**FRACTION).round(3).tolist()
+    [0.0, 1.0, 1.585, 3.0]
+    """
+    number = np.arange(most + 1, dtype=np.uint64)
+    whole = np.zeros(most + 1, np.int64)
+    for bit in range(1, 17):
+        whole += number >> np.uint64(bit) > 0
+    mantissa = number << (31 - whole).astype(np.uint64)  # in [2^31, 2^32)
+    for _ in range(FRACTION):
+        mantissa = mantissa * mantissa >> np.uint64(31)
+        carry = (mantissa >> np.uint64(32)).astype(np.int64)
+        mantissa >>= carry.astype(np.uint64)
+        whole = 2 * whole + carry
+    return whole
 
 
 def pack(tables: Tables) -> bytes:
-    """format u8 · precision u8 · tables u16, then each: offset i32 · letters u16 · frequencies, 7 bits a byte, the lowest first."""
+    """format u8 · precision u8 · tables u16; each: offset i32 · letters u16 · frequencies, 7 bits a byte, the lowest first."""
     parts = [_HEADER.pack(_FORMAT, tables.precision, len(tables))]
     for offset, table in zip(tables.offsets, tables.frequencies, strict=True):
         parts.append(_TABLE.pack(offset, len(table)))
-        parts.append(b"".join(bytes((f,)) if f < 128 else bytes((f & 127 | 128, f >> 7)) for f in table))
+        parts += [leb128(f) for f in table]
     return b"".join(parts)
 
 
@@ -131,9 +186,7 @@ def unpack(data: bytes | memoryview) -> Tables:
     """The tables again; ModelError for bytes that `pack` never writes."""
     data = bytes(data)
     if len(data) < _HEADER.size:
-        raise ModelError(
-            "coder tables are too short for their header", got=f"{len(data)} bytes", allowed=f"{_HEADER.size} or more"
-        )
+        raise _truncated(data)
     kind, precision, count = _HEADER.unpack_from(data)
     if kind != _FORMAT:
         raise ModelError("coder tables have an unknown format", got=kind, allowed=_FORMAT)
@@ -145,23 +198,37 @@ def unpack(data: bytes | memoryview) -> Tables:
         at += _TABLE.size
         table = []
         for _ in range(letters):
-            if at + 2 > len(data) and (at >= len(data) or data[at] > 127):
-                raise _truncated(data)
-            value = data[at]
-            at += 1
-            if value > 127:
-                if not 0 < data[at] < 128:
-                    raise ModelError(
-                        "a frequency is not written in the shortest way", got=f"byte {data[at]} at {at}", allowed="1 to 127"
-                    )
-                value += (data[at] - 1) << 7
-                at += 1
+            value, at = _frequency(data, at)
             table.append(value)
         offsets.append(offset)
         found.append(table)
     if at != len(data):
         raise ModelError("coder tables are longer than they say", got=f"{len(data)} bytes", allowed=at)
     return Tables(offsets, found, precision)
+
+
+def leb128(value: int) -> bytes:
+    """7 bits a byte, the lowest first, the highest bit of a byte for more to come."""
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes((*found, value))
+
+
+def _frequency(data: bytes, at: int) -> tuple[int, int]:
+    """The frequency that begins at `at`, and where the next one does."""
+    value = 0
+    for i in range(3):
+        if at + i >= len(data):
+            raise _truncated(data)
+        byte = data[at + i]
+        value |= (byte & 127) << 7 * i
+        if byte < 128:
+            if i and not byte:
+                raise ModelError("a frequency is not written in the shortest way", got=f"a last byte of 0 at {at + i}")
+            return value, at + i + 1
+    raise ModelError("a frequency is too large", got=f"more than three bytes at {at}", allowed=f"below {1 << MOST_PRECISION}")
 
 
 def _truncated(data: bytes) -> ModelError:
@@ -172,15 +239,16 @@ def _check(tables: Tables) -> None:
     """ModelError where a coder could not use them."""
     if not 1 <= tables.precision <= MOST_PRECISION:
         raise ModelError("coder tables have an impossible precision", got=tables.precision, allowed=f"1 to {MOST_PRECISION} bits")
-    if len(tables.offsets) != len(tables.frequencies) or len(tables.offsets) >= MOST_TABLES:
-        raise ModelError(
-            "coder tables do not belong together",
-            got=f"{len(tables.offsets)} offsets, {len(tables.frequencies)} tables",
-            allowed=f"as many of the one as of the other, below {MOST_TABLES}",
-        )
     total = 1 << tables.precision
+    most = min(MOST_TABLES, MOST_SLOTS >> tables.precision)
+    if len(tables.offsets) != len(tables.frequencies) or len(tables.offsets) > most:
+        raise ModelError(
+            "coder tables do not belong together, or are too many",
+            got=f"{len(tables.offsets)} offsets, {len(tables.frequencies)} tables of {tables.precision} bits",
+            allowed=f"as many of the one as of the other, {most} or fewer",
+        )
     for offset, table in zip(tables.offsets, tables.frequencies, strict=True):
-        if not -(1 << 31) <= offset <= (1 << 31) - len(table):
+        if not ESCAPED < offset <= (1 << 31) - len(table):
             raise ModelError("a coder table reaches outside int32", got=f"offset {offset} with {len(table)} letters")
         if not 2 <= len(table) <= MOST_LETTERS or min(table) < 1 or sum(table) != total:
             raise ModelError(

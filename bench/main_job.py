@@ -31,7 +31,7 @@ def run(quick: bool, traces: tuple[Path, ...] = ()) -> Report:
     manifest = read_manifest(find("vehicles"))
     rows: list[Row] = []
     targets: list[Target] = []
-    cases = [_step(6.0 if quick else 20.0), *_recorded(quick), *_own(traces)]
+    cases = [step(6.0 if quick else 20.0), *recorded(quick), *_own(traces)]
     for device, slower in (("this machine", 1.0),) if quick else (("this machine", 1.0), ("Pi 4, modelled", PI4)):
         more, goals = adaptive.compare(manifest, cases, device, slower)
         rows += more
@@ -59,12 +59,13 @@ def run(quick: bool, traces: tuple[Path, ...] = ()) -> Report:
     return Report(rows, targets, config, link_kind="virtual; proxy where it says so", engine_kind="onnxruntime CPU")
 
 
-def _step(seconds: float) -> adaptive.Case:
+def step(seconds: float) -> adaptive.Case:
+    """The step link, `seconds` a phase."""
     link, phases = live.step(seconds)
     return adaptive.Case("step", link, 3 * seconds, phases)
 
 
-def _recorded(quick: bool) -> list[adaptive.Case]:
+def recorded(quick: bool) -> list[adaptive.Case]:
     """The mahimahi uplinks, whole; one minute of one of them where it must be quick."""
     pack = detector.packs() / PACK
     if not pack.is_file():

@@ -45,6 +45,7 @@ from edgewise.runtime.bundle import Bundle
 
 PATIENCE = 60.0  # s for one frame: a big model on a slow machine
 NEVER = 1e6  # s between heartbeats: they would be counted as a frame's
+RECORD = 22  # bytes that TLS 1.3 adds to a message of at most 16 KB
 POINTS_AT_ONCE = 64  # streams of one session
 
 
@@ -104,25 +105,33 @@ class Loopback:
         return await self._send(payload, self._streams[point.name], steps)
 
     async def _send(self, payload: bytes, stream: int, steps: dict[str, float]) -> Crossing:
+        await self._quiet()
         now, before = time.monotonic(), self._relay.up
         self._frame += 1
         self._session.offer(self._frame, stream, payload, now + PATIENCE, now)
-        message = 0
-        for data in self._session.outgoing(now):
-            message += len(data)
-            await self._transport.send(data)
+        (message,) = self._session.outgoing(now)
+        await self._transport.send(message)
         answered = await self._word(self._frame)
-        counted = self._relay.up - before
-        framing = websocket_header(message)
+        framing = websocket_header(len(message))
         return Crossing(
             answered.reply.answer,
-            payload=message - HEADER_SIZE,
+            payload=len(message) - HEADER_SIZE,
             websocket=framing,
-            tls=counted - message - framing,
+            tls=self._relay.up - before - len(message) - framing,
             device=steps,
             edge=answered.reply.tail,
             down=answered.bytes_down,
         )
+
+    async def _quiet(self) -> None:
+        """Send what the session has to say beside frames (the first heartbeat and its echo), and wait until it is through."""
+        others = self._session.outgoing(time.monotonic())
+        through = self._relay.up + sum(len(m) + websocket_header(len(m)) + RECORD for m in others)
+        for message in others:
+            await self._transport.send(message)
+        async with asyncio.timeout(PATIENCE):
+            while self._relay.up < through:
+                await asyncio.sleep(0.001)
 
     async def _word(self, frame: int) -> events.Answered:
         """The server's answer to the frame; whatever else it says goes by."""
@@ -145,26 +154,31 @@ class Relay:
         self.up, self.port = 0, 0
         self._target = port
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
+        """Stop, and cut what is open."""
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        for end in self._ends:
+            end.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # asyncio runs this as one
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         behind, ahead = await asyncio.open_connection("127.0.0.1", self._target)
-        for source, sink, counted in ((reader, ahead, True), (behind, writer, False)):
-            task = asyncio.create_task(self._pass(source, sink, counted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._ends += [writer, ahead]
+        await asyncio.gather(self._pass(reader, ahead, True), self._pass(behind, writer, False))
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, counted: bool) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
                 self.up += len(data) if counted else 0
                 sink.write(data)

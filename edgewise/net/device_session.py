@@ -112,6 +112,12 @@ class DeviceSession(End):
         if self._waiting is not None:
             self._waiting.payload = self._waiting.payload[:size]
 
+    def withdraw(self, frame: int) -> None:
+        """The frame is not wanted any more: it does not go, if it waits still, and no event speaks of it."""
+        if self._waiting is not None and self._waiting.frame == frame:
+            self._waiting = None
+            self.counts["withdrawn"] += 1
+
     def next_wake(self) -> float | None:
         """When (s) `tick` has something to do, if nothing else happens before; None where there is nothing to wait for."""
         if self._state == "away":

@@ -30,16 +30,14 @@ from edgewise.core.rollout import Health
 from edgewise.data.decoding.found import found
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello
-from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
+from edgewise.net.session import Answered, DeviceSession, Dropped, Failed
 from edgewise.node.closing import Closing
 from edgewise.node.ledger import FILTERED, Ledger
 from edgewise.node.open_frame import OpenFrame
-from edgewise.node.outlook import Outlook
 from edgewise.node.rows import Rows
+from edgewise.node.uplink import MARGIN, Uplink
 from edgewise.node.vitals import Vitals
-from edgewise.plan.online import OnlinePolicy, Situation
-
-MARGIN = 0.004  # s kept free before a deadline, for the timer and the hand-over
+from edgewise.plan.online import OnlinePolicy
 
 
 class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,23 +84,18 @@ class Agent:
         filter: Filter | None = None,
     ) -> None:
         self.config, self.policy, self.session = config, policy, session
-        self.hung_up = False  # the session ended by itself: the rim closes the transport and tries again
-        self.warnings: list[str] = []
         self.rows = rows
         self.version = 0  # counts the sets of points, one after the other
+        self.filter = filter
         self._books = Closing(config.node, energy, rows)
-        self._streams, self.filter = _used(streams, policy), filter
+        self._uplink = Uplink(policy, session, streams)
         policy.learn = filter.learn if filter is not None else 0.0
-        self._outlook = Outlook(policy)
         self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
         self._urgent: list[int] = []
         self._running: Work | None = None
         self.closed = False
         self._captured = math.inf  # when the frame before this one was
-        self._connected = self._was_open = False
-        self._greeted = 0.0  # when HELLO went out
-        self._news: list[bytes] = []
         self._local = _best_local(policy)
 
     # What happened
@@ -146,10 +139,8 @@ class Agent:
         self._looked(work, passed=True)
         self.policy.observe_device(it.point.name, sum(parts.values()))
         self.policy.observe_payload(it.point.name, len(payload))
-        it.away, it.sent_at, it.up = True, now, len(payload)
-        it.ends, it.layers, it.guarded = ends, len(ends), guarded
-        self.session.offer(frame, self._streams[it.point.name], payload, it.deadline, now)
-        self._outlook.sent(frame, len(payload), now)
+        it.ends, it.guarded = ends, guarded
+        self._uplink.offer(it, payload, now)
         self._drain(now)
 
     def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float) -> None:
@@ -174,8 +165,7 @@ class Agent:
             self._books.in_vain(parts)
             return
         self._spent(it, parts)
-        it.point = None
-        self._end(it, "dropped", now, reason=FILTERED, why=f"the filter sees nothing ({present:.2f})")
+        self._left_out(it, now, f"the filter sees nothing ({present:.2f})")
 
     def broke(self, frame: int, reason: str, now: float) -> None:
         """The work on a frame failed; `reason` is a sentence."""
@@ -185,14 +175,12 @@ class Agent:
             self._end(it, "failed", now, reason=reason)
 
     def connected(self, now: float) -> None:
-        self.hung_up, self._was_open, self._greeted = False, False, now
-        self.session.connected(now)
+        self._uplink.connected(now)
         self._drain(now)
 
     def lost(self, now: float) -> None:
         """The transport is gone; what was under way is answered here where time allows."""
-        self._connected = False
-        self.session.lost(now)
+        self._uplink.lost(now)
         self._drain(now)
 
     def receive(self, data: bytes, now: float) -> None:
@@ -205,7 +193,7 @@ class Agent:
         self._drain(now)
         if self.rows is not None and self.rows.tick(now):
             self._stored()
-        for it in self._open.values():
+        for it in list(self._open.values()):
             if it.away and not it.insured and now >= self._insure_at(it):
                 self._insure(it, now, "no answer in time")
 
@@ -213,7 +201,7 @@ class Agent:
 
     def renew(self, hello: Hello, now: float) -> None:
         """Agree with the server on the streams of `hello`, which have other numbers than those in use."""
-        self.session.renew(hello, now)
+        self._uplink.renew(hello, now)
         self._drain(now)
 
     @property
@@ -228,8 +216,8 @@ class Agent:
         self.policy.adopt(points, filter.learn if filter is not None else 0.0)
         self.version += 1
         self.filter, self._books.vitals = filter, Vitals(now)
-        self._streams, self._local = _used(streams, self.policy), _best_local(self.policy)
-        self._refused(self.session.refused)
+        self._local = _best_local(self.policy)
+        self._uplink.adopt(streams)
 
     def health(self, now: float) -> Health:
         """Of the version in use, since it came into use."""
@@ -248,9 +236,7 @@ class Agent:
         if self._waiting is None:
             return None
         it, self._waiting = self._open[self._waiting], None
-        backlog, oldest = self._outlook.backlog(now)
-        left = it.deadline - now - MARGIN
-        decision = self.policy.decide(Situation(now, left, self._connected, backlog, oldest, self.config.condition))
+        decision = self.policy.decide(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition))
         it.why = decision.why
         if decision.route == "drop":
             self._end(it, "dropped", now, reason="policy")
@@ -261,8 +247,10 @@ class Agent:
 
     def outgoing(self, now: float) -> list[bytes]:
         """What goes on the wire; ask when the wire is free."""
-        if (frame := self.session.due(now)) is not None:
-            self._fit(frame, now)
+        frame = self.session.due(now)
+        self._drain(now)
+        if frame is not None and frame in self._open:
+            self._uplink.settle(self._open[frame], now)
         data = self.session.outgoing(now)
         self._drain(now)
         return data
@@ -273,8 +261,7 @@ class Agent:
 
     def news(self) -> list[bytes]:
         """What the site told since the last call."""
-        told, self._news = self._news, []
-        return told
+        return self._uplink.news()
 
     @property
     def ledger(self) -> Ledger:
@@ -298,7 +285,16 @@ class Agent:
     @property
     def greeted(self) -> bool:
         """Whether this connection got as far as a welcome."""
-        return self._was_open
+        return self._uplink.greeted
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the session ended by itself: the rim closes the transport and tries again."""
+        return self._uplink.hung_up
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._uplink.warnings
 
     def holds(self, frame: int) -> bool:
         """Whether the picture of a frame may still be needed."""
@@ -329,7 +325,7 @@ class Agent:
         assert self.rows is not None
         self.session.stir()
         if self.rows.sentence and self.rows.sentence not in self.warnings:
-            self._warn(self.rows.sentence)
+            self._uplink.warn(self.rows.sentence)
 
     def _start(self, it: OpenFrame, task: str, point: OperatingPoint, learn: OperatingPoint | None = None) -> Work:
         look = self.filter is not None and it.point is None  # who is insured was looked at before
@@ -341,26 +337,13 @@ class Agent:
 
     def _way_up(self, point: OperatingPoint) -> OperatingPoint | None:
         """By which point a frame goes up that the filter would leave out; None where none leads there now."""
-        if self.filter is None or not self._connected:
+        if self.filter is None or not self._uplink.open:
             return None
         return point if point.mode != "local" else self.policy.upload()
 
     def _looked(self, work: Work | None, passed: bool) -> None:
         if work is not None and work.look:
             self.policy.observe_filter(passed)
-
-    def _fit(self, frame: int, now: float) -> None:
-        """A frame in layers is sent now: leave out those that the link will not let pass in time."""
-        it = self._open.get(frame)
-        if it is None or it.point is None or len(it.ends) < 2:
-            return
-        backlog, oldest = self._outlook.backlog(now, before=frame)
-        left = it.deadline - now - MARGIN
-        layers = self.policy.layers(it.point.name, it.ends, Situation(now, left, True, backlog, oldest))
-        if layers < it.layers:
-            size = it.shortened(layers)
-            self.session.shorten(size)
-            self._outlook.shortened(frame, size)
 
     def _insurer(self) -> OperatingPoint | None:
         return self.policy.insurer() if self.config.insured else None
@@ -370,10 +353,13 @@ class Agent:
         insurer = self._insurer()
         if insurer is None:
             return it.deadline
-        other = max((self.policy.device_time(p) for p in self._streams), default=0.0)
+        other = max((self.policy.device_time(p) for p in self._uplink.streams), default=0.0)
         return it.deadline - 1.5 * self.policy.device_time(insurer.name) - other - MARGIN
 
     def _insure(self, it: OpenFrame, now: float, why: str) -> None:
+        if it.learn and not it.up:
+            self._left_out(it, now, "the filter sees nothing; the link took nothing to try")  # its word stands
+            return
         it.insured = True
         insurer = self._insurer()
         if insurer is not None and now + self.policy.device_time(insurer.name) <= it.deadline:
@@ -381,33 +367,17 @@ class Agent:
             self._urgent.append(it.frame)
 
     def _drain(self, now: float) -> None:
-        for event in self.session.events():
+        for event in self._uplink.heard(now):
             if isinstance(event, Answered):
                 self._arrived(event, now)
-            elif isinstance(event, Dropped | Failed):
+            else:
                 self._let_down(event, now)
-            elif isinstance(event, Late):
-                self._outlook.answered(event.frame, event.reply.wait + event.reply.tail if event.reply else 0.0, now)
-            elif isinstance(event, Pong):
-                self._outlook.pong(event.rtt, now)
-            elif isinstance(event, Warned):
-                self._warn(event.sentence)
-            elif isinstance(event, News):
-                self._news.append(event.payload)
-            elif isinstance(event, Opened):
-                self._connected = self._was_open = True
-                self._refused(event.welcome.refused)
-                self._outlook.pong(now - self._greeted, now)  # HELLO and WELCOME are the first round trip
-            elif isinstance(event, Closed):
-                self._connected, self.hung_up = False, True
-                self._outlook.clear()
 
     def _arrived(self, event: Answered, now: float) -> None:
         it = self._open.get(event.frame)
         reply = event.reply
         point = it.point.name if it is not None and it.point is not None else ""
         self.policy.observe_server(point, reply.wait, reply.tail)
-        self._outlook.answered(event.frame, reply.wait + reply.tail, now)
         if it is None:
             return
         it.away = False
@@ -418,34 +388,27 @@ class Agent:
 
     def _let_down(self, event: Dropped | Failed, now: float) -> None:
         it = self._open.get(event.frame)
-        self._outlook.let_down(event.frame, still_queued=isinstance(event, Failed) and event.reason == "deadline")
         if it is None:
             return
         it.away = False
         if isinstance(event, Failed) and event.reason.startswith("refused"):
-            self._warn(event.reason)
-        if isinstance(event, Dropped):
-            it.unsent()
+            self._uplink.warn(event.reason)
         if not it.insured:
             self._insure(it, now, event.reason)
-        if it.frame not in self._urgent and not (self._running is not None and it.frame == self._running.frame):
+        running = self._running is not None and it.frame == self._running.frame
+        if it.frame in self._open and it.frame not in self._urgent and not running:
             outcome: Outcome = "dropped" if isinstance(event, Dropped) else "failed"
             self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
-
-    def _refused(self, streams: dict[int, str]) -> None:
-        """What the server will not take in this session is not tried."""
-        names = {stream: name for name, stream in self._streams.items()}
-        self.policy.refused = {names[s]: sentence for s, sentence in streams.items() if s in names}
-        for sentence in self.policy.refused.values():
-            self._warn(sentence)
-
-    def _warn(self, sentence: str) -> None:
-        self.warnings = [*self.warnings[-19:], sentence]
 
     def _spent(self, it: OpenFrame, parts: dict[str, float]) -> None:
         it.busy += sum(parts.values())
         for name, seconds in parts.items():
             it.parts[name] = it.parts.get(name, 0.0) + seconds
+
+    def _left_out(self, it: OpenFrame, now: float, why: str) -> None:
+        """The filter's word is the frame's last."""
+        it.point, it.learn = None, False
+        self._end(it, "dropped", now, reason=FILTERED, why=why)
 
     def _end(
         self,
@@ -461,16 +424,12 @@ class Agent:
         del self._open[it.frame]
         if self._waiting == it.frame:
             self._waiting = None
+        self._uplink.withdraw(it)
         ended = it.ended(now, outcome, point or it.point, reason, why or it.why, answer)
         seen = it.learn and outcome == "answered" and found(answer, self.filter.of if self.filter is not None else "")
         record = replace(ended, missed=True) if seen else ended
         if self._books.end(record, it.busy, self.policy.link.rate, now, of_version=it.version == self.version):
             self._stored()
-
-
-def _used(streams: dict[str, int], policy: OnlinePolicy) -> dict[str, int]:
-    """Those of the streams whose points may be chosen."""
-    return {name: number for name, number in streams.items() if name in policy.points}
 
 
 def _best_local(policy: OnlinePolicy) -> OperatingPoint | None:

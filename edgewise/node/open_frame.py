@@ -26,6 +26,7 @@ class OpenFrame:
         "parts",
         "point",
         "sent_at",
+        "size",
         "up",
         "version",
         "why",
@@ -39,22 +40,18 @@ class OpenFrame:
         self.away = False  # handed to the session, no answer yet
         self.insured = False  # the local model is asked, or cannot be
         self.busy = 0.0
-        self.up = self.down = 0
+        self.size = 0  # of its payload
+        self.up = self.down = 0  # what went over the link
         self.sent_at = 0.0
         self.parts: dict[str, float] = {}
         self.learn = False  # the filter saw nothing; it goes up to learn from
         self.ends: tuple[int, ...] = ()  # sizes of its payload, cut after each layer
         self.layers = self.cut = self.guarded = 0
 
-    def shortened(self, layers: int) -> int:
-        """Only so many of its layers go; the bytes that they take."""
-        self.cut += self.layers - layers
-        self.layers, self.up = layers, self.ends[layers - 1]
-        return self.up
-
-    def unsent(self) -> None:
-        """It never left the device."""
-        self.up = self.layers = self.cut = self.guarded = 0
+    def went(self, layers: int) -> None:
+        """Its payload is on the wire, with so many of its layers."""
+        self.layers, self.cut = layers, len(self.ends) - layers
+        self.up = self.ends[layers - 1] if layers else self.size
 
     def ended(
         self, now: float, outcome: Outcome, point: OperatingPoint | None, reason: str, why: str, answer: Answer
@@ -79,5 +76,5 @@ class OpenFrame:
             learn=self.learn,
             layers=self.layers,
             cut=self.cut,
-            guarded=self.guarded,
+            guarded=self.guarded if self.up else 0,
         )

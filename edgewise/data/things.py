@@ -109,7 +109,7 @@ def mask_overlaps(said: Sequence[Box], scene: Scene, side: int) -> NDArray[np.fl
 def keypoint_likeness(said: Sequence[Box], scene: Scene) -> NDArray[np.float64]:
     """Object keypoint similarity of each box's points with each true thing's: (said, true)."""
     size = np.array(scene.size, float)
-    points = np.array([b.points for b in said], float).reshape(len(said), 1, -1, 2) * size
+    points = np.array([b.points for b in said], float).reshape(len(said), 1, scene.points.shape[1], 2) * size
     true = scene.points[None] * size
     area = ((scene.boxes[:, 2:] - scene.boxes[:, :2]) * size).prod(1)
     apart = ((points - true) ** 2).sum(-1)  # (said, true, keypoint)

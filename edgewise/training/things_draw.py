@@ -63,6 +63,7 @@ def moved(frames: Things, generator: np.random.Generator, upside: bool = False) 
     if upside and generator.random() < 0.5:
         x = x.flip(2)
         boxes = torch.stack([boxes[..., 0], 1 - boxes[..., 3], boxes[..., 2], 1 - boxes[..., 1]], dim=-1)
+        points = points * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
         scale[1], shift[1] = -1.0, 1.0
     zoom = generator.random()
     if zoom < 0.55:

@@ -2,8 +2,9 @@
 
 Frames are rendered into shards under `work/frames` where they are missing, batches drawn from them by number; a training
 that was killed and is started again with the same configuration carries on at its last checkpoint (weights, optimiser,
-averages; the draw is a function of the step's number). At the end the averaged weights lie in `work/NAME.safetensors`, with
-what they are in the header, for `load`. With `bccd` the same network learns boxes of three kinds of blood cells.
+averages; the draw is a function of the step's number, how many steps fit into the seconds is the machine's). At the end the
+averaged weights lie in `work/NAME.safetensors`, with what they are in the header, for `load`. With `bccd` the same network
+learns boxes of three kinds of blood cells.
 """
 
 from __future__ import annotations

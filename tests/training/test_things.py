@@ -19,7 +19,7 @@ from edgewise.runtime.session import Session  # noqa: E402
 from edgewise.training import bccd, export, things, things_frames  # noqa: E402
 from edgewise.training.nets import fpn  # noqa: E402
 from edgewise.training.things_draw import Draw, moved, truth  # noqa: E402
-from edgewise.training.things_job import load, save  # noqa: E402
+from edgewise.training.things_job import Config, load, save, teach  # noqa: E402
 
 PICTURE = Picture(192, 108)
 
@@ -167,6 +167,14 @@ def test_weights_come_back_with_their_shape(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="not of this detector"):
         load(tmp_path / "other.safetensors")
+
+
+def test_the_job_carries_on_where_it_was_and_names_no_place(tmp_path):
+    config = Config(work=tmp_path, seconds=1.0, scenes=1, times=1, batch=2)
+    path = teach(config)
+    first = path.read_bytes()
+    assert load(path).classes == 1 and str(tmp_path).encode() not in first
+    assert teach(config).read_bytes() == first  # its seconds are spent: what was there is written again
 
 
 def test_blood_cells_are_read_with_their_three_classes(data_pack):

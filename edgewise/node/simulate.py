@@ -91,7 +91,7 @@ def camera(
     """An agent with a session and an outbox of its own, one stream for each point that goes over the link."""
     remote = [p for p in points if p.mode in ("split", "image")]
     streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
-    rows = Rows(MemoryOutbox(), lambda: 0.0)
+    rows = Rows(MemoryOutbox(), lambda: 0.0, timer=lambda: 0.0)  # no real time decides here
     session = DeviceSession(Hello(name, "simulated", streams), rows)
     settings = AgentConfig(name, deadline, insured=insured)
     return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, filter)

@@ -74,7 +74,7 @@ class Device(Machine):
             self.say("has no version that loads")
             self.kill(AGAIN)
             return
-        rows = Rows(self.outbox, self.clock.now, interval=1.0)
+        rows = Rows(self.outbox, self.clock.now, interval=1.0, timer=lambda: 0.0)  # no real time decides here
         stream = Stream(1, self.updates.version.address, camera.REMOTE, "affine", 8, (1, 3, 16, 16), "float32")
         session = DeviceSession(Hello(self.name, "simulated", (stream,)), rows)
         config = AgentConfig(self.name, camera.DEADLINE)

@@ -29,7 +29,8 @@ from edgewise.graph.picture import Look
 from edgewise.runtime.session import Session
 from edgewise.split.gallery import Gallery, gathered, parted
 from edgewise.split.judged import Judge, Sessions
-from edgewise.split.points import Ranges, measured, narrow, ranged, within, written
+from edgewise.split.order import order
+from edgewise.split.points import Ranges, coded, measured, narrow, ranged, within, written
 from edgewise.split.task import task_of
 from edgewise.split.training.recipe import BITS, Recipe
 
@@ -42,6 +43,7 @@ MASKS = ("masks", "mask", "SegmentationClass", "labels_mask")
 PARTS: tuple[PartName, ...] = ("head", "tail", "full")
 MOST_JUDGED = 400
 CALIBRATED = 512  # pictures that ranges and tables are fitted on
+ORDERED = 32  # of them, by which the order of channels is found
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 
 
@@ -155,7 +157,8 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
     def original(i: int) -> NDArray[np.uint8]:
         return narrow(read_picture(pack.read(gallery.names[i]), gallery.names[i]))
 
-    points = within(measured(judge, bottleneck, config.bits, original, advance), config.bytes)
+    codings = coded(bottleneck, features, config.bits, order(sessions.tailed, features[:ORDERED]))
+    points = within(measured(judge, bottleneck, codings, original, advance), config.bytes)
     manifest = written(
         config.out,
         name=config.name or config.out.name,
@@ -166,6 +169,7 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
         decoding=decoding,
         labels=config.labels,
         points=points,
+        codings=codings,
         parameters=done.parts.parameters,
         provenance=provenance(config, gallery, len(judge), judge.measure, done.learnt.steps, done.learnt.seconds),
     )

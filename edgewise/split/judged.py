@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -36,6 +37,10 @@ class Sessions(Struct, frozen=True):
     head: Session
     tail: Session
     full: Session
+
+    def tailed(self, features: Floats) -> dict[str, NDArray[Any]]:
+        """The tail's outputs for features (n, …)."""
+        return self.tail.run({self.tail.inputs[0].name: features})
 
 
 class Judge:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from edgewise.codec.features import FeatureCodec
+from edgewise.codec.fitted import coding_for
 from edgewise.codec.image import ImageCodec
-from edgewise.codec.tensor import TensorCodec
-from edgewise.core.artifact import Bottleneck, Decoding, Manifest, Parameter, PartName, Picture, Task
+from edgewise.core.artifact import Bottleneck, Coding, Decoding, Manifest, Parameter, PartName, Picture, Task
 from edgewise.core.errors import BudgetError
 from edgewise.core.placement import OperatingPoint
 from edgewise.data.preprocess import fit
@@ -25,6 +27,8 @@ from edgewise.split.judged import Floats, Judge
 
 WIDEST = 640  # px of the longer side that a picture, sent whole, is scaled down to
 QUALITIES = (50, 75)
+LAYERS = 8  # of a frame, at most
+GUARD, GUARDED = 1.5, 64  # times the largest of so many frames
 
 
 class Ranges(Struct, frozen=True):
@@ -43,23 +47,40 @@ def ranged(features: Floats, per_channel: bool) -> Ranges:
     return Ranges(tuple(low.astype(float).tolist()), tuple(high.astype(float).tolist()))
 
 
+def coded(bottleneck: Bottleneck, features: Floats, bits: Sequence[int], order: Sequence[int]) -> dict[str, Coding]:
+    """Codings by point: `split-B` has 2^B levels a channel, tables of `features` (n, channels, …), a layer for each channel.
+
+    No frame may be larger than GUARD times the largest of these features (the byte guard).
+    """
+    found = {}
+    for width in bits:
+        levels = [1 << width] * bottleneck.channels
+        coding = coding_for(bottleneck, [features], levels, order, min(bottleneck.channels, LAYERS))
+        codec = FeatureCodec(bottleneck, coding)
+        largest = max(len(codec.encode(one[None])) for one in features[:: max(1, len(features) // GUARDED)])
+        found[f"split-{width}"] = msgspec.structs.replace(coding, most=round(GUARD * largest))
+    return found
+
+
 def measured(
     judge: Judge,
     bottleneck: Bottleneck,
-    bits: Sequence[int],
+    codings: Mapping[str, Coding],
     original: Callable[[int], NDArray[np.uint8]],
     advance: Callable[[str, float], None],
 ) -> tuple[OperatingPoint, ...]:
-    """Splits of each width and pictures of each quality, as measured."""
+    """Splits of each coding and pictures of each quality, as measured."""
     points = []
-    whole = len(bits) + len(QUALITIES)
-    for number, width in enumerate(bits):
+    whole = len(codings) + len(QUALITIES)
+    for number, (name, coding) in enumerate(codings.items()):
         advance("measuring", number / whole)
-        points.append(judge.split(OperatingPoint(f"split-{width}", "split", "affine", width), TensorCodec(bottleneck, width)))
+        point = OperatingPoint(name, "split", "rans", int(name.removeprefix("split-")))
+        points.append(judge.split(point, FeatureCodec(bottleneck, coding)))
     for number, quality in enumerate(QUALITIES):
-        advance("measuring", (len(bits) + number) / whole)
+        advance("measuring", (len(codings) + number) / whole)
         codec = ImageCodec("jpeg", quality)
         points.append(judge.image(OperatingPoint(f"jpeg-{quality}", "image", "jpeg", quality), codec, original))
+    advance("measuring", 1.0)
     return tuple(points)
 
 
@@ -103,6 +124,7 @@ def written(
     decoding: Decoding,
     labels: tuple[str, ...],
     points: tuple[OperatingPoint, ...],
+    codings: Mapping[str, Coding],
     parameters: Mapping[str, Parameter],
     provenance: Mapping[str, str],
 ) -> Manifest:
@@ -117,6 +139,7 @@ def written(
         bottleneck=bottleneck,
         decoding=decoding,
         points=points,
+        codings={name: coding for name, coding in codings.items() if name in {p.name for p in points}},
         parameters=parameters,
         provenance=provenance,
     )

@@ -107,13 +107,14 @@ def replace(net: nn.Module, path: str, new: nn.Module) -> nn.Module:
 def siblings(net: nn.Module, path: str) -> tuple[str, ...]:
     """`path` and the modules that stand behind it under the same parent, in the order in which they were registered.
 
-    Of numbered families (`layer1` … `layer4`, `0` … `5`) only the members of the family: a head beside them is not one.
+    Only the members of a numbered family (`layer1` … `layer4`, `0` … `5`): a head beside them is not one, and a name without
+    a number stands alone.
     """
     module(net, path)
     parent, _, name = path.rpartition(".")
     names = [n for n, _ in module(net, parent).named_children()]
     stem = name.rstrip("0123456789")
-    family = [n for n in names[names.index(name) :] if stem == name or n.rstrip("0123456789") == stem]
+    family = [n for n in names[names.index(name) :] if n == name or (stem != name and n.rstrip("0123456789") == stem)]
     return tuple(f"{parent}.{n}" if parent else n for n in family)
 
 

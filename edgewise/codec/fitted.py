@@ -23,6 +23,9 @@ from edgewise.core.coding import consistent
 from edgewise.core.errors import ModelError, TensorError
 
 Floats = NDArray[np.float32]
+FINE, COARSE, LEAST = 14, 12, 9  # bits of precision
+MANY = 64  # levels
+MOST_SLOTS = 1 << 20  # of all tables: 20 MiB for a decoder (`edgewise.codec.tables`)
 
 
 def coding_for(
@@ -107,4 +110,11 @@ def evenly(channels: int, layers: int) -> tuple[int, ...]:
 
 
 def _fitted(coding: Coding, counted: Sequence[NDArray[np.int64]]) -> bytes:
-    return tables.pack(tables.fit([counted[channel] for channel in coding.order]))
+    """The tables of the channels that are sent: finer for many levels, coarser where a decoder would have to hold too much.
+
+    A letter that hardly comes still takes 1/2^precision: at 12 bits, 256 of them would take a sixteenth of all there is.
+    """
+    precision = FINE if max(coding.levels) > MANY else COARSE
+    while (coding.sent + 1) << precision > MOST_SLOTS and precision > LEAST:
+        precision -= 1
+    return tables.pack(tables.fit([counted[channel] for channel in coding.order], precision=precision))

@@ -1,4 +1,4 @@
-"""Features by static tables: within half a step, any prefix, never above the guard, a batch as each of its frames, no byte believed."""
+"""Features by static tables: within half a step, any prefix, never above the guard, a batch as its frames, no byte believed."""
 
 from __future__ import annotations
 
@@ -227,11 +227,14 @@ def test_tables_of_another_quantiser_are_a_sentence() -> None:
     found = tables.unpack(CODING.tables)
     assert checked_tables(CODING) == found
     with pytest.raises(ModelError, match="one table for each channel"):
-        FeatureCodec(BOTTLENECK, replace(CODING, tables=tables.pack(tables.Tables(found.offsets[:-1], found.frequencies[:-1]))))
+        FeatureCodec(
+            BOTTLENECK,
+            replace(CODING, tables=tables.pack(tables.Tables(found.offsets[:-1], found.frequencies[:-1], found.precision))),
+        )
     with pytest.raises(ModelError, match="codes that the channel has not"):
         FeatureCodec(BOTTLENECK, replace(CODING, levels=(256, 16, 0, 5, 2, 3)))
     with pytest.raises(ModelError, match="codes that the channel has not"):
-        moved = tables.Tables((-1, *found.offsets[1:]), found.frequencies)
+        moved = tables.Tables((-1, *found.offsets[1:]), found.frequencies, found.precision)
         FeatureCodec(BOTTLENECK, replace(CODING, tables=tables.pack(moved)))
     for spoilt in (b"", CODING.tables[:-1], CODING.tables + b"\0", b"\x07" + CODING.tables[1:]):
         with pytest.raises(ModelError):

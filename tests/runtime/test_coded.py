@@ -1,4 +1,4 @@
-"""A bundle that sends features by tables: it runs from head to tail, is re-fitted by a delta, and its tables are believed by nobody."""
+"""A bundle that sends features by tables: it runs from head to tail, a delta re-fits it, and its tables are not believed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import delivery, faults, job, keys, models, split
+from edgewise.cli import delivery, faults, job, keys, models, split, split_make
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -49,7 +49,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "split": (
         "Cut a model between device and edge, without training or with it, and report what that is worth.",
-        {"fit": split.fit, "report": split.report},
+        {"quick": split_make.quick, "fit": split_make.fit, "report": split.report},
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }

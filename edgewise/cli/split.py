@@ -1,18 +1,15 @@
-"""The verbs of split inference: `edgewise split quick`, `fit` and `report`."""
+"""The verb `edgewise split report`. Those that make a bundle are in `split_make.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from edgewise.cli.screen import console, write_json
-from edgewise.cli.split_show import bar, share_bar, show_points, show_report
+from edgewise.cli.split_show import bar, show_report
 from edgewise.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from edgewise.core.artifact import Manifest
 
 
 def report(
@@ -83,145 +80,6 @@ def report(
 
         screen.print(f"written: {write_page(found, out)}", soft_wrap=True, highlight=False)
     return 0
-
-
-def fit(
-    model: str,
-    cut: str,
-    data: Path,
-    weights: Path | None = None,
-    out: Path = Path("split-bundle"),
-    recipe: Literal["hnd", "ghnd"] = "ghnd",
-    channels: int = 3,
-    layers: tuple[str, ...] = (),
-    size: tuple[int, int] | None = None,
-    scale: float = 1 / 255,
-    mean: tuple[float, ...] = (0.0,),
-    std: tuple[float, ...] = (1.0,),
-    bgr: bool = False,
-    task: Literal["detection", "classification", "segmentation", "other"] | None = None,
-    labels: tuple[str, ...] = (),
-    epochs: float = 20.0,
-    seconds: float = 0.0,
-    rate: float = 1e-3,
-    batch: int = 4,
-    bits: tuple[int, ...] = (8, 6, 4, 3, 2),
-    noise: Literal["none", "round", "uniform"] = "none",
-    price: float = 0.0,
-    bytes: int = 0,
-    validation: float = 0.1,
-    limit: int = 0,
-    unreadable: float = 0.05,
-    name: str = "",
-    work: Path | None = None,
-    seed: int = 0,
-    threads: int = 1,
-    json: Path | None = None,
-) -> int:
-    """Teach a small head to stand in for the first layers of your own network, on your own pictures; no labels are needed.
-
-    The module at CUT is replaced by an encoder, a narrow bottleneck and a decoder, which learn to give what the module gave
-    (HND), or what the layers behind it gave as well (GHND); everything else stays frozen. The outcome is a bundle: head for the
-    device, tail and the uncut model for the server, operating points with measured bytes and quality. A call that was killed
-    goes on where it was.
-
-      edgewise split fit --model mypkg.net:build --weights net.safetensors --cut layer1 --data frames/ --out bundle
-      edgewise split report bundle --data frames-of-another-day/
-      edgewise serve bundle        and on the device: edgewise run --bundle bundle --source … --server ADDRESS
-
-    Args:
-        model: where your network is built: package.module:function, called without arguments, gives a torch module.
-        cut: path of the module that is replaced, such as layer1 or backbone.layer1; a wrong one is answered with the nearest.
-        data: a folder or .tar of pictures; its training part where it has parts.
-        weights: the network's values (.safetensors); without, as it is built.
-        out: the bundle's folder.
-        recipe: hnd learns at the cut alone, ghnd at the layers behind it too (the paper's better one).
-        channels: of the bottleneck: fewer are fewer bytes.
-        layers: paths to learn at, instead of the recipe's.
-        size: width and height that the network takes; without, the first picture's own.
-        scale: what a pixel of 0..255 is multiplied by.
-        mean: then taken off, one number or one a channel.
-        std: then divided by, likewise.
-        bgr: the network takes blue first.
-        task: what its outputs are, where that cannot be seen from their shapes.
-        labels: names of the classes, in order.
-        epochs: times through the pictures.
-        seconds: seconds of training instead of epochs.
-        rate: learning rate at the beginning.
-        batch: pictures a step.
-        bits: widths of the codes to make operating points of.
-        noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.
-        price: of a bit, while training (ours): smaller frames.
-        bytes: keep only points whose mean frame is not larger; where none is, the nearest is named.
-        validation: share of the pictures that teach nothing and judge.
-        limit: pictures at most (0: all).
-        unreadable: share of the pictures that may be unreadable before it is an error; they are named and counted.
-        name: the bundle's name (default: its folder's).
-        work: folder of checkpoints (default: beside OUT).
-        seed: of everything random.
-        threads: threads of training and inference.
-        json: write what came of it there.
-    """
-    from edgewise.split.fit import Fit
-    from edgewise.split.fit import fit as made
-
-    screen = console()
-    width, height = size or (0, 0)
-    config = Fit(
-        model=model,
-        cut=cut,
-        data=data,
-        weights=weights,
-        out=out,
-        work=work,
-        name=name,
-        recipe=recipe,
-        channels=channels,
-        paths=layers,
-        width=width,
-        height=height,
-        scale=scale,
-        mean=mean,
-        std=std,
-        bgr=bgr,
-        task=task,
-        labels=labels,
-        epochs=epochs,
-        seconds=seconds,
-        rate=rate,
-        batch=batch,
-        noise=noise,
-        price=price,
-        bits=bits,
-        bytes=bytes,
-        validation=validation,
-        limit=limit,
-        most_bad=unreadable,
-        seed=seed,
-        threads=threads,
-    )
-    with share_bar(screen) as advance:
-        done = made(config, advance)
-    show_points(done.manifest, done.measure, screen)
-    if done.left:
-        screen.print(f"[yellow]{len(done.left)} pictures could not be read and were left out:[/]")
-        for left, why in done.left[:5]:
-            screen.print(f"  {left}: {why}", highlight=False, markup=False)
-    screen.print(f"{done.steps:,} steps in {done.seconds:,.0f} s; bundle {done.manifest.address[:12]} in {out}", highlight=False)
-    write_json(json, _made(done.manifest, str(done.folder), done.measure, dict(done.left)))
-    return 0
-
-
-def _made(manifest: Manifest, folder: str, measure: str, left: dict[str, str]) -> dict[str, object]:
-    """What a script wants to know of a bundle that was made; tables and weights stay where they are."""
-    return {
-        "bundle": folder,
-        "address": manifest.address,
-        "measure": measure,
-        "points": manifest.points,
-        "unreadable": left,
-        "provenance": manifest.provenance,
-    }
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

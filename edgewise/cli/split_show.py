@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgewise.apps.vision.split_outcome import SplitReport
-    from edgewise.core.artifact import Manifest
+    from edgewise.core.placement import OperatingPoint
+    from edgewise.split.outcome import Report
 
 NAMED = 5  # of the samples that could not be read, those that are printed
 
@@ -49,10 +50,7 @@ def show_report(found: SplitReport, screen: Console) -> None:
         )
     for sentence in found.sentences:
         screen.print(sentence, highlight=False, markup=False)
-    if found.unreadable:
-        screen.print(f"[yellow]{len(found.unreadable)} samples could not be read and were left out:[/]")
-        for sentence in list(found.unreadable.values())[:NAMED]:
-            screen.print(f"  {sentence}", highlight=False, markup=False)
+    show_left(found.unreadable, screen)
     for note in found.notes:
         screen.print(f"· {note}", style="dim", highlight=False, markup=False)
 
@@ -63,19 +61,58 @@ def _scaled(value: float | None) -> str:
     return "∞" if value == float("inf") else f"{1e3 * value:,.0f}" if value >= 0.1 else f"{1e3 * value:.3g}"
 
 
-def show_points(manifest: Manifest, measure: str, screen: Console) -> None:
-    """The operating points of a bundle that was just made, and what to do with it."""
+def show_cuts(found: Report, screen: Console) -> None:
+    """Every cut that was tried, the chosen one marked, the JPEGs beside, the points of the bundle."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{manifest.name}: {measure}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title = f"{found.model}: {found.metric} with the uncut model, on {found.judged} samples"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cut at", overflow="fold", min_width=12)
+    for name in ("work in front", "float16 bytes", "frame bytes", "fewer by", "channels sent", found.metric, "95 % interval"):
+        table.add_column(name, justify="right")
+    for c in found.cuts:
+        a = c.agreement
+        cells = (f"{c.share:.0%}", f"{c.raw:,}", f"{c.bytes:,.0f}", f"{c.ratio:.1f} ×", f"{c.sent} of {c.channels}")
+        worth = (f"{a.value:.4f}", f"{a.low:.4f}–{a.high:.4f}")
+        table.add_row(c.tensor, *cells, *worth, style="bold" if c.tensor == found.chosen else None)
+    for image in found.jpegs:
+        a = image.agreement
+        worth = (f"{a.value:.4f}", f"{a.low:.4f}–{a.high:.4f}")
+        table.add_row(f"JPEG {image.quality} at model size", "", "", f"{image.bytes:,.0f}", "", "", *worth, style="dim")
+    screen.print(table)
+    screen.print(f"Cut at {found.chosen}: {found.why}", highlight=False, markup=False)
+    show_points(found.points, f"the points of {found.folder}", screen)
+    for note in found.notes:
+        screen.print(note, highlight=False, markup=False)
+    show_left(dict(found.left), screen)
+    screen.print(
+        f"bundle {found.address[:12]} in {found.folder}; next: edgewise split report {found.folder} --data …", highlight=False
+    )
+
+
+def show_points(points: Sequence[OperatingPoint], title: str, screen: Console) -> None:
+    """The operating points of a bundle that was just made."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("point", "payload bytes", "quality", "95 % interval", "n", "device ms here", "edge ms here"):
         table.add_column(name, justify="left" if name == "point" else "right")
-    for p in manifest.points:
+    for p in points:
         q = p.quality.get("all")
         cells = ("?", "?", "?") if q is None else (f"{q.value:.4f}", f"{q.low:.4f}–{q.high:.4f}", f"{q.n:,}")
         table.add_row(p.name, f"{p.bytes_up:,.0f}", *cells, f"{1e3 * p.device_time:.2f}", f"{1e3 * p.edge_time:.2f}")
     screen.print(table)
+
+
+def show_left(left: Mapping[str, str], screen: Console) -> None:
+    """How many samples could not be read, and the first of them."""
+    if not left:
+        return
+    screen.print(f"[yellow]{len(left)} samples could not be read and were left out:[/]")
+    for name, why in list(left.items())[:NAMED]:
+        screen.print(f"  {why}" if name in why else f"  {name}: {why}", highlight=False, markup=False)
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
     shapes = {t.name: [d or 1 for d in t.shape] for t in sessions.full.outputs}
     task, decoding = task_of(shapes, config.task)
     judge = Judge(sessions, gallery, spread(judged, MOST_JUDGED), decoding, config.labels)
-    features = judge.features(spread(learn, CALIBRATED))
+    features = sessions.features(gallery.of(spread(learn, CALIBRATED)))
     held = Ranges(done.learnt.low, done.learnt.high) if done.learnt.low else ranged(features, config.per_channel)
     bottleneck = Bottleneck(done.parts.shape, held.low, held.high)
 

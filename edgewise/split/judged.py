@@ -38,15 +38,34 @@ class Sessions(Struct, frozen=True):
     tail: Session
     full: Session
 
+    def features(self, pictures: NDArray[np.uint8]) -> Floats:
+        """The bottlenecks (n, …) of pictures (n, height, width, 3)."""
+        name, output = self.head.inputs[0].name, self.head.outputs[0].name
+        return np.concatenate(
+            [self.head.run({name: pictures[i : i + BATCH]}, [output])[output] for i in range(0, len(pictures), BATCH)]
+        )
+
     def tailed(self, features: Floats) -> dict[str, NDArray[Any]]:
         """The tail's outputs for features (n, …)."""
         return self.tail.run({self.tail.inputs[0].name: features})
 
 
 class Judge:
-    """Answers of the uncut model on the pictures numbered `chosen`, against which points are measured."""
+    """Answers of the uncut model on the pictures numbered `chosen`, against which points are measured.
 
-    def __init__(self, sessions: Sessions, gallery: Gallery, chosen: Sequence[int], decoding: Decoding, labels: Sequence[str]):
+    `worth` scores answers, by condition, where the caller knows the truth.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        gallery: Gallery,
+        chosen: Sequence[int],
+        decoding: Decoding,
+        labels: Sequence[str],
+        worth: Callable[[Sequence[Answer]], dict[str, Quality]] | None = None,
+    ) -> None:
+        self._worth = worth
         self._sessions, self._gallery, self._decoding, self._labels = sessions, gallery, decoding, tuple(labels)
         self._chosen = list(chosen)
         self._blocks = [i // 16 for i in self._chosen]
@@ -62,15 +81,6 @@ class Judge:
 
     def __len__(self) -> int:
         return len(self._chosen)
-
-    def features(self, chosen: Sequence[int]) -> Floats:
-        """Bottlenecks of some pictures of the gallery (n, …)."""
-        head = self._sessions.head
-        found = [
-            head.run({head.inputs[0].name: self._gallery.of(chosen[i : i + BATCH])}, [head.outputs[0].name])[head.outputs[0].name]
-            for i in range(0, len(chosen), BATCH)
-        ]
-        return np.concatenate(found)
 
     def split(self, point: OperatingPoint, codec: Codec) -> OperatingPoint:
         """`point` as measured, every picture through head, `codec` and tail."""
@@ -125,17 +135,19 @@ class Judge:
             bytes_down=round(float(np.mean(replies)), 1),
             device_time=round(float(np.median(device)), 6),
             edge_time=round(float(np.median(edge)), 6),
-            quality={"all": self.worth(said)},
+            quality=self.worth(said),
         )
 
-    def worth(self, said: Sequence[Answer]) -> Quality:
-        """Quality by labels where there are some, else agreement with the uncut model."""
+    def worth(self, said: Sequence[Answer]) -> dict[str, Quality]:
+        """Quality by condition: as the caller scores it, by labels where there are some, else agreement with the uncut model."""
+        if self._worth is not None:
+            return self._worth(said)
         if self.true is not None and said[0].classes:
             found = scoring.of_classes(said, [scoring.Truth(label=t) for t in self.true], self._blocks)
         else:
             found = scoring.agreement(said, self.whole, self._blocks)
         value, low, high = (round(float(np.nan_to_num(v)), 4) for v in (found.value, found.low, found.high))
-        return Quality(value, low, high, found.n)
+        return {"all": Quality(value, low, high, found.n)}
 
     @property
     def measure(self) -> str:

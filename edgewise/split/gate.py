@@ -8,7 +8,7 @@ Any bundle will do whose head can be cut at one tensor, whoever made it: the cla
 from 9 on has, at the opset of the head. It guards all operating points of the bundle; their bytes and qualities remain those of
 pictures that pass.
 
-It does not know how a classifier is trained (`edgewise.split.training.filter`) nor what makes a threshold (`edgewise.split.bound`).
+It does not know how a classifier is trained (`edgewise.split.training.filter`) nor what a bound is (`edgewise.split.bound`).
 Needs onnx; no torch.
 """
 
@@ -51,7 +51,7 @@ class Convolved(Struct, frozen=True):
 
 class Plain(Struct, frozen=True):
     """A classifier as plain arrays: pools as `down` (rows, rows before) and `across` (columns before, columns), convolutions, and
-    a linear layer (features,) whose output is the log odds that something is there."""
+    a linear layer (features,) on the pooled map and the maximum of each channel, which gives the log odds of something."""
 
     open: tuple[Floats, Floats]
     convolutions: tuple[Convolved, ...]
@@ -214,9 +214,15 @@ def _nodes(plain: Plain) -> tuple[list[Any], list[Any]]:
     weights: list[Any] = []
     now = EARLY
 
-    def add(kind: str, constants: Sequence[tuple[str, NDArray[Any]]] = (), before: bool = False, **attributes: Any) -> None:
+    def add(
+        kind: str,
+        constants: Sequence[tuple[str, NDArray[Any]]] = (),
+        before: bool = False,
+        more: Sequence[str] = (),
+        **attributes: Any,
+    ) -> None:
         nonlocal now
-        names = [f"filter.{name}" for name, _ in constants]
+        names = [*(f"filter.{name}" for name, _ in constants), *more]
         weights.extend(numpy_helper.from_array(np.ascontiguousarray(v), f"filter.{name}") for name, v in constants)
         result = f"filter.{kind.lower()}_{len(nodes)}"
         nodes.append(helper.make_node(kind, [*names, now] if before else [now, *names], [result], name=result, **attributes))
@@ -234,8 +240,13 @@ def _nodes(plain: Plain) -> tuple[list[Any], list[Any]]:
         constants = [(f"body.{i}.weight", layer.weight), (f"body.{i}.bias", layer.bias)]
         add("Conv", constants, strides=[layer.stride] * 2, kernel_shape=list(layer.weight.shape[2:]))
         add("Relu")
+    seen = now
+    add("GlobalMaxPool")
+    add("Flatten", axis=1)
+    most, now = now, seen
     pool("close", plain.close)
     add("Flatten", axis=1)
+    add("Concat", more=[most], axis=1)
     add("Gemm", [("out.weight", plain.weight[:, None]), ("out.bias", np.array([plain.bias], np.float32))])
     add("Sigmoid")
     shape = numpy_helper.from_array(np.array([-1], np.int64), "filter.shape")

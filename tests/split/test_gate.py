@@ -36,7 +36,7 @@ def made(channels: int, height: int, width: int, seed: int = 0) -> Plain:
         pools[0],
         (Convolved(weight, np.zeros(5, np.float32), 1),),
         pools[1],
-        generator.normal(0, 1, 5 * 6).astype(np.float32),
+        generator.normal(0, 1, 5 * 7).astype(np.float32),
         0.1,
     )
 
@@ -48,7 +48,8 @@ def said(plain: Plain, early: np.ndarray) -> np.ndarray:
         size = layer.weight.shape[2]
         windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))[:, :, :: layer.stride, :: layer.stride]
         x = np.maximum(np.einsum("nihwkl,oikl->nohw", windows, layer.weight) + layer.bias[:, None, None], 0)
-    logit = (plain.close[0] @ x @ plain.close[1]).reshape(len(x), -1) @ plain.weight + plain.bias
+    found = np.concatenate([(plain.close[0] @ x @ plain.close[1]).reshape(len(x), -1), x.max((2, 3))], 1)
+    logit = found @ plain.weight + plain.bias
     return 1 / (1 + np.exp(-logit))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.probe import compared, scenes, ways
+from edgewise.core.artifact import Raw, Things
 from edgewise.core.errors import ConfigError
 from edgewise.runtime.bundle import Bundle
 
@@ -19,8 +21,8 @@ class Spoilt:
     def __init__(self, bundle: Bundle, part: str) -> None:
         self._bundle, self._part, self.manifest = bundle, part, bundle.manifest
 
-    def session(self, part: str) -> object:
-        session = self._bundle.session(part)  # type: ignore[arg-type]
+    def session(self, part: str, threads: int = 1) -> object:
+        session = self._bundle.session(part, threads)  # type: ignore[arg-type]
         if part != self._part:
             return session
 
@@ -61,3 +63,12 @@ def test_no_probe_no_quality(bundle: Bundle) -> None:
 def test_a_probe_that_is_none_is_a_sentence() -> None:
     with pytest.raises(ConfigError, match="a probe cannot be used"):
         scenes(("folder/of/pictures",))
+
+
+def test_boxes_alone_tell_the_cells_too_and_what_says_nothing_of_them_is_not_compared(bundle: Bundle) -> None:
+    boxes, raw = Spoilt(bundle, "nothing"), Spoilt(bundle, "nothing")
+    boxes.manifest = replace(bundle.manifest, decoding=Things(0.45, 0.5, 0, 0))
+    raw.manifest = replace(bundle.manifest, task="other", decoding=Raw())
+    found = ways(boxes, PROBE[:1])  # type: ignore[arg-type]
+    assert found.keys() == {"local", "split"} and found["split"].value > 0.6
+    assert compared(raw, raw, PROBE) is None  # type: ignore[arg-type]

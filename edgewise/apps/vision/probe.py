@@ -13,11 +13,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.core.artifact import Grid
+from edgewise.core.artifact import Grid, Things
+from edgewise.core.coherent import EARLY
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import Quality
+from edgewise.data.boxes import occupied
+from edgewise.data.decoding import answers
+from edgewise.data.decoding.grid import cells
 from edgewise.data.metrics import cell_quality
-from edgewise.data.preprocess import fit
+from edgewise.node.parts import Outputs, Parts
 from edgewise.runtime.bundle import Bundle
 
 STEP = 2.5  # s between the frames of a scene
@@ -45,25 +49,18 @@ def scenes(probe: tuple[str, ...]) -> tuple[tuple[NDArray[np.uint8], ...], NDArr
 
 
 def ways(bundle: Bundle, probe: tuple[str, ...]) -> dict[str, Quality]:
-    """Cell F1 of each way in which a device with `bundle` can be answered."""
+    """Cell F1 of each way in which a device with `bundle` can be answered; none where its answers say nothing of cells."""
+    decoding = bundle.manifest.decoding
+    if not isinstance(decoding, Grid | Things):
+        return {}
     pictures, true, names = scenes(probe)
     found: dict[str, list[NDArray[np.bool_]]] = {}
-    manifest = bundle.manifest
-    decoding = manifest.decoding
-    if not isinstance(decoding, Grid):
-        raise ConfigError(
-            f"the probe of {manifest.name} looks at occupied cells, which its model does not give",
-            got=type(decoding).__name__.lower(),
-            allowed="a bundle that decodes a grid",
-        )
     for picture in pictures:
-        maps = {}
-        if "local" in manifest.parts:
-            maps["local"] = _run(bundle, "local", fit(picture, manifest.pictures["local"]))
-        if "head" in manifest.parts:
-            maps["split"] = _run(bundle, "tail", _run(bundle, "head", fit(picture, manifest.pictures["head"])))
-        for way, occupied in maps.items():
-            found.setdefault(way, []).append(occupied[0, 0] >= decoding.cell_threshold)
+        for way, outputs in _looked(bundle, picture).items():
+            (answer,) = answers(outputs, decoding, bundle.manifest.labels)
+            corners = [[b.x0, b.y0, b.x1, b.y1] for b in answer.boxes]
+            said = cells(answer) if isinstance(decoding, Grid) else occupied(np.reshape(corners, (-1, 4)))
+            found.setdefault(way, []).append(said)
     return {way: cell_quality(np.stack(said), true, names) for way, said in found.items()}
 
 
@@ -79,8 +76,15 @@ def compared(new: Bundle, old: Bundle, probe: tuple[str, ...]) -> tuple[Quality,
     return after[worst], before[worst]
 
 
-def _run(bundle: Bundle, part: str, feed: NDArray[np.generic]) -> NDArray[np.float32]:
-    """The bottleneck of a head, or the occupied map of the others."""
-    description = bundle.manifest.parts[part]
-    outputs = bundle.session(part).run({description.inputs[0].name: feed})  # type: ignore[arg-type]
-    return outputs[description.outputs[0].name if part == "head" else "occupied"]
+def _looked(bundle: Bundle, picture: NDArray[np.uint8]) -> dict[str, Outputs]:
+    """What the bundle's models give for a picture, by the way in which it is answered; the filter lets everything pass."""
+    parts, found, early = Parts(bundle), {}, None
+    if "filter" in parts.manifest.parts:
+        early = parts.run("filter", parts.sample("filter", picture))[EARLY]
+    if "local" in parts.manifest.parts:
+        further = early if parts.manifest.parts["local"].inputs[0].name == EARLY else None
+        found["local"] = parts.run("local", parts.sample("local", picture) if further is None else further)
+    if "head" in parts.manifest.parts:
+        crossing = parts.run("head", parts.sample("head", picture) if early is None else early)
+        found["split"] = parts.run("tail", crossing[parts.manifest.parts["head"].outputs[0].name])
+    return found

@@ -1,12 +1,9 @@
 """Features to bytes by static tables: per-channel codes, coded by rANS in layers, the most important channels first.
 
-    frame   format u8 · layers u8 · layer · layer · …
-    layer   2·length + stored, 7 bits a byte, the lowest first · CRC-32 · `length` bytes
-
-What is constant (shape, quantiser, order, tables) is the stream's, so a frame of one layer carries some 8 bytes beside its codes.
-A layer is the codes of its channels, one channel after another, as `edgewise.codec.rans` writes them, or packed where that is
-shorter: no input can blow a layer up beyond its packed codes. The CRC of a layer begins with the coding itself and the layer's
-number, so bytes that another table wrote, or that stood elsewhere, are refused before they are decoded.
+What is constant (shape, quantiser, order, tables) is the stream's, so a frame of one layer carries some 8 bytes beside its codes
+(`edgewise.codec.layers`). A layer is the codes of its channels, one channel after another, as `edgewise.codec.rans` writes them,
+or packed where that is shorter: no input can blow a layer up beyond its packed codes. The CRC of a layer begins with the coding
+itself and the layer's number, so bytes that another table wrote, or that stood elsewhere, are refused before they are decoded.
 
 Any number of whole layers decodes: a sender may stop at any of `prefixes(data)`, and `most` bytes take as many layers as fit (the
 byte guard: two bytes with no layer at all fit always). A channel that did not come is filled with its mean, which the tables
@@ -31,14 +28,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgewise.codec import tables
+from edgewise.codec import layers, tables
+from edgewise.codec.layers import HEADER, Place, places
 from edgewise.codec.quantise import Levels, pack, packed_size, unpack
 from edgewise.codec.rans import Coder
 from edgewise.codec.tensor import MAX_VALUES
 from edgewise.core.artifact import Bottleneck, Coding
 from edgewise.core.errors import ModelError, TensorError
 
-FORMAT, HEADER = 1, 2
 Floats = NDArray[np.float32]
 
 
@@ -49,15 +46,6 @@ class _Layer(Struct, frozen=True):
     coder: Coder
     bits: int
     seed: int
-
-
-class _Part(Struct, frozen=True):
-    """Where a layer lies in a frame."""
-
-    start: int
-    body: int
-    end: int
-    stored: bool
 
 
 class FeatureCodec:
@@ -100,7 +88,7 @@ class FeatureCodec:
             if size > limit:
                 break
             parts.append(part)
-        return bytes((FORMAT, len(parts))) + b"".join(parts)
+        return layers.header(len(parts)) + b"".join(parts)
 
     def decode(self, data: bytes | memoryview, out: Floats | None = None) -> Floats:
         """The features again, what did not come filled in; into `out` (1, *shape) if given. TensorError for other bytes."""
@@ -118,7 +106,7 @@ class FeatureCodec:
         """
         views = [memoryview(p) for p in payloads]
         wrong: list[TensorError | None] = [None] * len(views)
-        parts: list[tuple[_Part, ...]] = [()] * len(views)
+        parts: list[tuple[Place, ...]] = [()] * len(views)
         for i, view in enumerate(views):
             try:
                 parts[i] = self._checked(view)
@@ -136,15 +124,15 @@ class FeatureCodec:
 
     def prefixes(self, data: bytes | memoryview) -> tuple[int, ...]:
         """Where each layer of a frame ends, in bytes from its beginning: `data[:end]` is a frame, too. TensorError for none."""
-        return tuple(part.end for part in _parts(memoryview(data), self.total))
+        return tuple(part.end for part in places(memoryview(data), self.total))
 
     def layers(self, data: bytes | memoryview) -> int:
         """How many layers a frame has, of `total`; the others were left out."""
-        return len(_parts(memoryview(data), self.total))
+        return len(places(memoryview(data), self.total))
 
     def offered(self, data: bytes | memoryview) -> int:
         """How many layers the frame had when it was encoded: fewer than `total` where the byte guard held, or `most`."""
-        _parts(memoryview(data), self.total)
+        places(memoryview(data), self.total)
         return data[1]
 
     @property
@@ -186,25 +174,17 @@ class FeatureCodec:
         stored = len(body) > packed_size(codes.size, layer.bits)
         if stored:
             body = pack(codes, layer.bits)
-        length = _varint(len(body) << 1 | stored)
-        return length + zlib.crc32(body, zlib.crc32(length, layer.seed)).to_bytes(4, "big") + body
+        return layers.written(body, stored, layer.seed)
 
-    def _checked(self, view: memoryview) -> tuple[_Part, ...]:
+    def _checked(self, view: memoryview) -> tuple[Place, ...]:
         """The layers of a frame, each with the CRC that it should have."""
-        parts = _parts(view, self.total)
+        parts = places(view, self.total)
         for k, (layer, part) in enumerate(zip(self._layers, parts, strict=False)):
-            check = zlib.crc32(view[part.body : part.end], zlib.crc32(view[part.start : part.body - 4], layer.seed))
-            if check != int.from_bytes(view[part.body - 4 : part.body], "big"):
-                raise TensorError(
-                    f"layer {k + 1} of a frame is damaged, or was written with another coding",
-                    got=f"CRC-32 {check:08x}",
-                    allowed=view[part.body - 4 : part.body].hex(),
-                    hint="Do both sides use the same bundle?",
-                )
+            layers.check(view, part, layer.seed, k)
         return parts
 
     def _read(
-        self, layer: _Layer, bodies: dict[int, tuple[_Part, memoryview]], wrong: list[TensorError | None]
+        self, layer: _Layer, bodies: dict[int, tuple[Place, memoryview]], wrong: list[TensorError | None]
     ) -> dict[int, NDArray[np.integer]]:
         """The codes (channel·position) of one layer by frame; a frame whose layer is none gets its error."""
         found: dict[int, NDArray[np.integer]] = {}
@@ -257,48 +237,3 @@ def _means(coding: Coding, found: tables.Tables) -> Floats:
         weighed = sum(f * s for s, f in enumerate(seen, start=found.offsets[i]))
         means[channel] += levels.step[channel] * np.float32(weighed / max(sum(seen), 1))
     return means
-
-
-def _parts(view: memoryview, total: int) -> tuple[_Part, ...]:
-    """Where the layers of a frame lie; TensorError where it does not end with one of them."""
-    if len(view) < HEADER:
-        raise TensorError("features are too short for their header", got=f"{len(view)} bytes", allowed=f"{HEADER} or more")
-    if view[0] != FORMAT:
-        raise TensorError("bytes are no features of a known format", got=view[0], allowed=FORMAT)
-    if view[1] > total:
-        raise TensorError("a frame has more layers than its stream", got=view[1], allowed=total)
-    parts: list[_Part] = []
-    at = HEADER
-    while at < len(view):
-        length, body = _length(view, at)
-        end = body + (length >> 1)
-        if end > len(view) or len(parts) == view[1]:
-            raise TensorError(
-                "a frame is truncated or overlong",
-                got=f"{len(view)} bytes, {view[1]} layers announced",
-                hint="It may be cut at one of its prefixes alone.",
-            )
-        parts.append(_Part(at, body, end, bool(length & 1)))
-        at = end
-    return tuple(parts)
-
-
-def _length(view: memoryview, at: int) -> tuple[int, int]:
-    """The length in front of a layer, and where the bytes behind its CRC begin."""
-    length = 0
-    for shift, byte in zip(range(0, 35, 7), view[at : at + 5], strict=False):
-        length |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return length, at + 4
-    raise TensorError("a layer has no length", got=f"{len(view)} bytes of a frame")
-
-
-def _varint(value: int) -> bytes:
-    """7 bits a byte, the lowest first."""
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)

@@ -9,6 +9,7 @@ Everything that takes long is kept in the work folder: a call that was killed is
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import Bottleneck, Manifest, PartName, Task
-from edgewise.core.errors import ConfigError
+from edgewise.core.errors import ConfigError, ImageError
 from edgewise.data.pack import Pack, open_pack
 from edgewise.data.picture import SUFFIXES, picture_size, read_picture
 from edgewise.graph.picture import Look
@@ -236,6 +237,7 @@ def _size(config: Fit, pack: Pack, names: Sequence[str]) -> tuple[int, int]:
     if config.width:
         return config.height, config.width
     for name in names:
-        width, height = picture_size(pack.read(name), name)
-        return height, width
+        with contextlib.suppress(ImageError):  # it is left out, counted and named when the pictures are read
+            width, height = picture_size(pack.read(name), name)
+            return height, width
     return 0, 0

@@ -3,7 +3,7 @@
 Each lane has a state worth some six bytes, and a coder whose states all start empty pays for each. Here coding starts with one
 lane, and the lanes double as soon as those that are there have written enough words: the new ones start on words taken back
 from what was written (coding with states is a stack), so that their first state costs nothing. Decoding goes the other way,
-from the last symbol to the first: full width, and before each narrower stretch half of the lanes give their words back. Ours.
+from the last symbol to the first: full width, and before each narrower stretch the lanes that end give their words back. Ours.
 
 Everything here is part of the format: both sides derive the same plan from the number of symbols and the tables, by integers.
 """
@@ -34,16 +34,15 @@ class Stretch(Struct, frozen=True):
 
 
 def usual_lanes(n: int, bits: int) -> int:
-    """For n symbols that hold `bits` bits together: the power of two nearest to √(n/3), where a lane's bytes are worth the steps
-    that it saves, but not more than 8 and one for every 8 bytes.
+    """√(n/3) lanes for n symbols, in eights: there a lane's bytes are worth the steps that it saves, at some Mbit/s.
 
-    >>> usual_lanes(2523, 8648), usual_lanes(1_000_000, 3_500_000), usual_lanes(1_000_000, 900)
-    (32, 512, 16)
+    For symbols that hold only `bits` bits together, not more than 8 and one for every 8 bytes.
+
+    >>> usual_lanes(2523, 8648), usual_lanes(1_000_000, 3_500_000), usual_lanes(1_000_000, 900), usual_lanes(20, 60)
+    (32, 576, 24, 2)
     """
-    exact = math.isqrt(n // 3)
-    low = 1 << max(0, exact.bit_length() - 1)
-    nearest = min(MOST_LANES, 2 * low if exact * exact > 2 * low * low else low)
-    return min(nearest, 1 << (8 + bits // 64).bit_length() - 1)
+    wanted = min(math.isqrt(n // 3), MOST_LANES, 8 + bits // 64)
+    return max(1, wanted if wanted < 8 else wanted + 4 & -8)
 
 
 def stretches(n: int, bits: int, lanes: int, climb: int, block: int) -> tuple[Stretch, ...]:
@@ -60,7 +59,7 @@ def stretches(n: int, bits: int, lanes: int, climb: int, block: int) -> tuple[St
         if first + 2 * steps * width + 4 * width > n:
             break
         found.append(Stretch(first, steps, width))
-        first, width = found[-1].stop, 2 * width
+        first, width = found[-1].stop, min(2 * width, lanes)
     while first < n:
         steps = min(max(1, block // (2 * width)), -(-(n - first) // (2 * width)))
         found.append(Stretch(first, steps, width))

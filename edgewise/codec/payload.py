@@ -1,14 +1,13 @@
 """The bytes of a coded sequence: final states as short as they are, words, escapes.
 
     length of the escapes    LEB128
-    lengths                  2 bits for each lane but the first, four a byte, the lowest first: bytes of its high part, less one
-    low parts                the lowest b bits of each of those states, in whole bytes, little-endian
-    high parts               what is above them, 1 to 4 bytes each
+    low parts                the lowest b bits of every state but the first, whole bytes, little-endian
+    high parts               what is above: for each 5 bits, where its highest bit stands; then for each the bits below that one
     first state              as many bytes as are left over
     words                    32 bits each, the one written last at the end
     escapes                  `edgewise.codec.escapes`
 
-How many words there are follows from the length of the whole, so that nothing is said twice.
+Bits fill bytes from the lowest. How many words there are follows from the length of the whole, so that nothing is said twice.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from edgewise.codec.tables import leb128
 from edgewise.core.errors import TensorError
 
 Wide = NDArray[np.uint64]
-_QUARTERS = np.array([0, 2, 4, 6], np.uint8)
-_FOUR = np.arange(4, dtype=np.uint8)
+_POWERS = np.uint64(1) << np.arange(32, dtype=np.uint64)
+_FIVE, _BITS = np.arange(5, dtype=np.uint8), np.arange(32, dtype=np.uint8)
 
 
 class Payload(Struct, frozen=True):
@@ -35,20 +34,16 @@ class Payload(Struct, frozen=True):
 
 def join(states: Wide, words: NDArray[np.uint32], escapes: bytes, base: int) -> bytes:
     """Bytes of states in [2^base, 2^(base + 32)), base 24 or 32."""
-    low = base // 8
-    rows = states.astype("<u8").view(np.uint8).reshape(-1, 8)
-    first = int(states[0])
-    high = rows[1:, low : low + 4]
-    sizes = 4 - (high[:, ::-1] != 0).argmax(axis=1).astype(np.uint8)
-    fields = np.zeros(-(-high.shape[0] // 4) * 4, np.uint8)
-    fields[: high.shape[0]] = sizes - 1
-    lengths = np.bitwise_or.reduce(fields.reshape(-1, 4) << _QUARTERS, axis=1)
+    low, first = base // 8, int(states[0])
+    rows = states[1:].astype("<u8").view(np.uint8).reshape(-1, 8)
+    tops = np.searchsorted(_POWERS, states[1:] >> np.uint64(base), side="right").astype(np.uint8) - 1
+    high = np.unpackbits(rows[:, low : low + 4], axis=1, bitorder="little")
+    bits = np.concatenate(((tops[:, None] >> _FIVE & 1).reshape(-1), high[tops[:, None] > _BITS]))
     return b"".join(
         (
             leb128(len(escapes)),
-            lengths.tobytes(),
-            rows[1:, :low].tobytes(),
-            high[sizes[:, None] > _FOUR].tobytes(),
+            rows[:, :low].tobytes(),
+            np.packbits(bits, bitorder="little").tobytes(),
             first.to_bytes((first.bit_length() + 7) // 8, "little"),
             words.astype("<u4").tobytes(),
             escapes,
@@ -60,24 +55,26 @@ def part(data: bytes | memoryview, lanes: int, base: int, most: int) -> Payload:
     """States, words and escapes of `join` again, `most` words or fewer; TensorError where the lengths do not work out."""
     raw = np.frombuffer(data, np.uint8)
     tail, at = _from_leb128(raw)
-    low, others = base // 8, lanes - 1
-    rows = np.zeros((lanes, 8), np.uint8)
-    fields = raw[at : at + -(-others // 4)]
-    at += -(-others // 4)
-    end = raw.size - tail
-    if at + others * (low + 1) + low + 1 > end:
+    low, others, end = base // 8, lanes - 1, raw.size - tail
+    fields = raw[at + others * low :][: -(-5 * others // 8)]
+    if fields.size * 8 < 5 * others:
         raise _wrong(raw.size)
-    sizes = (fields[:, None] >> _QUARTERS & 3).reshape(-1)[:others] + 1
-    highs = int(sizes.sum())
-    rows[1:, :low] = raw[at : at + others * low].reshape(others, low)
-    at += others * low
-    left = end - at - highs
+    tops = (np.unpackbits(fields, bitorder="little")[: 5 * others].reshape(-1, 5) << _FIVE).sum(axis=1, dtype=np.uint8)
+    size = -(-(5 * others + int(tops.sum())) // 8)
+    left = end - at - others * low - size
     first = left if left < low + 5 else (left - low - 1) % 4 + low + 1
     count = (left - first) // 4
     if left < low + 1 or count > most:
         raise _wrong(raw.size)
-    rows[1:, low : low + 4][sizes[:, None] > _FOUR] = raw[at : at + highs]
-    at += highs
+    rows = np.zeros((lanes, 8), np.uint8)
+    rows[1:, :low] = raw[at : at + others * low].reshape(others, low)
+    at += others * low
+    high = np.zeros((others, 32), np.uint8)
+    below = tops[:, None] > _BITS
+    high[below] = np.unpackbits(raw[at : at + size], bitorder="little")[5 * others :][: np.count_nonzero(below)]
+    high[np.arange(others), tops] = 1
+    rows[1:, low : low + 4] = np.packbits(high, axis=1, bitorder="little")
+    at += size
     rows[0, :first] = raw[at : at + first]
     at += first
     words = raw[at : at + 4 * count].view("<u4")

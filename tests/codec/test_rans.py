@@ -1,5 +1,6 @@
 """The coder against its laws: what goes in comes out, near to the entropy, for any integers, tables and lengths."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -128,10 +129,8 @@ def test_damage_is_other_symbols_or_a_sentence(flip, bit, cut, kind, escaped):
         del data[cut % len(data) :]
     else:
         data += bytes(1 + cut % 9)
-    try:
+    with contextlib.suppress(TensorError):
         assert decode(bytes(data), index, tables).shape == symbols.shape
-    except TensorError:
-        pass
 
 
 def test_a_length_that_lies_costs_nothing():

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -213,7 +214,7 @@ class FeatureCodec:
 
 def checked_tables(coding: Coding) -> tables.Tables:
     """The tables of a coding; ModelError where they are none, or belong to other channels or levels."""
-    found = tables.unpack(coding.tables)
+    found = _unpacked(coding.tables)
     if len(found) != coding.sent:
         raise ModelError("a coding has not one table for each channel that it sends", got=len(found), allowed=coding.sent)
     for i, channel in enumerate(coding.order):
@@ -226,6 +227,12 @@ def checked_tables(coding: Coding) -> tables.Tables:
                 hint="The tables belong to another quantiser; fit them again.",
             )
     return found
+
+
+@lru_cache(maxsize=4)
+def _unpacked(packed: bytes) -> tables.Tables:
+    """Kept, because who opens a bundle asks once more when the codec is made, and 2,048 tables take a second."""
+    return tables.unpack(packed)
 
 
 def _means(coding: Coding, found: tables.Tables) -> Floats:

@@ -64,17 +64,21 @@ def coding_for(
     consistent(empty, bottleneck.channels, "new")
     counted, means = counts(bottleneck, empty, samples)
     low = np.where(np.asarray(levels) > 0, low, means).astype(np.float32)
-    return msgspec.structs.replace(empty, low=tuple(low.tolist()), tables=_fitted(empty, counted))
+    return msgspec.structs.replace(empty, low=tuple(low.tolist()), tables=tabled([counted[c] for c in order]))
 
 
 def refitted(manifest: Manifest, features: Iterable[Floats]) -> Manifest:
     """The manifest with the tables of all its codings fitted to new features (each batch, *shape); all else stays."""
     kept = list(features)
     codings = {
-        name: msgspec.structs.replace(one, tables=_fitted(one, counts(manifest.crossing, one, kept)[0]))
-        for name, one in manifest.codings.items()
+        name: msgspec.structs.replace(one, tables=_again(manifest.crossing, one, kept)) for name, one in manifest.codings.items()
     }
     return msgspec.structs.replace(manifest, codings=codings)
+
+
+def _again(bottleneck: Bottleneck, coding: Coding, features: Iterable[Floats]) -> bytes:
+    counted, _ = counts(bottleneck, coding, features)
+    return tabled([counted[channel] for channel in coding.order])
 
 
 def counts(
@@ -109,12 +113,13 @@ def evenly(channels: int, layers: int) -> tuple[int, ...]:
     return tuple(channels * (k + 1) // layers - channels * k // layers for k in range(layers))
 
 
-def _fitted(coding: Coding, counted: Sequence[NDArray[np.int64]]) -> bytes:
-    """The tables of the channels that are sent: finer for many levels, coarser where a decoder would have to hold too much.
+def tabled(counted: Sequence[NDArray[np.int64]]) -> bytes:
+    """The tables of the channels that are sent, from how often each of their codes comes (in order: channel → levels).
 
-    A letter that hardly comes still takes 1/2^precision: at 12 bits, 256 of them would take a sixteenth of all there is.
+    They are finer for many levels, coarser where a decoder would have to hold too much. A letter that hardly comes still takes
+    1/2^precision: at 12 bits, 256 of them would take a sixteenth of all there is.
     """
-    precision = FINE if max(coding.levels) > MANY else COARSE
-    while (coding.sent + 1) << precision > MOST_SLOTS and precision > LEAST:
+    precision = FINE if max((len(c) for c in counted), default=0) > MANY else COARSE
+    while (len(counted) + 1) << precision > MOST_SLOTS and precision > LEAST:
         precision -= 1
-    return tables.pack(tables.fit([counted[channel] for channel in coding.order], precision=precision))
+    return tables.pack(tables.fit(counted, precision=precision))

@@ -7,6 +7,7 @@
     release    envelopes, signed documents, a node's verifier                                            bench/document_targets.py
     delta      a coded delta, and a bundle made anew from it
     config     budgets, guards, profiles of devices and links, traces                                    bench/text_targets.py
+    features   features in layers, coder tables, a manifest's coding, what an answer holds               bench/feature_targets.py
     http       requests to a server's routes, through its real parser                                    bench/requests.py
 
 A target draws cases from valid bytes of its own (`bench.mutation`). Where a check sum or a signature stands in front of a parser,
@@ -23,13 +24,14 @@ from edgewise.core.errors import ConfigError
 
 # Parts of all cases, by what a case costs and how near to the wire it is.
 SHARES = {
-    "frame": 0.28,
+    "frame": 0.22,
     "messages": 0.16,
     "sessions": 0.16,
     "manifest": 0.08,
     "release": 0.12,
     "delta": 0.08,
     "config": 0.09,
+    "features": 0.06,
     "http": 0.03,
 }
 
@@ -50,7 +52,7 @@ def made(name: str) -> Target:
     """The target of this name, ready."""
     if name not in SHARES:
         raise ConfigError("there is no such target", got=name, allowed=", ".join(SHARES))
-    from bench import document_targets, requests, text_targets, wire_targets
+    from bench import document_targets, feature_targets, requests, text_targets, wire_targets
 
     targets: dict[str, Callable[[], Target]] = {
         "frame": wire_targets.Frames,
@@ -60,6 +62,7 @@ def made(name: str) -> Target:
         "release": document_targets.Releases,
         "delta": document_targets.Deltas,
         "config": text_targets.Configs,
+        "features": feature_targets.Features,
         "http": requests.Requests,
     }
     return targets[name]()

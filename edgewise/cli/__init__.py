@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import delivery, faults, job, keys, models, split, split_make
+from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_make
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -34,6 +34,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "faults": faults.faults,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
+    "codec": ("The entropy coder of features.", {"check": codec.check}),
     "graph": ("Look into a model and cut it.", {"show": models.graph_show, "cut": models.graph_cut}),
     "keys": (
         "Certificates of nodes, signing keys and the trust, tokens of people.",

@@ -1,0 +1,107 @@
+"""What `edgewise split quick` tells: a row for each cut, JPEGs beside them, and where a JPEG is smaller, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from edgewise.core.artifact import Task
+from edgewise.core.placement import OperatingPoint
+from edgewise.split.cuts import Candidate
+from edgewise.split.measure import Agreement
+from edgewise.split.trial import Tried
+
+
+class CutRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A cut as measured: `share` of the FLOPs in front, `raw` bytes of the tensor in float16, `bytes` of a mean frame (5th to
+    95th percentile beside), `ratio` of the two; `sent` of its `channels` have levels; seconds modelled where device and link
+    are known.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    stage: int
+    share: float
+    raw: int
+    bytes: float
+    bytes_low: float
+    bytes_high: float
+    ratio: float
+    agreement: Agreement
+    channels: int
+    sent: int
+    seconds: float | None = None
+
+
+class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A JPEG of the picture at the size that the model sees: bytes of a mean frame with header, agreement."""
+
+    quality: int
+    bytes: float
+    agreement: Agreement
+
+
+class Report(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `quick` found: every cut, JPEGs beside them, what was chosen and why, the bundle, samples and what was left out."""
+
+    model: str
+    task: Task
+    metric: str
+    least: float
+    cuts: tuple[CutRow, ...]
+    jpegs: tuple[ImageRow, ...]
+    chosen: str
+    why: str
+    points: tuple[OperatingPoint, ...]
+    folder: str
+    address: str
+    calibrated: int
+    judged: int
+    left: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def row_of(candidate: Candidate, found: Tried) -> CutRow:
+    mean = float(found.sizes.mean())
+    low, high = (float(v) for v in np.percentile(found.sizes, (5, 95)))
+    return CutRow(
+        candidate.tensor,
+        candidate.shape,
+        candidate.stage,
+        round(candidate.share, 4),
+        candidate.raw,
+        round(mean, 1),
+        low,
+        high,
+        round(candidate.raw / mean, 2),
+        found.agreement,
+        candidate.channels,
+        found.coding.sent,
+    )
+
+
+def plainly(rows: Sequence[CutRow], best: CutRow, images: Sequence[ImageRow], least: float) -> list[str]:
+    """Where a JPEG of the picture is smaller, in sentences."""
+    if not images:
+        return []
+    good = [i for i in images if i.agreement.value >= least]
+    if not good:
+        top = max(images, key=lambda i: i.agreement.value)
+        return [
+            f"No JPEG up to quality {images[-1].quality} of the picture at the model's size agrees so well: quality {top.quality} with "
+            f"{top.bytes:,.0f} bytes reaches {top.agreement.value:.3f}."
+        ]
+    image = min(good, key=lambda i: i.bytes)
+    larger = [r for r in rows if r.bytes > image.bytes]
+    said = f"a JPEG of quality {image.quality} of the picture at the model's size, {image.bytes:,.0f} bytes, agrees as well"
+    if not larger:
+        return [f"Every cut sends less than the picture: {said}."]
+    told = f"A JPEG is smaller than {len(larger)} of {len(rows)} cuts ({', '.join(r.tensor for r in larger[:6])}): {said}."
+    if best.bytes > image.bytes:
+        told += (
+            f" That holds for the chosen cut too, which sends {best.bytes:,.0f} bytes: send the picture, or train a bottleneck "
+        )
+        told += "(`edgewise split fit`), unless the picture must stay on the device."
+    return [told]

@@ -1,0 +1,100 @@
+"""`edgewise split quick`: a person's own ONNX model, cut for a device and an edge without training.
+
+Every candidate cut (`cuts`) is tried with the quantiser that the answer's sensitivity to each channel asks for (`trial`),
+agreement with the uncut model is measured on samples that calibrated nothing, bytes are those of real frames with their header.
+One cut is chosen: the quickest under the cost model where a device and a link are named, else the one of the least bytes whose
+tail leaves the edge some work. It becomes a bundle with several rates, the uncut model on the device, and pictures sent whole
+(`points`).
+
+JPEGs of the picture at the size that the model sees stand beside: where one is smaller at the same agreement, the report says so.
+Without a learned bottleneck that is often so early in a network (split.md 4.x). It does not know whether the model is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from edgewise.codec.image import ImageCodec
+from edgewise.runtime.session import Session
+from edgewise.split.cuts import Candidate, candidates, chosen
+from edgewise.split.outcome import CutRow, ImageRow, Report, plainly, row_of
+from edgewise.split.quick_choice import choice, timed
+from edgewise.split.quick_points import made
+from edgewise.split.request import Quick
+from edgewise.split.subject import Advance, Subject, outputs, prepared
+from edgewise.split.trial import FRAME, Trial, Tried
+
+__all__ = ["CutRow", "ImageRow", "Quick", "Report", "quick"]
+JPEGS = (10, 20, 35, 50, 75, 90)
+
+
+def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
+    """Do the whole job and write the bundle; an error is a sentence. `advance(what, share done)` is called along the way."""
+    subject = prepared(config, advance)
+    known = candidates(subject.graph)
+    tried = [chosen(subject.graph, config.at, known)] if config.at else list(known)
+    rows: list[CutRow] = []
+    trials: dict[str, tuple[Trial, Tried]] = {}
+    for number, candidate in enumerate(tried):
+
+        def heard(share: float, number: int = number, tensor: str = candidate.tensor) -> None:
+            advance(f"cut {number + 1} of {len(tried)}: {tensor}", (number + share) / len(tried))
+
+        trial, found = attempt(subject, candidate, config, heard)
+        rows.append(row_of(candidate, found))
+        trials[candidate.tensor] = (trial, found)
+    if config.device and config.link:
+        rows, told = timed(subject.graph, tried, rows, config)
+        subject = msgspec.structs.replace(subject, notes=(*subject.notes, *told))
+    best, why = choice(rows, subject, config)
+    images = jpegs(subject, advance) if subject.samples.pictures else ()
+    trial, found = trials[best.tensor]
+    bundle = made(subject, trial, found, config, advance)
+    return Report(
+        model=config.model.name,
+        task=subject.task,
+        metric=subject.measure.metric,
+        least=subject.least,
+        cuts=tuple(rows),
+        jpegs=images,
+        chosen=best.tensor,
+        why=why,
+        points=bundle.manifest.points,
+        folder=str(config.out),
+        address=bundle.manifest.address,
+        calibrated=len(subject.samples.calibrate),
+        judged=len(subject.samples.judge),
+        left=tuple((x.name, x.why) for x in subject.samples.left),
+        notes=(*subject.notes, *plainly(rows, best, images, subject.least)),
+    )
+
+
+def attempt(subject: Subject, candidate: Candidate, config: Quick, heard: Callable[[float], None]) -> tuple[Trial, Tried]:
+    """A candidate with the coarsest coding that reaches the goal on calibration samples, measured on the others."""
+    samples, measure = subject.samples, subject.measure
+    trial = Trial(
+        subject.model, subject.graph, candidate, samples.of(samples.calibrate), subject.first, subject.batch, config.threads
+    )
+    trial.feel(measure, config.seed, lambda share: heard(0.3 * share))
+    rung = trial.search(measure, subject.goal, lambda share: heard(0.3 + 0.4 * share))
+    judged = samples.of(samples.judge)
+    found = trial.measured(trial.code(rung), rung, judged, subject.second, measure, lambda share: heard(0.7 + 0.3 * share))
+    return trial, found
+
+
+def jpegs(subject: Subject, advance: Advance) -> tuple[ImageRow, ...]:
+    """JPEGs of the judged pictures at the size that the model sees."""
+    session = Session.load(subject.model.SerializeToString())
+    values = subject.samples.of(subject.samples.judge)
+    rows = []
+    for number, quality in enumerate(JPEGS):
+        advance("JPEGs beside", number / len(JPEGS))
+        codec = ImageCodec("jpeg", quality)
+        payloads = [codec.encode(v) for v in values]
+        back = np.stack([codec.decode(p) for p in payloads])
+        agreement = subject.measure.between(outputs(session, back, subject.batch), subject.second)
+        rows.append(ImageRow(quality, round(FRAME + float(np.mean([len(p) for p in payloads])), 1), agreement))
+    return tuple(rows)

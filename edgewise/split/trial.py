@@ -1,0 +1,153 @@
+"""One cut, tried: the finest quantiser that is not finer than it must be, and what it really sends and loses.
+
+The allocation over channels has one number t (`edgewise.split.calibrate`). It is found on the calibration samples by bisection
+over a ladder of quarter octaves; then samples that chose nothing go through head, coder, decoder and tail, every byte of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgewise.codec.features import FeatureCodec
+from edgewise.core.artifact import Bottleneck, Coding
+from edgewise.core.errors import ModelError
+from edgewise.graph.cut import split
+from edgewise.runtime.session import Session
+from edgewise.split.calibrate import Channels, Grid, channels, coding, grid, through
+from edgewise.split.cuts import Candidate
+from edgewise.split.measure import Agreement, Measure
+from edgewise.split.sensitivity import sensitivities
+
+Floats = NDArray[np.float32]
+Outputs = dict[str, NDArray[Any]]
+Advance = Callable[[float], None]
+FRAME = 24  # bytes of a frame's header on the wire (`edgewise.net.frame`)
+COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
+HELD = 1 << 25  # values of features held at once
+GUARD = 1.25  # the byte guard over the largest frame of calibration
+_SEEN = 64  # samples whose values fit ranges and tables
+_MOVED = 16  # samples that channels are disturbed on
+_LAYER = 400  # bytes that a layer should have
+
+
+class Tried(Struct, frozen=True):
+    """A coding at a cut as measured: bytes of each frame with its header, agreement, seconds of head with coder and of tail."""
+
+    coding: Coding
+    rung: int
+    sizes: NDArray[np.int64]
+    agreement: Agreement
+    device_time: float
+    edge_time: float
+
+
+class Trial:
+    """A cut with its two sessions and what calibration saw of it; `whole` are the uncut model's outputs on those samples."""
+
+    def __init__(
+        self, model: Any, graph: Any, candidate: Candidate, values: NDArray[Any], whole: Outputs, batch: int, threads: int
+    ) -> None:
+        head, tail = split(model, candidate.cut, graph)
+        self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
+        self.candidate, self._batch = candidate, batch
+        self.head, self.tail = (Session.load(m, threads) for m in self.models)
+        held = max(16, min(len(values), HELD // candidate.count))
+        self.features = self.heads(values[:held])
+        self._whole = {name: v[:held] for name, v in whole.items()}
+        if not np.isfinite(self.features).all():
+            raise ModelError("a tensor of the model holds NaN or infinity on the samples", got=candidate.tensor)
+        self.seen: Channels = channels(self.features[:_SEEN], candidate.axis)
+        self.sensitivity: NDArray[np.float64] = np.zeros(0)
+        self._first = 0.0
+
+    def heads(self, values: NDArray[Any]) -> Floats:
+        name, source = self.candidate.tensor, self.head.inputs[0].name
+        parts = [self.head.run({source: values[i : i + self._batch]}, [name])[name] for i in range(0, len(values), self._batch)]
+        return np.concatenate(parts)
+
+    def tails(self, features: Floats) -> Outputs:
+        source = self.tail.inputs[0].name
+        return joined([self.tail.run({source: features[i : i + self._batch]}) for i in range(0, len(features), self._batch)])
+
+    def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
+        """Find how much each channel matters."""
+        spread = np.sqrt(self.seen.variance)
+        self.sensitivity = sensitivities(
+            lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, advance=advance
+        )
+        weight = np.sqrt(self.sensitivity) * spread
+        self._first = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
+
+    def at(self, rung: int) -> Grid:
+        """The quantiser at a rung of the ladder: t doubles every four."""
+        return grid(self.seen, self.sensitivity, self._first * 2 ** (rung / 4))
+
+    def search(self, measure: Measure, goal: float, advance: Advance) -> int:
+        """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does."""
+        low, high, steps = FINEST, COARSEST, math.ceil(math.log2(COARSEST - FINEST))
+        for step in range(steps + 1):
+            if low >= high:
+                break
+            middle = (low + high + 1) // 2
+            said = self.tails(through(self.features, self.candidate.axis, self.at(middle)))
+            if measure.steady(said, self._whole) >= goal:
+                low = middle
+            else:
+                high = middle - 1
+            advance((step + 1) / (steps + 1))
+        return low
+
+    def bottleneck(self) -> Bottleneck:
+        """Ranges for affine codes, of what calibration saw."""
+        low, high = (tuple(float(np.float32(v)) for v in x) for x in (self.seen.low, self.seen.high))
+        return Bottleneck(
+            self.candidate.shape, low, tuple(max(a, b) for a, b in zip(low, high, strict=True)), self.candidate.axis
+        )
+
+    def code(self, rung: int, layers: int = 4) -> Coding:
+        """The coding of a rung, with tables, layers and its byte guard."""
+        how = self.at(rung)
+        expected = float((how.bits * (self.candidate.count / self.candidate.channels)).sum()) / 8
+        made = coding(self.seen, how, self.sensitivity, max(1, min(layers, int(expected // _LAYER))))
+        codec = FeatureCodec(self.bottleneck(), made)
+        largest = max(len(codec.encode(f[None])) for f in self.features[:_SEEN])
+        return msgspec.structs.replace(made, most=math.ceil(GUARD * largest) + 16)
+
+    def measured(
+        self, code: Coding, rung: int, values: NDArray[Any], whole: Outputs, measure: Measure, advance: Advance = lambda _: None
+    ) -> Tried:
+        """Samples through head, coder, decoder and tail, compared with what the uncut model gives for them."""
+        codec = FeatureCodec(self.bottleneck(), code)
+        sizes: list[int] = []
+        said: list[Outputs] = []
+        device, edge = [], []
+        for begin in range(0, len(values), self._batch):
+            some = values[begin : begin + self._batch]
+            start = time.thread_time()
+            features = self.heads(some)
+            payloads = [codec.encode(f[None]) for f in features]
+            middle = time.thread_time()
+            back = np.empty_like(features)
+            wrong = [e for e in codec.decode_many(payloads, back) if e is not None]
+            if wrong:
+                raise wrong[0]
+            said.append(self.tails(back))
+            device.append((middle - start) / len(some))
+            edge.append((time.thread_time() - middle) / len(some))
+            sizes += [FRAME + len(p) for p in payloads]
+            advance(min(1.0, (begin + self._batch) / len(values)))
+        agreement = measure.between(joined(said), whole)
+        return Tried(code, rung, np.array(sizes), agreement, float(np.median(device)), float(np.median(edge)))
+
+
+def joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Outputs:
+    """Outputs of several runs, one after another."""
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

@@ -6,6 +6,7 @@ import math
 import random
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from edgewise.core.cost import Budget
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.plan.online import LinkEstimate, OnlinePolicy, Situation
+from edgewise.plan.online.layers import layered
 
 
 def quality(value: float, **conditions: float) -> dict[str, Quality]:
@@ -183,3 +185,41 @@ def test_what_the_server_refuses_is_not_tried() -> None:
     policy = taught(2e7)
     policy.refused = {"jpeg-75": "no such model", "split-4": "no such model"}
     assert {policy.decide(Situation(10 + i / 10, 0.2, True)).route for i in range(20)} == {"local"}
+
+
+def test_layers_of_known_worth_are_sent_by_what_they_promise_and_never_below_what_stands_by() -> None:
+    """The first layer alone is worth less than the local answer: it is not sent in its place while more may pass."""
+    point = msgspec.structs.replace(SPLIT, quality=quality(0.9) | layered([Quality(v, v, v, 1) for v in (0.2, 0.7, 0.9)]))
+    ends = (700, 1_400, 2_000)
+    slow = taught(9e4, (LOCAL, point))  # 0.2 s pass 2.2 KB: all three may, one surely does
+    assert slow.layers("split-4", ends, Situation(4.0, 0.15, True)) > 1
+    assert taught(9e4, (SPLIT,)).layers("split-4", ends, Situation(4.0, 0.15, True)) == 1, "the worth is unknown: what is sure"
+    assert taught(2e7, (LOCAL, point)).layers("split-4", ends, Situation(4.0, 0.15, True)) == 3
+
+
+def test_a_point_in_layers_is_chosen_on_a_link_that_only_some_of_them_pass() -> None:
+    steps = layered([Quality(v, v, v, 1) for v in (0.75, 0.78, 0.8)])
+    point = msgspec.structs.replace(SPLIT, bytes_up=6_000, quality=quality(0.8) | steps)
+    whole = msgspec.structs.replace(SPLIT, bytes_up=6_000)
+    assert taught(1.5e5, (LOCAL, whole)).decide(GOOD).route == "local"
+    assert taught(1.5e5, (LOCAL, point)).decide(GOOD).route == "split-4"
+
+
+def test_learning_is_drawn_by_the_seed_at_its_share_and_not_for_frames_that_are_dropped() -> None:
+    def drawn(seed: int) -> list[bool]:
+        policy = taught(2e7, learn=0.2, seed=seed)
+        return [policy.decide(msgspec.structs.replace(GOOD, now=10 + i / 10)).learn for i in range(500)]
+
+    assert 60 < sum(drawn(1)) < 140
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert not any(taught(2e7, learn=1.0).decide(msgspec.structs.replace(GOOD, left=-1.0)).learn for _ in range(5))
+
+
+def test_what_the_filter_leaves_out_tried_nothing_with_the_link() -> None:
+    policy = taught(2e4)
+    first = policy.decide(msgspec.structs.replace(GOOD, now=20.0))
+    assert "tries the link" in first.why
+    policy.observe_filter(passed=False)
+    assert "tries the link" in policy.decide(msgspec.structs.replace(GOOD, now=20.1)).why
+    policy.observe_filter(passed=True)
+    assert "tries the link" not in policy.decide(msgspec.structs.replace(GOOD, now=20.2)).why

@@ -11,7 +11,8 @@ of bytes and joules, with hysteresis.
 
 Where a filter looks at frames first, those that it leaves out cost no byte, so a budget over time counts the share that passes.
 `Decision.learn` is drawn here, for a seeded share of the frames: such a frame goes up even if the filter leaves it out, and it
-passes as far as the budget is concerned. A frame in layers is cut when its turn comes (`layers`), not when it is decided.
+passes as far as the budget is concerned. A frame in layers is cut when its turn comes (`layers`); where the worth of its layers
+is known, its point is scored by the number of them that promises most.
 
 What it does not know: the future of the link, and the picture (two frames with the same bytes are alike to it); the joules of a
 filter on frames that it leaves out are in the ledger, not in a bound.
@@ -28,6 +29,7 @@ from msgspec.structs import replace
 
 from edgewise.core.cost import Budget, Cost, PerSite
 from edgewise.core.placement import Decision, OperatingPoint
+from edgewise.plan.online.layers import Layers
 from edgewise.plan.online.link import LinkEstimate
 
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
@@ -35,7 +37,6 @@ Joules = Callable[[float, float, float, float, float, float], float]
 """Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
 FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
-SURE = 0.9  # chance to be in time that a frame in layers is cut to
 LEAST_PASSING = 0.01  # share of frames that a budget counts at the least, whatever a filter leaves out
 PATIENCE = 2.0  # s in which the hysteresis fades: it damps flapping, and holds no small gain back for ever
 
@@ -91,6 +92,7 @@ class OnlinePolicy:
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
+        self._layers = {p.name: Layers(p) for p in self.points.values()}
         self._last, self._switched = "", -math.inf
         self._tried = self._tried_up = -math.inf
         self._tried_before = (self._tried, self._tried_up)
@@ -103,6 +105,7 @@ class OnlinePolicy:
         self._device = {p.name: self._device.get(p.name, p.device_time) for p in self.points.values()}
         self._edge = {p.name: self._edge.get(p.name, p.edge_time) for p in self.points.values()}
         self._sent = {p.name: self._sent.get(p.name, p.bytes_up) for p in self.points.values()}
+        self._layers = {p.name: Layers(p) for p in self.points.values()}
         self.refused = {}
         self._bar("all")
 
@@ -149,15 +152,13 @@ class OnlinePolicy:
         return min(remote, key=lambda p: self._sent[p.name], default=None)
 
     def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
-        """How many layers of a frame to send now: as many as pass in time with the chance SURE, or one where none does.
+        """How many layers of a frame to send now (`Layers.choose`); `left` of the situation counts from now.
 
-        `ends` are the sizes (bytes) of a payload that is cut after each layer, rising; `left` of the situation counts from now.
+        `ends` are the sizes (bytes) of a payload that is cut after each layer, rising.
         """
-        s = situation
-        spare = s.left - self.link.round_trip - self.server_wait - self._edge.get(point, 0.0)
-        ahead = self._ahead(s)
-        sure = (n for n in range(len(ends), 1, -1) if self.link.chance(round(ends[n - 1] + ahead), spare, s.now) >= SURE)
-        return next(sure, 1)
+        s, known = situation, self._layers[point]
+        known.seen(ends)
+        return known.choose(ends, self._chances(point, s, s.left), self._insurance(s))
 
     def _choose(self, s: Situation) -> Decision:
         if s.oldest > 0 and s.backlog > 0:
@@ -231,13 +232,23 @@ class OnlinePolicy:
             return 1 - in_time * p.worth(s.condition) + price, in_time, p
         if not s.connected:
             return 1.0 + price, 0.0, p
-        spare = s.left - self._device[p.name] - self.link.round_trip - self.server_wait - self._edge[p.name]
-        size = self._sent[p.name]
-        chance = self.link.chance(round(size + self._ahead(s)), spare, s.now)
+        chances = self._chances(p.name, s, s.left - self._device[p.name])
+        prospects = self._layers[p.name].prospects(self._sent[p.name], p.worth(s.condition))
+        best = max((self._hoped(size, worth, chances(size), insurance), size) for size, worth in prospects)
+        utility, chance = best[0], chances(best[1])
+        return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
+
+    def _hoped(self, size: float, worth: float, chance: float, insurance: float) -> float:
+        """Expected utility of frames of `size` bytes that are worth so much in time."""
         share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
         hope = share * chance if chance >= LEAST_CHANCE else 0.0
-        utility = hope * p.worth(s.condition) + (1 - hope) * insurance
-        return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
+        return hope * worth + (1 - hope) * insurance
+
+    def _chances(self, point: str, s: Situation, left: float) -> Callable[[float], float]:
+        """The chance of so many bytes to be answered in time, where the device is done with `left` seconds to go."""
+        spare = left - self.link.round_trip - self.server_wait - self._edge.get(point, 0.0)
+        ahead = self._ahead(s)
+        return lambda size: self.link.chance(round(size + ahead), spare, s.now)
 
     def _ahead(self, s: Situation) -> float:
         """Bytes that a frame sent now would wait behind: of those without an answer, what a slow guess of the rate leaves."""

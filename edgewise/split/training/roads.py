@@ -9,8 +9,8 @@ A block is a seed: a camera, its road, its houses. All weathers and hours of one
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import Picture
-from edgewise.core.errors import EdgewiseError
+from edgewise.core.errors import ConfigError
+from edgewise.data.dataset import Dataset, Entry
 from edgewise.data.junction import Junction
 from edgewise.data.junction.weather import CONDITIONS
-from edgewise.data.labelled import Labels
-from edgewise.data.pack import Pack
-from edgewise.data.picture import read_picture
+from edgewise.data.pack import natural
 from edgewise.data.preprocess import fit
 from edgewise.training.frames import recompressed
 
 SPARSE = (0.04, 0.25)  # share of the traffic on a nearly empty road, from … to
+Says = Callable[[NDArray[np.uint8]], set[str]]  # picture → the labels of what is in it
 APART = 23.0  # s between two frames of a scene: most of the traffic has changed
 
 
@@ -77,21 +77,43 @@ def rendered(
     return Roads(np.stack(pictures), np.array(present), tuple(condition), tuple(block))
 
 
-def labelled(pack: Pack, labels: Labels, of: str, picture: Picture, stretch: int = 15) -> tuple[Roads, Counter[str]]:
-    """A person's labelled pictures: present where a box of label `of` (any, where `of` is empty) is in one. `stretch`
-    neighbouring pictures are a block. Pictures that cannot be read are skipped and counted by reason."""
-    pictures, present, skipped = [], [], Counter[str]()
-    for one in labels.pictures:
-        try:
-            pictures.append(fit(read_picture(pack.read(one.identity), one.identity), picture)[0])
-        except EdgewiseError as error:
-            skipped[error.what] += 1
-            continue
-        present.append(any(not of or box.label == of for box in one.boxes))
-    count = len(present)
-    blocks = tuple(f"{pack.path.name} {i // stretch}" for i in range(count))
-    frames = np.stack(pictures) if pictures else np.zeros((0, picture.height, picture.width, 3), np.uint8)
-    return Roads(frames, np.array(present, bool), (pack.path.name,) * count, blocks), skipped
+def owned(data: Dataset, of: str, picture: Picture, stretch: int, said: Says | None = None) -> Roads:
+    """A person's pictures: present where a box, or the class, of label `of` is in one (anything labelled, where `of` is empty).
+
+    Where nobody labelled them, `said` tells what is there: the uncut model itself, whose misses the filter then shares. `stretch`
+    neighbouring pictures, in order of name, are a block. What cannot be read stands in `data.unreadable`.
+    """
+    if not data.labelled and said is None:
+        raise ConfigError(
+            "nobody says what is in these pictures", got=f"{len(data.entries)} without labels", allowed="labelled ones"
+        )
+    found: list[tuple[str, NDArray[np.uint8], bool]] = []
+    for example in data:
+        there = said(example.values) if said is not None and not data.labelled else _names(example.entry)
+        wanted = bool(there) if not of else of in there
+        found.append((example.entry.name, fit(example.values, picture)[0], wanted))
+    found.sort(key=lambda one: natural(one[0]))
+    blocks = tuple(f"{data.pack.path.name} {i // stretch}" for i in range(len(found)))
+    pictures = np.stack([image for _, image, _ in found])
+    return Roads(pictures, np.array([wanted for *_, wanted in found]), (data.pack.path.name,) * len(found), blocks)
+
+
+def parted(roads: Roads, shares: Sequence[float], seed: int) -> list[Roads]:
+    """Whole blocks, shuffled by `seed`, in parts of these shares of the blocks."""
+    names = sorted(set(roads.block))
+    order = np.random.default_rng(seed).permutation(len(names))
+    ends = np.round(np.cumsum([0.0, *shares]) / sum(shares) * len(names)).astype(int)
+    parts = []
+    for first, last in pairwise(ends):
+        wanted = {names[i] for i in order[first:last]}
+        chosen = np.array([b in wanted for b in roads.block], bool)
+        condition, block = (tuple(x for x, c in zip(words, chosen) if c) for words in (roads.condition, roads.block))
+        parts.append(Roads(roads.pictures[chosen], roads.present[chosen], condition, block))
+    return parts
+
+
+def _names(entry: Entry) -> set[str]:
+    return {box.label for box in entry.boxes} | ({entry.label} if entry.label else set())
 
 
 def joined(parts: Sequence[Roads]) -> Roads:

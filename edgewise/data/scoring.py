@@ -4,7 +4,9 @@
     boxes     AP50, the mean over the classes that are there (and AP, over overlaps of 0.50 to 0.95); the area under the precision
               envelope over recall (VOC 2010). What lies in an ignored region is neither right nor wrong
     regions   mIoU: intersection over union of each class, pooled over the pictures, the mean over the classes that are there
-    raw       the share of samples whose largest output is the same; where outputs are maps, 1 − relative RMS error
+    cells     the share of cells whose class is the same (against another model alone; mIoU beside it)
+    raw       the share of samples whose largest output is the same; of outputs that are no vectors the share of values that moved
+              by less than a tenth of their spread
 
 Against another model its boxes above a threshold, its first class, its regions stand for the labels: then the figure is
 agreement, whatever the truth. The interval (95 %) draws blocks again: pictures, or stretches of footage.
@@ -26,6 +28,7 @@ from edgewise.data.decoding import raw, regions
 
 OVERLAPS = tuple(0.5 + 0.05 * i for i in range(10))
 DRAWS = 300
+TOLERANCE = 0.1  # of an output's spread
 NOWHERE = 255  # a mask's "not to be scored"
 Statistic = Callable[[Sequence[int]], float]
 
@@ -92,11 +95,16 @@ def agreement(
         same = of_classes(said, truths, blocks, seed)
         return Scored("same top-1", same.value, same.low, same.high, same.n)
     if first is not None and first.regions:
-        return of_regions(said, [Truth(mask=regions.classes(a)) for a in other], blocks, seed)
+        both = [(regions.classes(a), regions.classes(b)) for a, b in zip(said, other, strict=True)]
+        same_cells = np.array([float((a == b).mean()) for a, b in both])
+        pooled = of_regions(said, [Truth(mask=b) for _, b in both], blocks, seed).value
+        return _scored("same cells", lambda rows: float(same_cells[list(rows)].mean()), blocks, seed, {"mIoU": pooled})
     if first is not None:
-        alike = np.array([_alike(raw.outputs(a), raw.outputs(b)) for a, b in zip(said, other, strict=True)])
+        alike = _alike([raw.outputs(a) for a in said], [raw.outputs(a) for a in other])
         return _scored("same outputs", lambda rows: float(alike[list(rows)].mean()), blocks, seed)
-    boxed = [Truth(tuple(b for b in a.boxes if b.score >= threshold)) for a in other]
+    boxed = [
+        Truth(tuple(b for b in a.boxes if b.score >= threshold), tuple(b for b in a.boxes if b.score < threshold)) for a in other
+    ]
     if not any(t.boxes for t in boxed):
         quiet = np.array([float(not any(b.score >= threshold for b in a.boxes)) for a in said])
         return _scored("also nothing", lambda rows: float(quiet[list(rows)].mean()), blocks, seed)
@@ -205,15 +213,15 @@ def _confusion(said: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.i
     return np.stack([shared, either])
 
 
-def _alike(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> float:
-    """Of two samples' outputs: 1 where the largest value of a vector is at the same place; of maps 1 − relative RMS error."""
+def _alike(said: Sequence[dict[str, NDArray[Any]]], other: Sequence[dict[str, NDArray[Any]]]) -> NDArray[np.float64]:
+    """How much of each sample's outputs is the same, the mean over outputs: see `raw` above."""
     found = []
-    for name, ours in a.items():
-        theirs = b[name]
-        if ours.size == ours.shape[-1]:
-            found.append(float(np.argmax(ours) == np.argmax(theirs)))
+    for name in other[0]:
+        ours, theirs = (np.stack([outputs[name] for outputs in those]).astype(np.float64) for those in (said, other))
+        if theirs[0].size == theirs.shape[-1]:
+            flat = (x.reshape(len(x), -1).argmax(1) for x in (ours, theirs))
+            found.append(np.equal(*flat).astype(np.float64))
         else:
-            x, y = ours.astype(float), theirs.astype(float)
-            scale = float(np.sqrt((y**2).mean())) or 1.0
-            found.append(max(0.0, 1 - float(np.sqrt(((x - y) ** 2).mean())) / scale))
-    return float(np.mean(found))
+            moved = np.abs(ours - theirs).reshape(len(theirs), -1)
+            found.append((moved <= TOLERANCE * max(float(theirs.std()), 1e-12)).mean(1))
+    return np.asarray(np.mean(found, axis=0))

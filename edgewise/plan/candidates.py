@@ -115,6 +115,21 @@ def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, th
     return tuple(found)
 
 
+def uncut_here(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine) -> Candidate | None:
+    """The uncut model on the device, which a bundle without a part `local` does not offer: what computing there would take.
+
+    Its quality is taken to be that of the bundle's best point. None where there is a local part, or nothing to run.
+    """
+    whole = ("full",) if "full" in graphs else tuple(n for n in ("filter", "head", "tail") if n in graphs)
+    if "local" in graphs or not whole:
+        return None
+    fit = coding.FIT * CAMERA[0] * CAMERA[1] if manifest.pictures else 0.0
+    parts = tuple(here.part(n, "device", here.timed(graphs[n]), fit if n == whole[0] else 0.0) for n in whole)
+    known = [q.value for p in manifest.points if (q := p.quality.get("all")) is not None]
+    placement = Placement("uncut on the device", parts, (0.0,) * len(parts))
+    return Candidate(placement, "local", WHOLE, max(known, default=None))
+
+
 class _Ways:
     """The parts of a bundle on two machines, and the seconds of what codes between them."""
 

@@ -20,7 +20,7 @@ from edgewise.core.link import Link, Load
 from edgewise.core.power import HUANG, RADIOS
 from edgewise.plan.between import Between, between, floor
 from edgewise.plan.break_even import BreakEven, Line, Stretch, break_even, fastest, line, spoken, steady
-from edgewise.plan.candidates import ANSWER, WHOLE, Candidate, Machine, of_bundle, of_model
+from edgewise.plan.candidates import ANSWER, WHOLE, Candidate, Machine, of_bundle, of_model, uncut_here
 from edgewise.plan.choose import Objective, Option, Rejection, choose
 from edgewise.plan.evaluate import evaluate
 from edgewise.plan.horizon import over, starts
@@ -106,7 +106,7 @@ def plan_model(
     bounds = Budget.parse(budget) if isinstance(budget, str) else budget
     over_link = load_link(link) if not isinstance(link, Link) else link
     here, there, notes = machines(device, edge, host, progress)
-    candidates, name, told = _candidates(Path(model), here, there, answer_bytes)
+    candidates, beside, name, told = _candidates(Path(model), here, there, answer_bytes)
     sites: dict[Site, Device] = {"device": here.device, "edge": there.device}
     if deadline is None:
         deadline = min((b.limit for b in bounds.bounds if b.metric == "latency"), default=None)
@@ -135,7 +135,7 @@ def plan_model(
         fastest=stretches,
         map=region(candidates, scene),
         notes=(*notes, *told, *_link_notes(over_link, len(moments)), *_energy_notes(sites, over_link)),
-        between=_between(candidates, scene),
+        between=_between((*candidates, *beside), scene),
     )
 
 
@@ -147,7 +147,10 @@ def _between(candidates: Sequence[Candidate], scene: Scene) -> tuple[Between, ..
     return between(candidates, scene), between(candidates, scene, floor(candidates) if asked is None else asked)
 
 
-def _candidates(path: Path, here: Machine, there: Machine, answer_bytes: float) -> tuple[tuple[Candidate, ...], str, list[str]]:
+def _candidates(
+    path: Path, here: Machine, there: Machine, answer_bytes: float
+) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...], str, list[str]]:
+    """The ways to answer, those that are only compared with, the name, and sentences."""
     from edgewise.graph.count import graph_of
     from edgewise.graph.cut import cuts
     from edgewise.graph.load import load
@@ -160,14 +163,18 @@ def _candidates(path: Path, here: Machine, there: Machine, answer_bytes: float) 
         told = [
             f"Bytes and qualities are those in the manifest of {bundle.manifest.name}; times are estimated for these machines."
         ]
-        return of_bundle(bundle.manifest, graphs, here, there), bundle.manifest.name, told
+        uncut = uncut_here(bundle.manifest, graphs, here)
+        if uncut is not None:
+            told.append("The bundle has no local part: where split wins is told against the uncut model on the device.")
+        beside = () if uncut is None else (uncut,)
+        return of_bundle(bundle.manifest, graphs, here, there), beside, bundle.manifest.name, told
     graph = graph_of(load(path))
     found = of_model(graph, cuts(graph), here, there, answer_bytes)
     raw = graph.bytes(graph.outputs)
     told = ["Bytes of a JPEG are those of a median photograph; float32 and uint8 tensors are counted raw, without a coder."]
     if raw > answer_bytes:
         told.append(f"Answers are taken to be decoded on the edge: {answer_bytes:,.0f} bytes of {raw:,} raw.")
-    return found, path.stem, told
+    return found, (), path.stem, told
 
 
 def _option(

@@ -8,6 +8,7 @@ itself costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,10 +21,11 @@ from edgewise.core.artifact import Classes, Grid, Manifest, PartName, Raw, Regio
 from edgewise.core.coherent import EARLY
 from edgewise.data import scoring
 from edgewise.data.dataset import Dataset, Entry, Example
-from edgewise.data.decoding import answers
+from edgewise.data.decoding import answers, raw
 from edgewise.data.scoring import Scored, Truth
 from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle
+from edgewise.split.boxes import Boxed, form_of
 
 BOXES = 0.3  # score from which a box of the uncut model counts where its decoding has no threshold
 CURVE = 0.05
@@ -37,8 +39,10 @@ class Judge:
         self._bundle, self._parts, self._same = bundle, Parts(bundle, threads), dict(same)
         self._labels = bundle.manifest.labels
         self._truths: list[Truth] = []
+        self.whole: list[Crossing] = []  # the uncut model's answers, as if the device gave them
         self._uncut: list[Answer] = []
         self._one_class = len(self._labels) == 1
+        self._form = form(bundle.manifest)
         self.curve = isinstance(bundle.manifest.decoding, (Grid, Things))
         self.sentence = _sentence(bundle.manifest, data, of)
 
@@ -47,11 +51,14 @@ class Judge:
         entry = example.entry
         boxes, ignored = (tuple(b for x in those if (b := self._named(x)) is not None) for those in (entry.boxes, entry.ignored))
         self._truths.append(Truth(boxes, ignored, self._same.get(entry.label, entry.label), example.mask))
-        self._uncut.append(uncut(self._parts, example.values, CURVE if self.curve else None))
+        begun = perf_counter()
+        said = uncut(self._parts, example.values, CURVE if self.curve else None)
+        self.whole.append(Crossing(said, device={"uncut": perf_counter() - begun}))
+        self._uncut.append(self._read(said))
 
     def score(self, crossings: Mapping[str, Sequence[Crossing]], blocks: Sequence[int]) -> dict[str, Scored]:
         """The quality of every point."""
-        return {name: self._scored([c.answer for c in found], blocks) for name, found in crossings.items()}
+        return {name: self._scored([self._read(c.answer) for c in found], blocks) for name, found in crossings.items()}
 
     def uncut(self, blocks: Sequence[int]) -> float | None:
         """The uncut model's own quality by the labels; None where there are none."""
@@ -74,7 +81,17 @@ class Judge:
 
     @property
     def _threshold(self) -> float:
+        if self._form is not None:
+            return self._form.threshold
         return float(getattr(self._bundle.manifest.decoding, "threshold", BOXES))
+
+    def _read(self, answer: Answer) -> Answer:
+        """An answer of raw outputs whose form is known, as boxes."""
+        if self._form is None or not answer.raw:
+            return answer
+        (found,) = self._form.answers({name: value[None] for name, value in raw.outputs(answer).items()})
+        names = self._labels
+        return Answer(tuple(replace(b, label=names[i] if (i := int(b.label)) < len(names) else b.label) for b in found.boxes))
 
     def _scored(self, said: Sequence[Answer], blocks: Sequence[int]) -> Scored:
         if self.of == "the uncut model":
@@ -92,6 +109,16 @@ class Judge:
         if self._one_class and not self._same:
             label = self._labels[0]
         return replace(box, label=label) if label in self._labels else None
+
+
+def form(manifest: Manifest) -> Boxed | None:
+    """How the raw outputs of a detector become boxes, as far as their shapes tell; None where they do not, or need not."""
+    eye = manifest.parts.get("full") or manifest.parts.get("tail") or manifest.parts.get("local")
+    look = next(iter(manifest.pictures.values()), None)
+    if not isinstance(manifest.decoding, Raw) or manifest.task != "detection" or eye is None or look is None:
+        return None
+    shapes = {t.name: tuple(d or 0 for d in t.shape[1:]) for t in eye.outputs}
+    return form_of(shapes, (look.height, look.width))
 
 
 def judge_for(bundle: Bundle, data: Dataset, same: Mapping[str, str], threads: int = 1) -> Judge:
@@ -121,7 +148,7 @@ def uncut(parts: Parts, values: NDArray[Any], threshold: float | None = None) ->
 
 def _by_labels(manifest: Manifest, data: Dataset, same: Mapping[str, str]) -> tuple[Of, list[str]]:
     decoding = manifest.decoding
-    if not data.labelled or isinstance(decoding, Raw):
+    if not data.labelled or (isinstance(decoding, Raw) and form(manifest) is None):
         return "the uncut model", []
     if isinstance(decoding, Regions):
         if data.kind == "masks":

@@ -39,7 +39,8 @@ from edgewise.profiles.load import load_link
 from edgewise.runtime.bundle import Bundle
 
 JPEG = (20, 35, 50, 75, 90)
-FITTED = "fitted-jpeg-"  # a JPEG of the picture at the size that the model takes: the report's baselines
+FITTED = "small-jpeg-"  # a JPEG of the picture at the size that the model takes: the report's baselines
+UNCUT = OperatingPoint("uncut-on-device", "local")  # what computing on the device would take, where a bundle has no local part
 CURVE = 0.05  # score from which boxes count where AP is judged: the area needs all of the curve
 Heard = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
@@ -73,6 +74,8 @@ def report(config: ReportConfig, heard: Heard = lambda what, done, total: None) 
     points = _points(bundle.manifest, config.jpeg)
     served = with_points(find(config.bundle), bundle.manifest, points, CURVE if judge.curve else None)
     examples, crossings = asyncio.run(_cross_all(served, points, data, judge, config.threads, heard))
+    if "local" not in bundle.manifest.parts:
+        points, crossings = (*points, UNCUT), crossings | {UNCUT.name: judge.whole}
     scored = judge.score(crossings, [e.entry.block for e in examples])
     costs = _costs(points, crossings, scored, here, there, link, config.within)
     own = {p.name for p in bundle.manifest.points}

@@ -90,10 +90,12 @@ def notes(rows: Sequence[PointRow], here: Machine, link: Link) -> tuple[str, ...
         if known and here.device.active is not None
         else f"Energy is unknown: {here.device.title} has no known watts.",
     ]
-    if any(r.baseline for r in rows):
+    if any(r.baseline and r.mode == "image" for r in rows):
         said.append(
-            "Points `fitted-jpeg-Q` are baselines of this report: the picture, scaled to what the model takes first, as a JPEG."
+            "Points `small-jpeg-Q` are baselines of this report: the picture, scaled to what the model takes first, as a JPEG."
         )
+    if any(r.baseline and r.mode == "local" for r in rows):
+        said.append("Point `uncut-on-device` is the whole model here: the bundle has no local part, so a device cannot take it.")
     return tuple(said)
 
 

@@ -1,8 +1,8 @@
 """CompressAI's entropy coder, run by its own interpreter beside ours (`bench.split_coder`): prepare once, then a round a line.
 
 It needs torch and compressai alone. compressai imports torchvision and torch_geometric for pictures and point clouds, and neither
-loads beside a CPU build of torch; its coder uses nothing of them, so that they are stood in for. The distributions are those of the counts
-that it is given, quantised by compressai's own function.
+loads beside a CPU build of torch; its coder uses nothing of them, so that they are stood in for. The distributions are those of
+the counts that it is given, quantised by compressai's own function.
 
     line in     nothing but a newline: one round
     line out    {"encode": s, "decode": s, "bytes": n, "errors": n}; the first line says what is there

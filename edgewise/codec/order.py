@@ -53,7 +53,7 @@ class Order:
             first = rows[:, 0]
             same = (rows == first[:, None]).all(axis=1)
             several = iter(starts.take(rows[~same]))
-            shared = {t: np.full(stretch.lanes, starts[t], np.uint64) for t in np.unique(first[same]).tolist()}
+            shared = {t: np.full(stretch.lanes, starts[t], np.uint64) for t in set(first[same].tolist())}
             found.append([shared[t] if one else next(several) for t, one in zip(first.tolist(), same.tolist(), strict=True)])
         return found
 

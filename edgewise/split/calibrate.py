@@ -107,7 +107,8 @@ def through(features: Floats, axis: int, how: Grid) -> Floats:
     low = how.low.astype(np.float32).reshape(shape)
     step = how.step.astype(np.float32).reshape(shape)
     top = np.maximum(how.levels - 1, 0).astype(np.float32).reshape(shape)
-    codes: Floats = (features - low) / np.where(step > 0, step, np.float32(1)).astype(np.float32)
+    codes: Floats = features - low
+    codes /= np.where(step > 0, step, np.float32(1)).astype(np.float32)
     codes += np.float32(0.5)
     np.floor(codes, out=codes)
     np.clip(codes, 0, top, out=codes)

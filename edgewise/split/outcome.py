@@ -43,6 +43,16 @@ class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
     agreement: Agreement
 
 
+class Int8Row(Struct, frozen=True, forbid_unknown_fields=True):
+    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame, bytes of both files before and after."""
+
+    agreement: Agreement
+    bytes: float
+    before: int
+    after: int
+    taken: bool
+
+
 class Report(Struct, frozen=True, forbid_unknown_fields=True):
     """What `quick` found: every cut, JPEGs beside them, what was chosen and why, the bundle, samples and what was left out."""
 
@@ -61,6 +71,9 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
     judged: int
     left: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    constant: float
+    """Agreement of frames that say nothing: every channel at its mean."""
+    int8: Int8Row | None = None
 
 
 def row_of(candidate: Candidate, found: Tried) -> CutRow:
@@ -90,8 +103,8 @@ def plainly(rows: Sequence[CutRow], best: CutRow, images: Sequence[ImageRow], le
     if not good:
         top = max(images, key=lambda i: i.agreement.value)
         return [
-            f"No JPEG up to quality {images[-1].quality} of the picture at the model's size agrees so well: quality {top.quality} with "
-            f"{top.bytes:,.0f} bytes reaches {top.agreement.value:.3f}."
+            f"No JPEG up to quality {images[-1].quality} of the picture at the model's size agrees so well: "
+            f"quality {top.quality} with {top.bytes:,.0f} bytes reaches {top.agreement.value:.3f}."
         ]
     image = min(good, key=lambda i: i.bytes)
     larger = [r for r in rows if r.bytes > image.bytes]
@@ -105,3 +118,13 @@ def plainly(rows: Sequence[CutRow], best: CutRow, images: Sequence[ImageRow], le
         )
         told += "(`edgewise split fit`), unless the picture must stay on the device."
     return [told]
+
+
+def hollow(constant: float, metric: str) -> list[str]:
+    """A warning where agreement says little, because a frame that says nothing agrees as well."""
+    if constant < 0.8:
+        return []
+    return [
+        f"Beware: frames that say nothing reach a {metric} of {constant:.3f} on these samples. The model gives nearly the same "
+        "answer for all of them, so that agreement says little: calibrate with samples that differ."
+    ]

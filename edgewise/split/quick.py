@@ -20,7 +20,7 @@ import numpy as np
 from edgewise.codec.image import ImageCodec
 from edgewise.runtime.session import Session
 from edgewise.split.cuts import Candidate, candidates, chosen
-from edgewise.split.outcome import CutRow, ImageRow, Report, plainly, row_of
+from edgewise.split.outcome import CutRow, ImageRow, Report, hollow, plainly, row_of
 from edgewise.split.quick_choice import choice, timed
 from edgewise.split.quick_points import made
 from edgewise.split.request import Quick
@@ -29,6 +29,7 @@ from edgewise.split.trial import FRAME, Trial, Tried
 
 __all__ = ["CutRow", "ImageRow", "Quick", "Report", "quick"]
 JPEGS = (10, 20, 35, 50, 75, 90)
+START = 3  # rung of the ladder at which a search begins
 
 
 def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
@@ -38,12 +39,14 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
     tried = [chosen(subject.graph, config.at, known)] if config.at else list(known)
     rows: list[CutRow] = []
     trials: dict[str, tuple[Trial, Tried]] = {}
+    rung = START
     for number, candidate in enumerate(tried):
 
         def heard(share: float, number: int = number, tensor: str = candidate.tensor) -> None:
             advance(f"cut {number + 1} of {len(tried)}: {tensor}", (number + share) / len(tried))
 
-        trial, found = attempt(subject, candidate, config, heard)
+        trial, found = attempt(subject, candidate, config, rung, heard)
+        rung = found.rung  # neighbours need much the same
         rows.append(row_of(candidate, found))
         trials[candidate.tensor] = (trial, found)
     if config.device and config.link:
@@ -53,6 +56,10 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
     images = jpegs(subject, advance) if subject.samples.pictures else ()
     trial, found = trials[best.tensor]
     bundle = made(subject, trial, found, config, advance)
+    flat = trial.seen.mean.astype(np.float32).reshape([-1 if a == trial.candidate.axis else 1 for a in range(len(best.shape))])
+    said = trial.tails(np.broadcast_to(flat, (subject.batch, *best.shape)).copy())
+    nothing = {name: np.resize(v[:1], subject.second[name].shape) for name, v in said.items()}
+    constant = subject.measure.between(nothing, subject.second).value
     return Report(
         model=config.model.name,
         task=subject.task,
@@ -68,18 +75,22 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
         calibrated=len(subject.samples.calibrate),
         judged=len(subject.samples.judge),
         left=tuple((x.name, x.why) for x in subject.samples.left),
-        notes=(*subject.notes, *plainly(rows, best, images, subject.least)),
+        notes=(*subject.notes, *plainly(rows, best, images, subject.least), *hollow(constant, subject.measure.metric)),
+        constant=constant,
+        int8=bundle.int8,
     )
 
 
-def attempt(subject: Subject, candidate: Candidate, config: Quick, heard: Callable[[float], None]) -> tuple[Trial, Tried]:
+def attempt(
+    subject: Subject, candidate: Candidate, config: Quick, start: int, heard: Callable[[float], None]
+) -> tuple[Trial, Tried]:
     """A candidate with the coarsest coding that reaches the goal on calibration samples, measured on the others."""
     samples, measure = subject.samples, subject.measure
     trial = Trial(
         subject.model, subject.graph, candidate, samples.of(samples.calibrate), subject.first, subject.batch, config.threads
     )
     trial.feel(measure, config.seed, lambda share: heard(0.3 * share))
-    rung = trial.search(measure, subject.goal, lambda share: heard(0.3 + 0.4 * share))
+    rung = trial.search(measure, subject.goal, start, lambda share: heard(0.3 + 0.4 * share))
     judged = samples.of(samples.judge)
     found = trial.measured(trial.code(rung), rung, judged, subject.second, measure, lambda share: heard(0.7 + 0.3 * share))
     return trial, found

@@ -22,6 +22,8 @@ from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.data.decoding import answers
 from edgewise.data.preprocess import fit
 from edgewise.runtime.session import Session
+from edgewise.split.calibrate import through
+from edgewise.split.outcome import Int8Row
 from edgewise.split.package import package
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject
@@ -29,13 +31,16 @@ from edgewise.split.trial import COARSEST, FINEST, FRAME, Trial, Tried, joined
 
 FINER = 2  # of the rates are finer than the one that was searched, where there are five
 IMAGES: tuple[tuple[Literal["jpeg", "webp"], int], ...] = (("jpeg", 35), ("jpeg", 50), ("jpeg", 75), ("jpeg", 90), ("webp", 50))
+CALIBRATED = 64  # samples that ranges of eight bits come from
 MOST = 120  # pictures that are sent whole
+BESIDE = 160  # samples that rates beside the one searched for are judged on
 
 
 class Made(Struct, frozen=True):
-    """The bundle as it was written."""
+    """The bundle as it was written, and what eight bits were worth."""
 
     manifest: Manifest
+    int8: Int8Row | None
 
 
 def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: Advance) -> Made:
@@ -43,12 +48,17 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
     samples, measure = subject.samples, subject.measure
     judged = samples.of(samples.judge)
     rungs = _rungs(subject, trial, found, config.rates)
+    smaller = None
+    if config.int8:
+        advance("eight bits", 0.0)
+        trial, found, smaller = in_eight_bits(subject, trial, found, config)
     points, codings = [], {}
+    beside = {name: v[:BESIDE] for name, v in subject.second.items()}
     reply = _reply(subject)
     for number, rung in enumerate(rungs, start=1):
         advance("operating points", number / (len(rungs) + 2))
         code = found.coding if rung == found.rung else trial.code(rung)
-        one = found if rung == found.rung else trial.measured(code, rung, judged, subject.second, measure)
+        one = found if rung == found.rung else trial.measured(code, rung, judged[:BESIDE], beside, measure)
         name = f"split-{number}"
         codings[name] = code
         points.append(
@@ -90,7 +100,7 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
         codings={n: c for n, c in codings.items() if any(p.name == n for p in kept)},
         provenance=provenance(subject, trial, config),
     )
-    return Made(manifest)
+    return Made(manifest, smaller)
 
 
 def _rungs(subject: Subject, trial: Trial, found: Tried, rates: int) -> list[int]:
@@ -102,13 +112,29 @@ def _rungs(subject: Subject, trial: Trial, found: Tried, rates: int) -> list[int
             rungs.append(found.rung)
             continue
         goal = 1 - (1 - subject.goal) * 2.0**step
-        rungs.append(trial.search(subject.measure, goal, lambda _: None))
+        rungs.append(trial.search(subject.measure, goal, found.rung + 2 * step, lambda _: None))
     here = rungs.index(found.rung)
     for i in range(here - 1, -1, -1):
         rungs[i] = min(rungs[i], rungs[i + 1] - 1)
     for i in range(here + 1, len(rungs)):
         rungs[i] = max(rungs[i], rungs[i - 1] + 1)
     return sorted({min(COARSEST + rates, max(FINEST - rates, r)) for r in rungs} | {found.rung})
+
+
+def in_eight_bits(subject: Subject, trial: Trial, found: Tried, config: Quick) -> tuple[Trial, Tried, Int8Row]:
+    """Head and tail quantised and measured at the same coding; taken where they still agree."""
+    from edgewise.graph.quantise import int8
+
+    samples = subject.samples
+    some = samples.of(samples.calibrate[:CALIBRATED])
+    head = int8(trial.models[0], some)
+    tail = int8(trial.models[1], through(trial.heads(some), trial.candidate.axis, trial.at(found.rung)))
+    other = trial.replaced(head, tail, config.threads)
+    said = other.measured(found.coding, found.rung, samples.of(samples.judge), subject.second, subject.measure)
+    taken = said.agreement.value >= subject.least
+    sizes = [sum(len(m) for m in t.models) for t in (trial, other)]
+    row = Int8Row(said.agreement, round(float(said.sizes.mean()), 1), sizes[0], sizes[1], taken)
+    return (other, said, row) if taken else (trial, found, row)
 
 
 def images(subject: Subject, whole: Session, reply: float, advance: Advance) -> list[OperatingPoint]:

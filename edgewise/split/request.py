@@ -38,8 +38,8 @@ class Quick(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     edge: str = "this"
     edge_share: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     """Share of the FLOPs that the tail must have where no device and link choose."""
-    samples: Annotated[int, Meta(ge=8)] = 256
-    judged: Annotated[int, Meta(ge=8)] = 400
+    samples: Annotated[int, Meta(ge=8)] = 192
+    judged: Annotated[int, Meta(ge=8)] = 300
     rates: Annotated[int, Meta(ge=1, le=8)] = 5
     int8: bool = False
     """Head and tail as QDQ int8, too: measured, and taken where they agree."""

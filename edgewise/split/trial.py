@@ -6,6 +6,7 @@ over a ladder of quarter octaves; then samples that chose nothing go through hea
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,9 @@ COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
 HELD = 1 << 25  # values of features held at once
 GUARD = 1.25  # the byte guard over the largest frame of calibration
 _SEEN = 64  # samples whose values fit ranges and tables
-_MOVED = 16  # samples that channels are disturbed on
+_MOVED = 12  # samples that channels are disturbed on
+_MANY = 64  # channels, from which on fewer samples disturb each
+_FEW = 48  # samples that a search begins with
 _LAYER = 400  # bytes that a layer should have
 
 
@@ -68,6 +71,13 @@ class Trial:
         self.sensitivity: NDArray[np.float64] = np.zeros(0)
         self._first = 0.0
 
+    def replaced(self, head: bytes, tail: bytes, threads: int) -> Trial:
+        """The same cut with other models in the place of its two: what calibration saw stays."""
+        other = copy.copy(self)
+        other.models = (head, tail)
+        other.head, other.tail = Session.load(head, threads), Session.load(tail, threads)
+        return other
+
     def heads(self, values: NDArray[Any]) -> Floats:
         name, source = self.candidate.tensor, self.head.inputs[0].name
         parts = [self.head.run({source: values[i : i + self._batch]}, [name])[name] for i in range(0, len(values), self._batch)]
@@ -80,8 +90,9 @@ class Trial:
     def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
         """Find how much each channel matters."""
         spread = np.sqrt(self.seen.variance)
+        each = 3 if self.candidate.channels <= _MANY else 2
         self.sensitivity = sensitivities(
-            lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, advance=advance
+            lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, each, advance
         )
         weight = np.sqrt(self.sensitivity) * spread
         self._first = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
@@ -90,19 +101,32 @@ class Trial:
         """The quantiser at a rung of the ladder: t doubles every four."""
         return grid(self.seen, self.sensitivity, self._first * 2 ** (rung / 4))
 
-    def search(self, measure: Measure, goal: float, advance: Advance) -> int:
-        """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does."""
-        low, high, steps = FINEST, COARSEST, math.ceil(math.log2(COARSEST - FINEST))
-        for step in range(steps + 1):
-            if low >= high:
-                break
-            middle = (low + high + 1) // 2
-            said = self.tails(through(self.features, self.candidate.axis, self.at(middle)))
-            if measure.steady(said, self._whole) >= goal:
-                low = middle
-            else:
-                high = middle - 1
-            advance((step + 1) / (steps + 1))
+    def search(self, measure: Measure, goal: float, start: int, advance: Advance) -> int:
+        """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does.
+
+        Few samples find it, from `start` on; all of them confirm it, or send it back.
+        """
+        reached: dict[int, bool] = {}
+
+        def reaches(rung: int, most: int) -> bool:
+            said = self.tails(through(self.features[:most], self.candidate.axis, self.at(rung)))
+            return measure.steady(said, {name: v[:most] for name, v in self._whole.items()}) >= goal
+
+        rung = min(COARSEST, max(FINEST, start))
+        stride = 4 if reaches(rung, _FEW) else -4
+        reached[rung] = stride > 0
+        while FINEST <= rung + stride <= COARSEST and all(v == (stride > 0) for v in reached.values()):
+            rung += stride
+            reached[rung] = reaches(rung, _FEW)
+            advance(min(0.5, 0.1 * len(reached)))
+        low = max((r for r, ok in reached.items() if ok), default=FINEST)
+        high = min((r for r, ok in reached.items() if not ok), default=COARSEST + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if reaches(middle, _FEW) else (low, middle)
+        while low > FINEST and not reaches(low, len(self.features)):
+            low -= 1
+        advance(1.0)
         return low
 
     def bottleneck(self) -> Bottleneck:

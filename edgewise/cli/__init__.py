@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "split": (
         "Cut a model between device and edge, without training or with it, and report what that is worth.",
-        {"quick": split_make.quick, "fit": split_make.fit, "report": split.report},
+        {"quick": split_make.quick, "fit": split_make.fit, "filter": split.filter, "report": split.report},
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }
@@ -81,6 +81,8 @@ def dispatch(words: list[str]) -> int:
     if words and words[0] in GROUPS:
         about, verbs = GROUPS[words[0]]
         prog = f"edgewise {words[0]}"
+        if words[1:] in (["-h"], ["--help"]):
+            about, verbs = f"{about} More of each: {prog} VERB --help", {name: _brief(verb) for name, verb in verbs.items()}
         return int(tyro.extras.subcommand_cli_from_dict(verbs, prog=prog, description=about, args=words[1:], config=config))
     if words == ["--version"]:
         console().print(f"edgewise {__version__}")

@@ -1,4 +1,4 @@
-"""The verb `edgewise split report`. Those that make a bundle are in `split_make.py`."""
+"""The verbs that take a split bundle: `edgewise split report` and `split filter`. Those that make one are in `split_make.py`."""
 
 from __future__ import annotations
 
@@ -79,6 +79,72 @@ def report(
         from edgewise.apps.vision.split_page import write_page
 
         screen.print(f"written: {write_page(found, out)}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def filter(
+    bundle: tyro.conf.Positional[str],
+    out: Path,
+    data: Path | None = None,
+    of: str = "",
+    at: str = "",
+    recall: float = 0.95,
+    confidence: float = 0.95,
+    learn: float = 0.02,
+    stretch: int = 15,
+    work: Path = Path("build/filter"),
+    threads: int = 1,
+    json: Path | None = None,
+) -> int:
+    """Put a neural filter before every operating point of a bundle: a frame with nothing in it then sends no byte.
+
+    A small net on the head's early features learns whether something is there (by your labels, or by what the uncut model
+    sees). Its threshold is the largest whose recall is at least RECALL with CONFIDENCE, judged on scenes that taught and chose
+    nothing; what it did on further scenes is told. A share of what it drops still goes up, to learn from.
+
+      edgewise split filter bundle --out guarded --data frames.tar --of car
+
+    Args:
+        bundle: the bundle folder; its head takes a picture and it has no filter yet.
+        out: the new bundle's folder.
+        data: a folder or .tar of pictures, labelled or not; without, rendered roads.
+        of: the label that must not be missed (default: any).
+        at: the tensor of the head that the filter looks at; an earlier one saves more work on an empty frame, and sees less.
+        recall: share of the frames with something in them that must pass.
+        confidence: how surely.
+        learn: share of the dropped frames that goes up all the same.
+        stretch: pictures that lie beside each other and count as one scene.
+        work: where frames are kept between calls.
+        threads: threads of training.
+        json: write what came of it there.
+    """
+    from edgewise.apps.vision.bundles import find
+    from edgewise.split.training.filter_job import Watch, make
+
+    screen = console()
+    config = Watch(
+        bundle=find(bundle),
+        out=out,
+        at=at,
+        of=of,
+        data=data,
+        work=work,
+        stretch=stretch,
+        recall=recall,
+        confidence=confidence,
+        learn=learn,
+        threads=threads,
+    )
+    with screen.status("frames") as status:
+        done = make(config, status.update)
+    test = done.test
+    screen.print(
+        f"threshold {done.certified.threshold:.4f}: recall {recall:g} with {confidence:g}; on test frames recall "
+        f"{test.recall:.4f} of {test.present} with something in them, {test.dropped:.1%} of {test.empty} empty ones dropped",
+        highlight=False,
+    )
+    screen.print(f"bundle {done.manifest.address[:12]} in {out}; next: edgewise split report {out} --data …", highlight=False)
+    write_json(json, {"address": done.manifest.address, "filter": done.manifest.filter, "test": test})
     return 0
 
 

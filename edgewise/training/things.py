@@ -50,9 +50,9 @@ def loss(maps: Maps, truth: Truth, size: tuple[int, int]) -> tuple[Tensor, dict[
     parts["box"] = (weight * (1 - _generalised(maps.box.permute(0, 2, 3, 1)[near], wanted))).sum() / total
     if maps.points.shape[1]:
         corners = truth.points.flatten(2).gather(1, chosen[..., None].expand(-1, -1, maps.points.shape[1]))[near.flatten(1)]
-        offsets = maps.points.permute(0, 2, 3, 1)[near].view(len(wanted), -1, 2)
+        offsets = maps.points.permute(0, 2, 3, 1)[near].reshape(len(wanted), maps.points.shape[1] // 2, 2)
         sides = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1e-3)[:, None]
-        goal = (corners.view(len(wanted), -1, 2) - (wanted[:, None, :2] + wanted[:, None, 2:]) / 2) / sides
+        goal = (corners.reshape(offsets.shape) - (wanted[:, None, :2] + wanted[:, None, 2:]) / 2) / sides
         wrong = (offsets - goal.clamp(-FARTHEST, FARTHEST)).abs().mean((1, 2))
         parts["points"] = (weight * wrong).sum() / total
     if maps.prototypes.shape[1]:

@@ -124,11 +124,17 @@ def random_frames(count: int, seed: int) -> Iterator[Frame]:
         index = rng.integers(0, tables, n)
         if rng.random() < 0.5:
             index.sort()
-        symbols = np.array(known.offsets)[index] + rng.integers(-1, letters + 1, n)
-        wild = rng.random(n) < rng.choice([0, 0, 0.05, 1])
-        symbols[wild] = rng.integers(-(1 << 31), 1 << 31, int(wild.sum()))
         lanes = (None, int(rng.integers(1, 40)))[int(rng.integers(2))]
-        yield Frame(symbols.astype(np.int32), index, known, lanes)
+        yield Frame(random_symbols(known, index, rng), index, known, lanes)
+
+
+def random_symbols(tables: Tables, index: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Symbols (n,) within their alphabets, a step beside them or anywhere, in some mixture."""
+    letters = np.array([len(t) for t in tables.frequencies])[index]
+    symbols: NDArray[np.int64] = np.array(tables.offsets)[index] + rng.integers(-1, letters + 1)
+    wild = rng.random(index.size) < rng.choice([0, 0, 0.05, 1])
+    symbols[wild] = rng.integers(-(1 << 31), 1 << 31, int(wild.sum()))
+    return symbols.astype(np.int32)
 
 
 def wrong(frame: Frame) -> int:

@@ -65,6 +65,7 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
     channels: Annotated[int, Meta(ge=1, le=1024)] = 3
     paths: tuple[str, ...] = ()
     wide: Annotated[float, Meta(gt=0, le=16)] = 1.0
+    fine: bool = False
     width: Annotated[int, Meta(ge=0)] = 0
     height: Annotated[int, Meta(ge=0)] = 0
     scale: float = 1 / 255
@@ -76,6 +77,7 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
     epochs: Annotated[float, Meta(gt=0)] = 20.0
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     rate: Annotated[float, Meta(gt=0)] = 1e-3
+    schedule: Literal["steps", "cosine"] = "steps"
     batch: Annotated[int, Meta(ge=1)] = 4
     relative: bool = False
     noise: Literal["none", "round", "uniform"] = "none"
@@ -104,6 +106,7 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
             self.late,
             self.bits,
             self.price,
+            self.schedule,
         )
 
 
@@ -144,6 +147,7 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
         config.seed,
         work,
         wide=config.wide,
+        fine=config.fine,
         threads=config.threads,
         advance=advance,
     )

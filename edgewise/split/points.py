@@ -135,7 +135,7 @@ def written(
         task=task,
         labels=labels,
         parts=models,
-        pictures={"head": picture, "full": picture},
+        pictures={part: picture for part in ("head", "full") if part in models},
         bottleneck=bottleneck,
         decoding=decoding,
         points=points,

@@ -10,8 +10,9 @@ with I and O the channels that the replaced module takes and gives: 64 and 256 i
 ones to the number (`published`).
 
 Ours, for networks that the paper does not speak of: a module that makes the map smaller lends its stride to the encoder's first
-convolution, so that fewer values cross; `Fitted` cuts or repeats the border where the map then misses the teacher's by a row or
-two; the last ReLU is left out where the replaced module gives negative values; `wide` widens what lies inside.
+convolution, so that fewer values cross, or, `fine`, to the decoder's last, so that as many cross as before it, and finer ones;
+`Fitted` cuts or repeats the border where the map then misses the teacher's by a row or two; the last ReLU is left out where the
+replaced module gives negative values; `wide` widens what lies inside.
 
 It does not know how values are coded: between encoder and decoder stands a module of its own, the identity unless training puts
 something there.
@@ -74,8 +75,10 @@ def encoder(inside: int, outside: int, channels: int, strides: tuple[int, int] =
     )
 
 
-def decoder(inside: int, outside: int, channels: int, signed: bool = False, wide: float = 1.0) -> nn.Sequential:
-    """(batch, channels, rows + 4, columns + 4) → (batch, outside, rows, columns)."""
+def decoder(
+    inside: int, outside: int, channels: int, signed: bool = False, wide: float = 1.0, strides: tuple[int, int] = (1, 1)
+) -> nn.Sequential:
+    """(batch, channels, rows + 4, columns + 4) → (batch, outside, rows, columns) at stride 1."""
     low, half, high = widths(inside, outside, wide)
     return nn.Sequential(
         nn.BatchNorm2d(channels),
@@ -87,7 +90,7 @@ def decoder(inside: int, outside: int, channels: int, signed: bool = False, wide
         nn.ReLU(),
         _convolution(half, high, 0),
         nn.BatchNorm2d(high),
-        _convolution(high, outside, 0),
+        _convolution(high, outside, 0, strides),
         nn.BatchNorm2d(outside),
         *([] if signed else [nn.ReLU()]),
     )
@@ -118,14 +121,15 @@ class Fitted(nn.Module):
 class Split(nn.Module):
     """Encoder, what stands `between` (the identity: features cross as they are), decoder, and the map made to fit."""
 
-    def __init__(self, geometry: Geometry, channels: int, wide: float = 1.0) -> None:
+    def __init__(self, geometry: Geometry, channels: int, wide: float = 1.0, fine: bool = False) -> None:
         super().__init__()
         if channels < 1:
             raise ModelError("a bottleneck has no channel", got=channels, allowed="1 or more")
         inside, outside = geometry.inside[0], geometry.outside[0]
-        self.encoder = encoder(inside, outside, channels, geometry.strides, wide)
+        first, last = ((1, 1), geometry.strides) if fine else (geometry.strides, (1, 1))
+        self.encoder = encoder(inside, outside, channels, first, wide)
         self.between: nn.Module = nn.Identity()
-        self.decoder = decoder(inside, outside, channels, geometry.signed, wide)
+        self.decoder = decoder(inside, outside, channels, geometry.signed, wide, last)
         self.fitted = Fitted(*geometry.outside[1:])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ def made(
     work: Path,
     *,
     wide: float = 1.0,
+    fine: bool = False,
     threads: int = 1,
     advance: Advance = lambda what, share: None,
 ) -> Made:
@@ -48,7 +49,7 @@ def made(
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     tried = np.linspace(0, len(source) - 1, min(TRIED, len(source))).round().astype(int).tolist()
     shape = geometry(net, cut, looked(source.of(tried), look))
-    taught = student(net, cut, shape, channels, seed, wide)
+    taught = student(net, cut, shape, channels, seed, wide, fine)
     learnt = Training(net, taught, cut, source, look, recipe, seed, work).learn(advance)
     advance("exporting", 0.0)
     exported = parts(net, taught, cut, look)

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 Advance = Callable[[str, float], None]
 TRIAL = 6  # steps by which a run that is bounded by seconds is timed, after two to warm up
 CALIBRATED = 64  # pictures that fix the ranges of a disturbed run
+LONGEST = 5.0  # norm of a gradient
 OUTSIDE = 0.001  # share of a channel's values that its range leaves out on each side
 CHECKPOINT = "checkpoint.pt"
 
@@ -66,7 +67,7 @@ class Learnt(Struct, frozen=True):
 
 def looked(pictures: NDArray[np.uint8], look: Look) -> Tensor:
     """Bytes (n, height, width, 3) → what the network sees, float (n, 3, height, width)."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() * look.scale
+    x = torch.tensor(pictures).permute(0, 3, 1, 2).float() * look.scale
     x = x.flip(1) if look.bgr else x
     mean, std = (torch.tensor(v, dtype=torch.float32).reshape(1, -1, 1, 1) for v in (look.mean, look.std))
     return ((x - mean) / std).contiguous()
@@ -144,6 +145,8 @@ class Training:
             )
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.relative:  # a sum of squares has no scale by which a gradient could be called large
+            nn.utils.clip_grad_norm_(self._split.parameters(), LONGEST)
         self._optimiser.step()
         self._step += 1
         return parts

@@ -43,12 +43,14 @@ def geometry(teacher: nn.Module, cut: str, pictures: Tensor) -> Geometry:
     return Geometry(tuple(inside), tuple(outside), bool((output < 0).any()))
 
 
-def student(teacher: nn.Module, cut: str, shape: Geometry, channels: int, seed: int, wide: float = 1.0) -> nn.Module:
+def student(
+    teacher: nn.Module, cut: str, shape: Geometry, channels: int, seed: int, wide: float = 1.0, fine: bool = False
+) -> nn.Module:
     """A copy of `teacher` with a Split of `channels` at `cut`, its first weights drawn from `seed`, ready to learn."""
     net = copy.deepcopy(teacher)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        replace(net, cut, Split(shape, channels, wide))
+        replace(net, cut, Split(shape, channels, wide, fine))
     return learning(net, cut)
 
 

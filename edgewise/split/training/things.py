@@ -2,9 +2,10 @@
 
     python -m edgewise.split.training.things --work build/ghnd --teacher bench/weights/things.safetensors --recipe.name ghnd
 
-The teacher is the small detector of boxes, masks and keypoints (`edgewise.training.nets.fpn`); its `layer1` becomes a
-bottleneck of three channels that learns on rendered frames without their labels. Truth is used once the student is done, on
-scenes kept for choosing, and only to say what each operating point is worth.
+The teacher is the small detector of boxes, masks and keypoints (`edgewise.training.nets.fpn`); its last module at stride 4
+(`stem.2`, where ResNet's layer1 takes over) becomes a bottleneck of three channels, as fine as what it takes, that learns on
+rendered frames without their labels. Truth is used once the student is done, on scenes kept for choosing, and only to say what
+each operating point is worth.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from edgewise.training.nets import fpn
 from edgewise.training.things_frames import Things as Frames
 from edgewise.training.things_job import load
 
+PATHS = ("stem.2", "layer1", "layer2", "layer3", "layer4")  # the cut, and where GHND learns
 DECODING = Things(threshold=0.3, overlap=0.6, keypoints=fpn.KEYPOINTS, mask=28)
 CALIBRATED = 384  # training frames that ranges and tables are fitted on
 FIRST = 200  # seed of the first scene kept for choosing
@@ -53,7 +55,7 @@ log = logging.getLogger(__name__)
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole job. `teacher` empty: fresh weights, for trying it out. `frames`: the shards of the teacher's own training;
-    `seconds` in the recipe are wall time at `threads`. `only_train` writes no bundle."""
+    `seconds` in the recipe are wall time at `threads`. `full` puts the teacher into the bundle; `only_train` writes none."""
 
     work: Path = Path("build/ghnd")
     teacher: Path | None = None
@@ -61,14 +63,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     scenes: int = 800
     times: int = 2
     compressed: float = 0.35
-    cut: str = "layer1"
+    cut: str = PATHS[0]
     channels: int = 3
     wide: float = 1.0
-    recipe: Recipe = Recipe(seconds=1000.0)
+    fine: bool = True
+    recipe: Recipe = Recipe(rate=5e-3, schedule="cosine", seconds=1000.0)
     per_channel: bool = True
     validation: int = 20
     seed: int = 3
     threads: int = 1
+    full: bool = True
     only_train: bool = False
     out: Path = Path("build/ghnd/bundle")
 
@@ -97,6 +101,9 @@ def make(config: Config) -> Manifest | None:
     shards = Shards(
         things_frames.shards(config.frames, config.scenes, config.times, fpn.PICTURE, config.compressed, heard=log.info)
     )
+    recipe = config.recipe
+    if recipe.name == "ghnd" and not recipe.paths and config.cut == PATHS[0]:
+        recipe = msgspec.structs.replace(recipe, paths=PATHS)
     look = Look(fpn.PICTURE.height, fpn.PICTURE.width)
     log.info("%s at %s on %d frames without labels", config.recipe.name, config.cut, len(shards))
     done = made(
@@ -105,10 +112,11 @@ def make(config: Config) -> Manifest | None:
         config.channels,
         shards,
         look,
-        config.recipe,
+        recipe,
         config.seed,
         config.work,
         wide=config.wide,
+        fine=config.fine,
         threads=config.threads,
     )
     log.info("%d steps in %.0f s", done.learnt.steps, done.learnt.seconds)
@@ -130,10 +138,11 @@ def bundle(config: Config, done: Made, shards: Shards, look: Look) -> Manifest:
     whole = judge.worth(judge.whole)["all"]
     for point in points:
         log.info("%s: %.0f B, AP of boxes %.3f of %.3f", point.name, point.bytes_up, point.worth(), whole.value)
+    models = {part: model for part, model in done.parts.models.items() if config.full or part != "full"}
     manifest = written(
         config.out,
         name=f"things-{config.recipe.name}",
-        models=done.parts.models,
+        models=models,
         picture=look.picture,
         bottleneck=bottleneck,
         task="detection",
@@ -141,7 +150,7 @@ def bundle(config: Config, done: Made, shards: Shards, look: Look) -> Manifest:
         labels=(LABEL,),
         points=points,
         codings=codings,
-        parameters=done.parts.parameters,
+        parameters={path: p for path, p in done.parts.parameters.items() if p.part in models},
         provenance=provenance(config, done, len(shards), len(seen), whole),
     )
     log.info("made %s (%s) in %.0f s", config.out, manifest.address[:12], time.monotonic() - begun)

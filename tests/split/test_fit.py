@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from safetensors.torch import save_file  # noqa: E402
 
-from edgewise.codec.select import codec_for  # noqa: E402
+from edgewise.core.answer import Answer  # noqa: E402
 from edgewise.core.errors import BudgetError, ConfigError, ModelError, SourceError  # noqa: E402
 from edgewise.core.placement import OperatingPoint  # noqa: E402
 from edgewise.data.decoding import answers  # noqa: E402
+from edgewise.node.heads import Heads  # noqa: E402
+from edgewise.node.tails import Tails  # noqa: E402
 from edgewise.runtime.bundle import Bundle  # noqa: E402
 from edgewise.split.fit import Fit, fit, pictures_of  # noqa: E402
 from edgewise.split.points import ranged, within  # noqa: E402
@@ -56,10 +58,14 @@ def test_a_bundle_comes_of_it_and_answers(place: Path) -> None:
     assert splits[0].bytes_up > splits[1].bytes_up > splits[2].bytes_up > 50
     assert splits[0].quality["all"].value > 0.6 and splits[0].quality["all"].n >= 4
     picture = np.ascontiguousarray(tiny.Blobs(1, 33, 41, seed=3).pictures)
-    codec = codec_for(splits[0], manifest)
-    crossing = bundle.session("head").run({"picture": picture})["bottleneck"]
-    said = bundle.session("tail").run({"bottleneck": codec.decode(codec.encode(crossing))})
-    assert answers(said, manifest.decoding, manifest.labels)[0].classes
+    heads, tails = Heads(bundle), Tails([bundle])
+    wanted = answers(bundle.session("full").run({"picture": picture}), manifest.decoding, manifest.labels)[0]
+    for stream in heads.streams():
+        payload = heads.prepare(picture[0], manifest.point(stream.point)).payload
+        (said,) = tails.run([(stream, memoryview(payload))])
+        assert isinstance(said, Answer) and [c.label for c in said.classes] and tails.accept(stream) is None
+        if stream.point in ("split-8", "jpeg-75"):
+            assert said.classes[0].label == wanted.classes[0].label
     assert manifest.codings["split-2"].levels == (4, 4, 4) and len(manifest.codings["split-2"].layers) == 3
     assert str(place) not in manifest.canonical.decode()
 

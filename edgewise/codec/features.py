@@ -9,7 +9,7 @@ Any number of whole layers decodes: a sender may stop at any of `prefixes(data)`
 byte guard: two bytes with no layer at all fit always). A channel that did not come is filled with its mean, which the tables
 know: of all constants the one with the least squared error.
 
-`affine` (`edgewise.codec.tensor`) or `rans`? Affine needs no statistics and costs some 10 ns a value in either direction, but has no
+`affine` (`edgewise.codec.tensor`) or `rans`? Affine needs no statistics and costs some 10 ns a value each way, but has no
 layers; take it where the device is slow, the link quick, or the features unlike those that tables were fitted on. `rans` costs
 NumPy some 100 ns a value (half of it for each frame of a batch) and 3 to 25 % fewer bytes than Deflate on drawn features of
 the same levels, the most on sparse ones; it stops at any layer and keeps `most`. Few layers are cheaper than many.

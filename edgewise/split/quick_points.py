@@ -1,6 +1,6 @@
 """The operating points of a chosen cut, measured as devices and servers will run them, and the bundle that holds them.
 
-`split-1` is the finest of the rates: each leaves about twice as many answers to differ as the one before. `jpeg-…` and
+`split-1` is the finest of the rates. Coarser ones let four times as many answers differ each. `jpeg-…` and
 `webp-…` send the person's picture, 640 px at most, which the server scales to what the model sees. `local` is the uncut model
 on the device. `drop` sends nothing. Qualities are agreement with the uncut model, whatever the truth is.
 """
@@ -27,9 +27,10 @@ from edgewise.split.outcome import Int8Row
 from edgewise.split.package import package
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject
-from edgewise.split.trial import COARSEST, FINEST, FRAME, Trial, Tried, joined
+from edgewise.split.trial import FINEST, FRAME, Trial, Tried, joined
 
-FINER = 2  # of the rates are finer than the one that was searched, where there are five
+FINER, FINE = 2, 6  # so many rates are finer than the one searched, where there are five, by so many rungs each
+MORE = 4  # times as many answers may differ at each coarser rate
 IMAGES: tuple[tuple[Literal["jpeg", "webp"], int], ...] = (("jpeg", 35), ("jpeg", 50), ("jpeg", 75), ("jpeg", 90), ("webp", 50))
 CALIBRATED = 64  # samples that ranges of eight bits come from
 MOST = 120  # pictures that are sent whole
@@ -104,21 +105,13 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
 
 
 def _rungs(subject: Subject, trial: Trial, found: Tried, rates: int) -> list[int]:
-    """The rungs of the rates, the finest first; those that calibration cannot tell apart are a rung apart."""
-    rungs = []
-    for i in range(rates):
-        step = i - min(FINER, rates // 2)
-        if step == 0:
-            rungs.append(found.rung)
-            continue
-        goal = 1 - (1 - subject.goal) * 2.0**step
-        rungs.append(trial.search(subject.measure, goal, found.rung + 2 * step, lambda _: None))
-    here = rungs.index(found.rung)
-    for i in range(here - 1, -1, -1):
-        rungs[i] = min(rungs[i], rungs[i + 1] - 1)
-    for i in range(here + 1, len(rungs)):
-        rungs[i] = max(rungs[i], rungs[i - 1] + 1)
-    return sorted({min(COARSEST + rates, max(FINEST - rates, r)) for r in rungs} | {found.rung})
+    """The rungs of the rates, the finest first: finer ones by an octave and a half each, coarser ones as calibration allows."""
+    finer = min(FINER, rates // 2)
+    rungs = [max(FINEST - FINE * finer, found.rung - FINE * (finer - i)) for i in range(finer)] + [found.rung]
+    for i in range(1, rates - finer):
+        goal = 1 - (1 - subject.goal) * float(MORE) ** i
+        rungs.append(max(found.rung, trial.search(subject.measure, max(goal, 0.0), rungs[-1] + 1, lambda _: None)))
+    return sorted(set(rungs))
 
 
 def in_eight_bits(subject: Subject, trial: Trial, found: Tried, config: Quick) -> tuple[Trial, Tried, Int8Row]:

@@ -1,0 +1,143 @@
+"""The parts of `split quick`: cuts, the allocation over channels, sensitivity, samples that are arrays, and agreement."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewise.codec.features import FeatureCodec
+from edgewise.core.artifact import Bottleneck
+from edgewise.core.errors import SourceError
+from edgewise.graph.count import graph_of
+from edgewise.graph.load import load
+from edgewise.split.boxes import Blended, Columns, Maps, Rows, form_of
+from edgewise.split.calibrate import channels, coding, grid, through
+from edgewise.split.cuts import candidates
+from edgewise.split.measure import Boxes, Classes, Values, measure_for
+from edgewise.split.samples import has_arrays, of_arrays
+from edgewise.split.sensitivity import sensitivities
+from tests.zoo import ZOO
+
+RNG = np.random.default_rng(8)
+
+
+def features(n: int = 12) -> np.ndarray:
+    """Four channels: a ReLU's, a wide one, a narrow one off zero, and one that is constant."""
+    x = RNG.standard_normal((n, 4, 8, 8)).astype(np.float32)
+    x[:, 0] = np.maximum(x[:, 0], 0)
+    x[:, 1] *= 10
+    x[:, 2] = 5 + 0.1 * x[:, 2]
+    x[:, 3] = 2
+    return x
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_what_crosses_is_what_the_search_tried(axis: int) -> None:
+    """`through` is the codec to the bit, whatever axis the channels are on."""
+    x = np.ascontiguousarray(np.moveaxis(features(), 1, axis + 1))
+    seen = channels(x, axis)
+    sensitivity = np.array([1.0, 0.01, 100.0, 1.0])
+    how = grid(seen, sensitivity, 0.05)
+    made = coding(seen, how, sensitivity, layers=2)
+    codec = FeatureCodec(Bottleneck(x.shape[1:], tuple(seen.low), tuple(seen.high), axis), made)
+    far = through(x, axis, how)
+    for one, want in zip(x, far, strict=True):
+        np.testing.assert_allclose(codec.decode(codec.encode(one[None]))[0], want, rtol=1e-6, atol=1e-6)
+    assert how.levels[3] == 0 and np.allclose(np.take(far, 3, axis + 1), 2)
+
+
+def test_an_allocation_by_sensitivity_loses_less_for_the_same_bits() -> None:
+    """Against equal steps at (at least) as many bits: the weighted error is smaller."""
+    x = features()
+    seen, sensitivity = channels(x, 0), np.array([1.0, 0.01, 100.0, 1.0])
+    ours = grid(seen, sensitivity, 0.4)
+    fine = next(g for g in (grid(seen, np.ones(4), 2.0**-k) for k in range(40)) if g.bits.sum() >= ours.bits.sum())
+    assert (sensitivity * ours.error).sum() < 0.5 * (sensitivity * fine.error).sum()
+
+
+def test_bits_fall_and_errors_grow_along_the_ladder() -> None:
+    seen = channels(features(), 0)
+    found = [grid(seen, np.ones(4), 0.05 * 2**k) for k in range(8)]
+    bits, errors = [g.bits.sum() for g in found], [g.error.sum() for g in found]
+    assert bits == sorted(bits, reverse=True) and errors == sorted(errors)
+    assert found[-1].levels.max() < found[0].levels.max() <= 256
+
+
+def test_sensitivity_of_a_linear_tail_is_its_gain() -> None:
+    """For answer = Σ g_c · mean of channel c, S_c is in the ratio of g_c²."""
+    gains = np.array([1.0, 0.0, 3.0])
+    x = RNG.standard_normal((16, 3, 6, 6)).astype(np.float32)
+
+    def tail(f: np.ndarray) -> list[np.ndarray]:
+        return [(f.mean((2, 3)) * gains).astype(np.float64)]
+
+    found = sensitivities(tail, x, 0, x.std((0, 2, 3)).astype(np.float64), seed=1, each=16)
+    assert found[1] == 0
+    assert 4 < found[2] / found[0] < 20  # 9 in expectation
+
+
+def test_candidates_leave_out_what_a_later_cut_makes_pointless() -> None:
+    graph = graph_of(load(ZOO["resnet"](size=32, width=8).SerializeToString()))
+    found = candidates(graph)
+    assert all(c.cut.full and len(c.cut.tensors) == 1 for c in found)
+    assert [c.share for c in found] == sorted(c.share for c in found)
+    assert not any("conv" in c.tensor for c in found), "a ReLU follows each at no cost"
+    assert len({c.stage for c in found}) == 3  # two resolutions, and the vector, which costs no more than the last map
+
+
+def test_channels_of_tokens_are_the_last_axis() -> None:
+    found = candidates(graph_of(load(ZOO["transformer"](size=32).SerializeToString())))
+    tokens = [c for c in found if len(c.shape) == 2]
+    assert tokens and all(c.axis == 1 and c.channels == c.shape[1] for c in tokens)
+
+
+def test_arrays_are_samples_and_bad_ones_are_named(tmp_path: Path) -> None:
+    for i in range(40):
+        np.save(tmp_path / f"{i:02}.npy", RNG.standard_normal((1, 2, 4, 4)).astype(np.float32))
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY")
+    assert has_arrays(tmp_path)
+    found = of_arrays(tmp_path, (2, 4, 4), 20, 20, 0.1, 0, lambda what, share: None)
+    assert found.values.shape[1:] == (2, 4, 4) and [x.name for x in found.left] in ([], ["bad.npy"])
+    assert not set(found.calibrate) & set(found.judge)
+    with pytest.raises(SourceError, match="too many arrays"):
+        of_arrays(tmp_path, (3, 4, 4), 20, 20, 0.1, 0, lambda what, share: None)
+    with pytest.raises(SourceError, match="no array"):
+        of_arrays(Path(__file__).parent, (3, 4, 4), 20, 20, 0.1, 0, lambda what, share: None)
+
+
+def test_agreement_counts_what_differs() -> None:
+    whole = {"y": np.eye(10, dtype=np.float32)}
+    said = {"y": np.roll(whole["y"], 1, axis=1)}
+    said["y"][:9] = whole["y"][:9]
+    found = Classes("y").between(said, whole)
+    assert found.value == 0.9 and found.low < 0.9 < found.high and found.n == 10
+    cells = measure_for("segmentation", None, {"m": (2, 4, 4)}, (4, 4))  # type: ignore[arg-type]
+    a = np.zeros((3, 2, 4, 4), np.float32)
+    a[:, 0] = 1
+    b = a.copy()
+    b[0, :, 0] = b[0, ::-1, 0]
+    assert cells.between({"m": b}, {"m": a}).value == pytest.approx(1 - 4 / 48)
+    assert Values().between({"v": a + 1e-6}, {"v": a}).value == 1.0
+    assert Values().between({"v": a + 1.0}, {"v": a}).value == 0.0
+
+
+def test_boxes_of_a_detector_agree_with_themselves_and_less_when_they_move() -> None:
+    maps = {f"o{s}": RNG.normal(-4, 2, (6, 7, 64 // s, 64 // s)).astype(np.float32) for s in (8, 16, 32)}
+    for raw in maps.values():
+        raw[:, 5:] += 6
+        raw[:, :4] *= 0.2
+    form = form_of({n: v.shape[1:] for n, v in maps.items()}, (64, 64))
+    assert isinstance(form, Maps)
+    measure = Boxes(form)
+    assert measure.between(maps, maps).value == pytest.approx(1.0)
+    moved = {n: v + RNG.normal(0, 0.3, v.shape).astype(np.float32) for n, v in maps.items()}
+    further = {n: v + RNG.normal(0, 2.0, v.shape).astype(np.float32) for n, v in maps.items()}
+    assert 1 > measure.between(moved, maps).value > measure.between(further, maps).value
+
+
+def test_forms_of_detectors_are_told_by_their_shapes() -> None:
+    cells = 8 * 8 + 4 * 4 + 2 * 2
+    assert isinstance(form_of({"o": (cells, 85)}, (64, 64)), Rows)
+    assert isinstance(form_of({"o": (20, cells)}, (64, 64)), Columns)
+    assert isinstance(form_of({"o": (85, 22, 22)}, (352, 352)), Blended)
+    assert form_of({"o": (10,)}, (64, 64)) is None

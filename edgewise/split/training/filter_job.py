@@ -145,7 +145,9 @@ def _look(manifest: Manifest) -> Picture:
 
 
 def _of(watch: Watch, bundle: Bundle) -> str:
-    return watch.of or " or ".join(bundle.manifest.labels[:3]) or "anything"
+    """What is not to be missed, in the bundle's words; nothing where it is anything of several."""
+    labels = bundle.manifest.labels
+    return watch.of or (labels[0] if len(labels) == 1 else "")
 
 
 def _says(bundle: Bundle) -> Says:

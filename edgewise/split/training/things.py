@@ -39,7 +39,7 @@ from edgewise.split.judged import Judge, Sessions
 from edgewise.split.order import order
 from edgewise.split.points import Ranges, coded, measured, ranged, written
 from edgewise.split.training.job import Made, made
-from edgewise.split.training.recipe import Recipe
+from edgewise.split.training.recipe import BITS, Recipe
 from edgewise.training import things_frames
 from edgewise.training.nets import fpn
 from edgewise.training.things_frames import Things as Frames
@@ -54,8 +54,11 @@ log = logging.getLogger(__name__)
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole job. `teacher` empty: fresh weights, for trying it out. `frames`: the shards of the teacher's own training;
-    `seconds` in the recipe are wall time at `threads`. `full` puts the teacher into the bundle; `only_train` writes none."""
+    """The whole job. `teacher` empty: fresh weights, for trying it out. `frames`: the shards of the teacher's own training.
+
+    `seconds` of the recipe are wall time at `threads`; its `bits` are those that training draws, `bits` here those of the points.
+    `full` puts the teacher into the bundle; `only_train` writes none.
+    """
 
     work: Path = Path("build/ghnd")
     teacher: Path | None = None
@@ -68,6 +71,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     wide: float = 1.0
     fine: bool = True
     recipe: Recipe = Recipe(rate=5e-3, schedule="cosine", seconds=1000.0)
+    bits: tuple[int, ...] = BITS
     per_channel: bool = True
     validation: int = 20
     seed: int = 3
@@ -133,7 +137,7 @@ def bundle(config: Config, done: Made, shards: Shards, look: Look) -> Manifest:
     features = sessions.features(shards.of(spread(range(len(shards)), CALIBRATED)))
     held = Ranges(done.learnt.low, done.learnt.high) if done.learnt.low else ranged(features, config.per_channel)
     bottleneck = Bottleneck(done.parts.shape, held.low, held.high)
-    codings = coded(bottleneck, features, config.recipe.bits, order(sessions.tailed, features[:ORDERED]))
+    codings = coded(bottleneck, features, config.bits, order(sessions.tailed, features[:ORDERED]))
     points = measured(judge, bottleneck, codings, lambda i: seen[i].image, lambda what, share: None)
     whole = judge.worth(judge.whole)["all"]
     for point in points:

@@ -30,7 +30,7 @@ def test_shards_are_counted_through(frames: Path) -> None:
 
 def test_a_bundle_of_three_tasks(frames: Path, tmp_path: Path) -> None:
     recipe = Recipe("ghnd", batch=2, epochs=1.0, noise="round", relative=True, price=1.0, bits=(4, 2))
-    config = Config(tmp_path / "work", None, frames, 1, 1, 0.0, recipe=recipe, validation=1, out=tmp_path / "bundle")
+    config = Config(tmp_path / "work", None, frames, 1, 1, 0.0, recipe=recipe, bits=(4, 2), validation=1, out=tmp_path / "bundle")
     (few,) = things_frames.shards(frames, 1, 1, fpn.PICTURE, 0.0)
     manifest = make(config)
     assert manifest is not None and manifest.task == "detection" and manifest.decoding == DECODING

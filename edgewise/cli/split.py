@@ -92,6 +92,8 @@ def filter(
     confidence: float = 0.95,
     learn: float = 0.02,
     stretch: int = 15,
+    scenes: int = 130,
+    judged: int = 100,
     work: Path = Path("build/filter"),
     threads: int = 1,
     json: Path | None = None,
@@ -114,6 +116,8 @@ def filter(
         confidence: how surely.
         learn: share of the dropped frames that goes up all the same.
         stretch: pictures that lie beside each other and count as one scene.
+        scenes: rendered scenes to learn from, where there is no data.
+        judged: rendered scenes to calibrate on, and as many to report on.
         work: where frames are kept between calls.
         threads: threads of training.
         json: write what came of it there.
@@ -130,6 +134,8 @@ def filter(
         data=data,
         work=work,
         stretch=stretch,
+        scenes=scenes,
+        judged=judged,
         recall=recall,
         confidence=confidence,
         learn=learn,

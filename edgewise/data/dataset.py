@@ -80,7 +80,7 @@ class Dataset:
                 yield self._read(entry)
                 given += 1
             except (ImageError, SourceError) as error:
-                self._leave_out(entry.name, error)
+                self.leave_out(entry.name, error)
         if not given:
             raise SourceError("no sample of the data can be read", got=_few(list(self.unreadable.values())), allowed=ALLOWED)
 
@@ -90,7 +90,8 @@ class Dataset:
         image = read_picture(self.pack.read(entry.name), entry.name)
         return Example(entry, image, _mask(self.pack.read(entry.mask), entry.mask) if entry.mask else None)
 
-    def _leave_out(self, name: str, error: EdgewiseError) -> None:
+    def leave_out(self, name: str, error: EdgewiseError) -> None:
+        """Count a sample as unreadable; SourceError once there are too many. A reader calls it for what a model cannot take."""
         self.unreadable[name] = str(error)
         if len(self.unreadable) > self._most:
             raise SourceError(

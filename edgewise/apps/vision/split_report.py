@@ -24,7 +24,7 @@ from edgewise.apps.vision.split_wire import Crossing, Loopback, loopback, with_p
 from edgewise.codec.select import codec_for
 from edgewise.core.artifact import Manifest, PartName
 from edgewise.core.device import Device
-from edgewise.core.errors import ConfigError, ModelError
+from edgewise.core.errors import ConfigError, InputError, ModelError, SourceError
 from edgewise.core.link import Link
 from edgewise.core.placement import OperatingPoint
 from edgewise.data.dataset import Dataset, Example, open_dataset
@@ -160,11 +160,17 @@ async def _cross_all(
     seen: list[Example] = []
     async with loopback(bundle, threads) as wire:
         for done, example in enumerate(data):
-            judge.see(example)
+            try:
+                judge.see(example)
+            except InputError as error:  # an array of another shape than the model takes
+                data.leave_out(example.entry.name, error)
+                continue
             for point in points:
                 crossings[point.name].append(await _cross(wire, example, point, bundle.manifest))
             seen.append(replace(example, values=np.zeros(0), mask=None))
             heard("frames over the socket", done + 1, len(data.entries))
+    if not seen:
+        raise SourceError("the model takes no sample of the data", got=next(iter(data.unreadable.values())))
     return seen, crossings
 
 

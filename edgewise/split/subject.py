@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgewise.core.artifact import Decoding, Task
+from edgewise.core.artifact import Decoding, Grid, Raw, Task
 from edgewise.core.errors import ConfigError
 from edgewise.core.graph import Graph
 from edgewise.graph.count import graph_of
@@ -18,7 +18,7 @@ from edgewise.runtime.session import Session
 from edgewise.split.measure import LEAST, Measure, measure_for
 from edgewise.split.request import Quick
 from edgewise.split.samples import Samples, has_arrays, of_arrays, of_pictures
-from edgewise.split.task import task_of
+from edgewise.split.task import OVERLAP, THRESHOLD, task_of
 from edgewise.split.trial import Outputs, joined
 
 Advance = Callable[[str, float], None]
@@ -63,8 +63,7 @@ def prepared(config: Quick, advance: Advance) -> Subject:
         notes.append("The model holds on to a batch of one: a server runs its tail frame by frame.")
     graph = graph_of(model)
     shapes = {o: graph.tensors[o].shape[1:] for o in graph.outputs}
-    task, decoding = task_of({o: graph.tensors[o].shape for o in graph.outputs}, config.task)
-    task = config.task or task
+    task, decoding = _task(graph, config.task)
     if look is not None:
         samples = of_pictures(
             config.calibrate, look.picture, config.samples, config.judged, config.most_bad, config.seed, advance
@@ -103,3 +102,12 @@ def _look(look: Look, config: Quick) -> tuple[Look, list[str]]:
     seen = f"{look.width} × {look.height} px, {look.layout}"
     said = f"The model is taken to see pictures of {seen}; {', '.join(guessed)}" if guessed else ""
     return told, [f"{said}: guessed; say otherwise with --scale, --mean, --std, --bgr."] if said else []
+
+
+def _task(graph: Graph, told: Task | None) -> tuple[Task, Decoding]:
+    """Task and decoding from the outputs; what a person says of the task stands, with outputs that no decoding reads left raw."""
+    outputs = {o: graph.tensors[o].shape for o in graph.outputs}
+    if outputs.keys() == {"score", "box", "occupied"} and len(outputs["occupied"]) == 4 and told in (None, "detection"):
+        return "detection", Grid(THRESHOLD, OVERLAP, 0.5, outputs["occupied"][2], outputs["occupied"][3])
+    task, decoding = task_of(outputs, told)
+    return (told, decoding if task == told else Raw()) if told else (task, decoding)

@@ -1,4 +1,4 @@
-"""`split quick` on a model that looks at its pictures: fewer bytes, the same answers, a bundle that runs; errors are sentences."""
+"""`split quick` on a model that looks at its pictures: fewer bytes, the same answers, a bundle that runs, errors as sentences."""
 
 from pathlib import Path
 from typing import Any

@@ -176,10 +176,8 @@ def baselines(case: Case, report: Found) -> list[Row]:
         payloads = [codec.encode(f[None]) for f in trial.heads(judged)]
         said = joined([trial.tails(codec.decode(p)) for p in payloads])
         sizes = np.array([FRAME + len(p) for p in payloads])
-        rows += _pair(
         agreement = subject.measure.between(said, subject.second)
         rows += _pair(f"{case.name} at {candidate.tensor}, 8 bits and Deflate", sizes, agreement)
-        )
     return rows
 
 

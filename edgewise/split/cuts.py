@@ -20,7 +20,10 @@ from edgewise.core.graph import Graph
 from edgewise.graph.cut import Cut, cuts
 
 POINTLESS = 0.01  # of the model's FLOPs
-RAW = 1e-3  # of the model's FLOPs: in front of that a head does nothing but prepare the picture
+# A head without any of these does nothing but prepare the picture.
+_WORK = frozenset(
+    ["Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "MatMul", "MatMulInteger", "Gemm", "LSTM", "GRU", "RNN", "Attention"]
+)
 _FIRST = frozenset(
     [
         "Conv",
@@ -66,7 +69,7 @@ def candidates(graph: Graph) -> tuple[Candidate, ...]:
     none.
     """
     total = graph.flops or 1.0
-    found = [c for c in cuts(graph, 1) if _usable(graph, c) and c.head_flops > RAW * total and c.tail_flops > 0]
+    found = [c for c in cuts(graph, 1) if _usable(graph, c) and c.tail_flops > 0]
     kept = [c for i, c in enumerate(found) if not any(_pointless(graph, c, d, total) for d in found[i + 1 :])]
     if not kept:
         raise _none(graph)
@@ -100,7 +103,8 @@ def chosen(graph: Graph, at: str, known: tuple[Candidate, ...]) -> Candidate:
 def _usable(graph: Graph, cut: Cut) -> bool:
     tensor = graph.tensors[cut.tensors[0]]
     real = tensor.dtype == "float32" and tensor.name not in graph.inputs
-    return cut.full and real and 2 <= len(tensor.shape) <= 5 and tensor.shape[0] == 1 and tensor.free in ((0,), ())
+    works = any(graph.operators[i].kind in _WORK for i in cut.head)
+    return cut.full and real and works and 2 <= len(tensor.shape) <= 5 and tensor.shape[0] == 1 and tensor.free in ((0,), ())
 
 
 def _pointless(graph: Graph, cut: Cut, later: Cut, total: float) -> bool:

@@ -60,6 +60,17 @@ def test_boxes_in_three_forms_are_the_same_boxes(write, tmp_path: Path) -> None:
     assert (box.x0, box.y0, box.x1, box.y1, box.label) == (0.25, 0.25, 0.75, 0.75, "car")
 
 
+@pytest.mark.parametrize("write", [coco, voc, yolo])
+def test_a_labelled_picture_that_cannot_be_read_is_named(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path)
+    (broken,) = tmp_path.rglob("a.png")
+    broken.write_bytes(b"no picture")
+    found = open_dataset(tmp_path)
+    with pytest.raises(SourceError, match=r"no sample.*a\.png"):
+        list(found)
+    assert [Path(name).name for name in found.unreadable] == ["a.png"]
+
+
 def test_class_folders_are_read_from_the_part_for_tests_and_drawn_from_all_classes(tmp_path: Path) -> None:
     for kind in ("cat", "dog"):
         for i in range(6):

@@ -1,7 +1,8 @@
 """YOLO (Darknet, Ultralytics): one text file a picture, a line a box: class, centre x, centre y, width, height in 0..1.
 
 A sixth number is a score, as detectors write it. A picture without a label file has no boxes, which is how that form says
-"nothing here". Labels lie beside the pictures, or where `images` in a path becomes `labels`.
+"nothing here". Labels lie beside the pictures, or where `images` in a path becomes `labels`. A picture that cannot be read has
+the size 0 × 0: whoever opens it is told why.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from edgewise.core.answer import Box
-from edgewise.core.errors import SourceError
+from edgewise.core.errors import ImageError, SourceError
 from edgewise.data.labelled import Labelled, Labels, clipped, finite, kept, label_text, malformed, picture_names
 from edgewise.data.pack import Pack
 from edgewise.data.picture import SUFFIXES, picture_size
@@ -40,7 +41,11 @@ def _picture(pack: Pack, name: str, names: Sequence[str], there: set[str], skipp
     file = next((str(f) for f in (elsewhere, beside) if str(f) in there), None)
     lines = label_text(pack, file).splitlines() if file else []
     boxes = [_box(line, names, f"line {i} of {file}") for i, line in enumerate(lines, 1) if line.strip()]
-    return Labelled(name, picture_size(pack.read(name), name), kept(boxes, skipped))
+    try:
+        size = picture_size(pack.read(name), name)
+    except ImageError:
+        size = (0, 0)
+    return Labelled(name, size, kept(boxes, skipped))
 
 
 def _box(line: str, names: Sequence[str], where: str) -> Box | None:

@@ -54,7 +54,7 @@ class Between(Struct, frozen=True, forbid_unknown_fields=True):
 def floor(candidates: Sequence[Candidate], within: float = WITHIN) -> float | None:
     """The quality of the best split, less `within`; None where no split has a known one."""
     known = [c.quality for c in candidates if c.kind == "split" and c.quality is not None]
-    return max(known) - within if known else None
+    return max(max(known) - within, 0.0) if known else None
 
 
 def between(

@@ -179,7 +179,7 @@ async def _cross(wire: Loopback, example: Example, point: OperatingPoint, manife
     values = example.values
     if point.name.startswith(FITTED):
         look = manifest.pictures[_eye(manifest)]
-        values = fit(values, look)[0] if values.shape[:2] != (look.height, look.width) else values
+        values = fit(values, look)[0] if values.shape[0] * values.shape[1] > look.height * look.width else values
     return await wire.cross(values, point)
 
 

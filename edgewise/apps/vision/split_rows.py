@@ -83,12 +83,12 @@ def notes(rows: Sequence[PointRow], here: Machine, link: Link) -> tuple[str, ...
         "Bytes were counted on a TCP socket on loopback with TLS 1.3: payload, 24 bytes of frame header, WebSocket framing and "
         "TLS records, each in a column of the JSON. The tail had nothing but what it decoded from them.",
         f"Latency: device seconds measured here, times {here.slowness:.3g} for {here.device.title}; edge seconds as measured "
-        f"here; over the trace of {link.name}."
+        f"here; over {link.name}."
         if known
         else f"Latency is unknown: nothing is known of how much slower {here.device.title} is.",
         f"Energy is modelled from the watts of {here.device.title}{radio}."
-        if known and here.device.active is not None
-        else f"Energy is unknown: {here.device.title} has no known watts.",
+        if any(r.energy is not None for r in rows)
+        else f"Energy is unknown: {here.device.title} has no known watts, or {link.name} no known radio.",
     ]
     if any(r.baseline and r.mode == "image" for r in rows):
         said.append(

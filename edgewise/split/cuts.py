@@ -21,9 +21,8 @@ from edgewise.graph.cut import Cut, cuts
 
 POINTLESS = 0.01  # of the model's FLOPs
 # A head without any of these does nothing but prepare the picture.
-_WORK = frozenset(
-    ["Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "MatMul", "MatMulInteger", "Gemm", "LSTM", "GRU", "RNN", "Attention"]
-)
+_PRODUCTS = ["Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "MatMul", "MatMulInteger", "Gemm", "Attention"]
+_WORK = frozenset([*_PRODUCTS, "LSTM", "GRU", "RNN"])
 _FIRST = frozenset(
     [
         "Conv",

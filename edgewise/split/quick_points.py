@@ -92,7 +92,7 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
         config.out,
         name=config.name or config.out.name,
         task=subject.task,
-        labels=config.labels,
+        labels=subject.labels,
         models=models,
         picture=None if subject.look is None else subject.look.picture,
         bottleneck=trial.bottleneck(),
@@ -193,7 +193,7 @@ def provenance(subject: Subject, trial: Trial, config: Quick) -> dict[str, str]:
 def _reply(subject: Subject) -> float:
     """Mean bytes of an answer to a judged sample."""
     some = {name: v[:16] for name, v in subject.second.items()}
-    said = answers(some, subject.decoding, ())
+    said = answers(some, subject.decoding, subject.labels)
     return round(float(np.mean([len(msgspec.msgpack.encode(a)) for a in said])) + FRAME, 1)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgewise.core.artifact import Decoding, Grid, Raw, Task
+from edgewise.core.artifact import Decoding, Grid, Raw, Task, Things
 from edgewise.core.errors import ConfigError
 from edgewise.core.graph import Graph
 from edgewise.graph.count import graph_of
@@ -39,6 +39,7 @@ class Subject(Struct, frozen=True):
     measure: Measure
     least: float
     batch: int
+    labels: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -76,7 +77,8 @@ def prepared(config: Quick, advance: Advance) -> Subject:
     batch = 8 if free else 1
     first, second = (outputs(session, samples.of(rows), batch) for rows in (samples.calibrate, samples.judge))
     least = config.agreement or LEAST.get(measure.metric, 0.99)
-    return Subject(model, graph, look, samples, first, second, task, decoding, measure, least, batch, tuple(notes))
+    labels = config.labels or (("thing",) if isinstance(decoding, Grid | Things) else ())
+    return Subject(model, graph, look, samples, first, second, task, decoding, measure, least, batch, labels, tuple(notes))
 
 
 def outputs(session: Session, values: NDArray[Any], batch: int) -> Outputs:

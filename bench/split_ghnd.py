@@ -50,7 +50,7 @@ NAMES = {"box": "AP of boxes", "mask": "AP of masks", "points": "AP of keypoints
 
 
 def run(quick: bool, folder: Path | None = None) -> Report:
-    """Rows of every way, paired differences, four targets; `folder` holds `things`, `things-ghnd`, `things-hnd` to judge instead."""
+    """Rows of every way, paired differences, four targets; a `folder` may hold other `things`, `things-ghnd`, `things-hnd`."""
     ours = opened(folder / "things" if folder else OURS)
     places = {name: folder / f"things-{name.lower()}" if folder else place for name, place in PUBLISHED.items()}
     pair = {name: opened(place) for name, place in places.items() if (place / "manifest.json").is_file()}

@@ -134,6 +134,7 @@ def fit(
     out: Path = Path("split-bundle"),
     recipe: Literal["hnd", "ghnd"] = "ghnd",
     channels: int = 3,
+    fine: bool = False,
     layers: tuple[str, ...] = (),
     size: tuple[int, int] | None = None,
     scale: float = 1 / 255,
@@ -145,6 +146,7 @@ def fit(
     epochs: float = 20.0,
     seconds: float = 0.0,
     rate: float = 1e-3,
+    schedule: Literal["steps", "cosine"] = "steps",
     batch: int = 4,
     bits: tuple[int, ...] = (8, 6, 4, 3, 2),
     noise: Literal["none", "round", "uniform"] = "none",
@@ -178,6 +180,7 @@ def fit(
         out: the bundle's folder.
         recipe: hnd learns at the cut alone, ghnd at the layers behind it too (the paper's better one).
         channels: of the bottleneck: fewer are fewer bytes.
+        fine: where the replaced module makes the map smaller, let the bottleneck stay as fine as what comes in.
         layers: paths to learn at, instead of the recipe's.
         size: width and height that the network takes; without, the first picture's own.
         scale: what a pixel of 0..255 is multiplied by.
@@ -189,6 +192,7 @@ def fit(
         epochs: times through the pictures.
         seconds: seconds of training instead of epochs.
         rate: learning rate at the beginning.
+        schedule: steps, as published (a tenth after a quarter and after three quarters), or cosine, for short runs at a higher rate.
         batch: pictures a step.
         bits: widths of the codes to make operating points of.
         noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.
@@ -218,6 +222,7 @@ def fit(
         name=name,
         recipe=recipe,
         channels=channels,
+        fine=fine,
         paths=layers,
         width=width,
         height=height,
@@ -230,6 +235,7 @@ def fit(
         epochs=epochs,
         seconds=seconds,
         rate=rate,
+        schedule=schedule,
         batch=batch,
         noise=noise,
         price=price,

@@ -245,6 +245,7 @@ def _key(
 ) -> str:
     """One digest of everything that decides what comes out."""
     digest = hashlib.sha256(msgspec.json.encode((cut, look, recipe, seed, len(source), dict(factors))))
+    digest.update(source.of([0, len(source) // 2, len(source) - 1]).tobytes())
     for name, value in (*teacher.state_dict().items(), *((k, v.shape) for k, v in net.state_dict().items())):
         digest.update(name.encode())
         digest.update(value.detach().numpy().tobytes() if isinstance(value, Tensor) else str(tuple(value)).encode())

@@ -192,7 +192,7 @@ def fit(
         epochs: times through the pictures.
         seconds: seconds of training instead of epochs.
         rate: learning rate at the beginning.
-        schedule: steps, as published (a tenth after a quarter and after three quarters), or cosine, for short runs at a higher rate.
+        schedule: steps, as published (a tenth after a quarter and after three quarters), or cosine, for short runs.
         batch: pictures a step.
         bits: widths of the codes to make operating points of.
         noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.

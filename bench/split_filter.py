@@ -70,7 +70,7 @@ def run(quick: bool) -> Report:
     for name, score in _baselines(pool).items():
         other = Scored(score, pool.present, pool.block)
         rows.append(Row(name, "ROC-AUC, scenes never seen", area(score, pool.present), "", len(pool)))
-        grid = np.quantile(score, np.linspace(0, 1, 200)).tolist()
+        grid = np.linspace(0, 1, 401).tolist()
         rows += _judged(name, other, _splits(other, bound, grid), pool, {})
     threshold = float(np.median([certified.threshold for certified, _ in found]))
     rows += _real(learnt, features, threshold)

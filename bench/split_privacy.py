@@ -26,7 +26,7 @@ Pictures = NDArray[np.uint8]
 
 
 def run(quick: bool) -> Report:
-    fitted, scenes, learnt, steps, batch = (6, 3, 4, 20, 8) if quick else (24, 20, 100, 900, 16)
+    fitted, scenes, learnt, steps, batch = (6, 3, 4, 20, 8) if quick else (24, 20, 80, 600, 16)
     torch.set_num_threads(1)
     of = subject(LEVELS, fitted)
     train = rendered(range(TRAINING, TRAINING + learnt), 2)

@@ -12,7 +12,7 @@ ones to the number (`published`).
 Ours, for networks that the paper does not speak of: a module that makes the map smaller lends its stride to the encoder's first
 convolution, so that fewer values cross, or, `fine`, to the decoder's last, so that as many cross as before it, and finer ones;
 `Fitted` cuts or repeats the border where the map then misses the teacher's by a row or two; the last ReLU is left out where the
-replaced module gives negative values; `wide` widens what lies inside.
+replaced module gives negative values; `wide` widens the decoder, for which the server pays.
 
 It does not know how values are coded: between encoder and decoder stands a module of its own, the identity unless training puts
 something there.
@@ -60,9 +60,9 @@ def widths(inside: int, outside: int, wide: float = 1.0) -> tuple[int, int, int]
     return max(1, round(inside * wide)), max(1, round(outside * wide / 2)), max(1, round(outside * wide))
 
 
-def encoder(inside: int, outside: int, channels: int, strides: tuple[int, int] = (1, 1), wide: float = 1.0) -> nn.Sequential:
+def encoder(inside: int, outside: int, channels: int, strides: tuple[int, int] = (1, 1)) -> nn.Sequential:
     """(batch, inside, rows, columns) → (batch, channels, rows + 4, columns + 4) at stride 1."""
-    low, _, high = widths(inside, outside, wide)
+    low, _, high = widths(inside, outside)
     return nn.Sequential(
         _convolution(inside, low, 1, strides),
         nn.BatchNorm2d(low),
@@ -127,7 +127,7 @@ class Split(nn.Module):
             raise ModelError("a bottleneck has no channel", got=channels, allowed="1 or more")
         inside, outside = geometry.inside[0], geometry.outside[0]
         first, last = ((1, 1), geometry.strides) if fine else (geometry.strides, (1, 1))
-        self.encoder = encoder(inside, outside, channels, first, wide)
+        self.encoder = encoder(inside, outside, channels, first)
         self.between: nn.Module = nn.Identity()
         self.decoder = decoder(inside, outside, channels, geometry.signed, wide, last)
         self.fitted = Fitted(*geometry.outside[1:])

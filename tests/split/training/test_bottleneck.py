@@ -57,3 +57,13 @@ def test_a_signed_output_keeps_its_sign() -> None:
     x = torch.randn(2, 6, 8, 8)
     assert Split(Geometry((6, 8, 8), (6, 8, 8)), 2)(x).min() >= 0
     assert Split(Geometry((6, 8, 8), (6, 8, 8), signed=True), 2)(x).min() < 0
+
+
+def test_the_device_pays_for_neither_width_nor_a_finer_map_behind() -> None:
+    stride = Geometry((6, 16, 18), (10, 8, 9))
+    plain, wide, fine = Split(stride, 2), Split(stride, 2, wide=2.0), Split(stride, 2, fine=True)
+    assert [p.shape for p in wide.encoder.parameters()] == [p.shape for p in plain.encoder.parameters()]
+    assert sum(p.numel() for p in wide.decoder.parameters()) > 2 * sum(p.numel() for p in plain.decoder.parameters())
+    x = torch.zeros(1, 6, 16, 18)
+    assert fine.encoder(x).shape[2:] == (20, 22) and plain.encoder(x).shape[2:] == (12, 13)
+    assert fine(x).shape == plain(x).shape == wide(x).shape == (1, 10, 8, 9)

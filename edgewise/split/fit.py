@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import Bottleneck, Manifest, PartName, Task
-from edgewise.core.errors import ConfigError, ImageError
+from edgewise.core.errors import ConfigError, ImageError, SourceError
 from edgewise.data.pack import Pack, open_pack
 from edgewise.data.picture import SUFFIXES, picture_size, read_picture
 from edgewise.graph.picture import Look
@@ -43,6 +43,7 @@ TRAINS = ("train", "training")
 MASKS = ("masks", "mask", "SegmentationClass", "labels_mask")
 PARTS: tuple[PartName, ...] = ("head", "tail", "full")
 MOST_JUDGED = 400
+LARGEST = 1024  # px of the longer side that is taken as the network's own size
 CALIBRATED = 512  # pictures that ranges and tables are fitted on
 ORDERED = 32  # of them, by which the order of channels is found
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
@@ -243,5 +244,12 @@ def _size(config: Fit, pack: Pack, names: Sequence[str]) -> tuple[int, int]:
     for name in names:
         with contextlib.suppress(ImageError):  # it is left out, counted and named when the pictures are read
             width, height = picture_size(pack.read(name), name)
+            if max(width, height) > LARGEST:
+                raise ConfigError(
+                    "the pictures are large, and nobody says at which size the network takes them",
+                    got=f"{width} × {height} in {name}",
+                    allowed=f"up to {LARGEST} pixels without being told",
+                    hint="Say it, as in `--size 640 360`.",
+                )
             return height, width
-    return 0, 0
+    raise SourceError("there is no picture to learn from", got=pack.path, allowed=" ".join(sorted(SUFFIXES)))

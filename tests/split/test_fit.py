@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
+from PIL import Image  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from edgewise.core.answer import Answer  # noqa: E402
@@ -18,6 +19,7 @@ from edgewise.node.heads import Heads  # noqa: E402
 from edgewise.node.tails import Tails  # noqa: E402
 from edgewise.runtime.bundle import Bundle  # noqa: E402
 from edgewise.split.fit import Fit, fit, pictures_of  # noqa: E402
+from edgewise.split.judged import classes_of  # noqa: E402
 from edgewise.split.points import ranged, within  # noqa: E402
 from tests.split import tiny  # noqa: E402
 
@@ -43,7 +45,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def asked(place: Path, **more: object) -> Fit:
     base = {"weights": place / "w.safetensors", "out": place / "out", "epochs": 6.0, "rate": 1e-2, "bits": (8, 4, 2)}
-    return Fit("own_net:build", "layer1", place / "data", **(base | more))  # type: ignore[arg-type]
+    return Fit("own_net:build", "layer1", **({"data": place / "data"} | base | more))  # type: ignore[arg-type]
 
 
 def test_a_bundle_comes_of_it_and_answers_and_a_second_call_changes_nothing(place: Path) -> None:
@@ -112,6 +114,18 @@ def test_a_rate_that_cannot_be_met_names_the_nearest() -> None:
     assert [p.name for p in within(points, 450)] == ["split-4", "split-2"]
     with pytest.raises(BudgetError, match=r"150 bytes.*200 bytes and more: split-2"):
         within(points, 150)
+
+
+def test_a_size_that_nobody_chose_is_asked_for(place: Path) -> None:
+    tiny.folder(place / "large", 1, height=29, width=30)
+    Image.new("RGB", (2000, 10)).save(place / "large" / "0.png")
+    with pytest.raises(ConfigError, match=r"2000 × 10 in 0\.png.*--size"):
+        fit(asked(place, data=place / "large"))
+
+
+def test_classes_are_known_by_their_folders_alone() -> None:
+    assert classes_of(["a/cat/1.png", "a/dog/2.png"], ("cat", "dog", "cow")) == ["cat", "dog"]
+    assert classes_of(["a/cat/1.png", "b/2.png"], ("cat", "dog")) is None and classes_of(["cat/1.png"], ()) is None
 
 
 def test_published_ranges_are_one_for_all_channels() -> None:

@@ -173,8 +173,9 @@ def fit(
       edgewise serve bundle        and on the device: edgewise run --bundle bundle --source … --server ADDRESS
 
     Args:
-        model: where your network is built: package.module:function, called without arguments, gives a torch module.
-        cut: path of the module that is replaced, such as layer1 or backbone.layer1; a wrong one is answered with the nearest.
+        model: where your network is built: package.module:function, called without arguments, gives a torch module; or a .onnx.
+        cut: path of the module that is replaced, such as layer1 or backbone.layer1; a wrong one is answered with the nearest. In
+            an ONNX file without names the tensor that a module gives, or a stretch between two tensors, FIRST~LAST.
         data: a folder or .tar of pictures; its training part where it has parts.
         weights: the network's values (.safetensors); without, as it is built.
         out: the bundle's folder.

@@ -133,7 +133,7 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
     pack = open_pack(config.data)
     names = pictures_of(pack)
     look = Look(*_size(config, pack, names), 3, config.scale, config.mean, config.std, config.bgr)
-    net = teacher(config.model, config.weights)
+    net = teacher(config.model, config.weights, config.cut)
     gallery = gathered(pack, look.picture, work, config.most_bad, config.limit, names, advance)
     learn, judged = parted(len(gallery), config.validation, config.seed)
     log.info("%d pictures to learn from, %d to judge on, %d left out", len(learn), len(judged), len(gallery.left))
@@ -185,11 +185,12 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
 
 def provenance(config: Fit, gallery: Gallery, judged: int, measure: str, steps: int, seconds: float) -> dict[str, str]:
     """How it was made, in words and figures for the manifest; no path of this machine."""
-    shown = msgspec.structs.replace(config, out=Path(), work=None, data=Path(config.data.name), weights=None)
+    model = Path(config.model).name
+    shown = msgspec.structs.replace(config, model=model, out=Path(), work=None, data=Path(config.data.name), weights=None)
     return {
         "command": "edgewise split fit",
         "config": msgspec.json.encode(shown, enc_hook=str).decode(),
-        "teacher": f"{config.model}, weights {config.weights.name if config.weights else 'as built'}",
+        "teacher": f"{model}, weights {config.weights.name if config.weights else 'as built'}",
         "data": f"{len(gallery)} pictures of {config.data.name}, {len(gallery.left)} left out; no labels were learned from",
         "trained": f"{config.recipe.upper()} at {config.cut}, {steps} steps in {seconds:.0f} s",
         "seed": str(config.seed),
@@ -239,6 +240,12 @@ def _sensible(config: Fit) -> None:
 
 def _size(config: Fit, pack: Pack, names: Sequence[str]) -> tuple[int, int]:
     """Height and width of what the network sees."""
+    if config.model.lower().endswith(".onnx"):
+        from edgewise.training.from_onnx import size
+
+        own = size(config.model, (config.height, config.width) if config.width else None)
+        if own:
+            return own
     if config.width:
         return config.height, config.width
     for name in names:

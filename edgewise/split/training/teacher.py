@@ -1,4 +1,5 @@
-"""A person's network by name: `package.module:build` and a file of weights; errors are sentences, and nothing is unpickled.
+"""A person's network by name: `package.module:build` and a file of weights, or an ONNX file; errors are sentences, and nothing
+is unpickled.
 
 `build` is any callable without arguments that gives a torch module; the folder in which the command runs counts as a place to
 import from, as it does for `python -m`.
@@ -18,14 +19,26 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgewise.core.errors import ConfigError, ModelError
+from edgewise.training.from_onnx import network
 from edgewise.training.paths import nearest
 
+ONNX = ".onnx"
 
-def teacher(model: str, weights: Path | None) -> nn.Module:
-    """The network that `model` names, with `weights` (.safetensors), in evaluation mode and frozen."""
+
+def teacher(model: str, weights: Path | None, cut: str = "") -> nn.Module:
+    """The network that `model` names, with `weights` (.safetensors), in evaluation mode and frozen.
+
+    A name that ends with .onnx is a file, which has its weights inside; `cut` may then be a stretch between two of its tensors.
+    """
+    if model.lower().endswith(ONNX):
+        if weights is not None:
+            raise ConfigError("an ONNX model has its weights inside", got=weights, allowed="no file of weights beside it")
+        return network(Path(model), cut)
     name, colon, function = model.partition(":")
     if not colon or not name or not function:
-        raise ConfigError("a model is not well named", got=repr(model), allowed="package.module:function, as in mypkg.net:build")
+        raise ConfigError(
+            "a model is not well named", got=repr(model), allowed="package.module:function, as in mypkg.net:build, or a file.onnx"
+        )
     with _here():
         try:
             module = importlib.import_module(name)

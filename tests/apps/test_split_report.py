@@ -27,6 +27,8 @@ from edgewise.net.frame import HEADER_SIZE
 from edgewise.node.heads import Heads
 from edgewise.plan.break_even import Line
 from edgewise.runtime.bundle import Bundle
+from edgewise.split.bound import Certified
+from edgewise.split.gate import Convolved, Plain, with_filter
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 5
@@ -101,6 +103,34 @@ def test_what_cannot_be_read_is_named(found: SplitReport, scene: Path) -> None:
     assert list(found.unreadable) == ["none.png"] and found.n == FRAMES
     with pytest.raises(SourceError, match=r"too many samples.*none\.png"):
         report(ReportConfig(bundle="vehicles", data=str(scene), device="this", unreadable=0))
+
+
+def guarded(folder: Path, threshold: float) -> Path:
+    """The shipped bundle with a filter of arbitrary weights before its points."""
+    generator = np.random.default_rng(3)
+
+    def mean(inside: int, outside: int) -> np.ndarray:
+        return np.kron(np.eye(outside), np.ones((1, inside // outside))).astype(np.float32) * outside / inside
+
+    layer = Convolved(generator.normal(0, 0.2, (5, 24, 3, 3)).astype(np.float32), np.zeros(5, np.float32), 1)
+    down, across = (mean(46, 23), mean(80, 40).T.copy()), (mean(21, 3), mean(38, 2).T.copy())
+    plain = Plain(down, (layer,), across, generator.normal(0, 1, 5 * 7).astype(np.float32), 0.1)
+    certified = Certified(threshold, 0.95, 0.95, 100, 0.03, 0.98, "blocks")
+    with_filter(find("vehicles"), folder, "relu_1", plain, certified, "vehicle")
+    return folder
+
+
+def test_what_the_filter_drops_sends_nothing_and_is_counted(scene: Path, tmp_path: Path) -> None:
+    first = Heads(Bundle.open(guarded(tmp_path / "open", 0.0)))
+    seen = sorted(look.present for i in range(FRAMES) if (look := first.look(np.asarray(Image.open(scene / f"{i}.png")))))
+    assert seen[1] < seen[2], "frames that the filter tells apart"
+    half = guarded(tmp_path / "half", (seen[1] + seen[2]) / 2)
+    found = report(ReportConfig(bundle=str(half), data=str(scene), device="this", jpeg=(50,)))
+    for r in found.points:
+        assert (r.n, r.dropped) == (FRAMES, 2)
+        assert r.bytes_mean == pytest.approx(r.bytes_sent * (FRAMES - 2) / FRAMES, abs=0.01)
+        assert "filter" in r.steps
+    assert found.filter_recall == pytest.approx((FRAMES - 2) / FRAMES) and found.filter_n == FRAMES
 
 
 def test_latency_falls_with_the_rate_and_break_even_is_where_the_lines_cross(found: SplitReport) -> None:

@@ -84,7 +84,7 @@ def run(quick: bool, folder: Path | None = None) -> Report:
         "test_seeds": [TEST, TEST + (5 if quick else 50) - 1],
         "choosing_seeds": [CHOOSE, CHOOSE + (5 if quick else 20) - 1],
         "chosen": chosen,
-        "bundles": {b.manifest.name: b.manifest.provenance["trained"] for b in (ours, *pair.values())},
+        "taught": {name: b.manifest.provenance["trained"] for name, b in {"ours": ours, **pair}.items()},
     }
     return Report(rows, targets, config, "socket pair", "onnxruntime CPU")
 

@@ -26,11 +26,28 @@ THRESHOLD, OVERLAP, MOST = 0.3, 0.6, 100
 
 
 class Boxed(Protocol):
-    """`answers` gives the boxes of each sample, those below `threshold` too, down to half of it."""
+    """`rows` gives corners (batch, row, 4; fractions) and scores (batch, row, class) of everything that could be a box.
+
+    `answers` gives the boxes of each sample, those below `threshold` too, down to half of it.
+    """
 
     threshold: float
 
+    def rows(self, outputs: Mapping[str, NDArray[Any]], /) -> tuple[Floats, Floats]: ...
+
     def answers(self, outputs: Mapping[str, NDArray[Any]], /) -> list[Answer]: ...
+
+
+class Form:
+    """A form whose boxes are its rows, suppressed greedily."""
+
+    threshold = THRESHOLD
+
+    def rows(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
+        raise NotImplementedError
+
+    def answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
+        return _found(*self.rows(outputs), self.threshold)
 
 
 def form_of(shapes: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> Boxed | None:
@@ -51,15 +68,13 @@ def form_of(shapes: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> Box
     return None
 
 
-class Maps:
+class Maps(Form):
     """Several maps of logits, one a stride."""
-
-    threshold = THRESHOLD
 
     def __init__(self, names: tuple[str, ...], size: tuple[int, int]) -> None:
         self._names, self._size = names, size
 
-    def answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
+    def rows(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         parts = []
         for name in self._names:
             raw = outputs[name].astype(np.float64)
@@ -67,51 +82,45 @@ class Maps:
             rows = raw.reshape(batch, values, -1).transpose(0, 2, 1)
             scores = _sigmoid(rows[..., 4:5]) * _sigmoid(rows[..., 5:])
             parts.append((_cells(rows[..., :4], height, width, self._size[0] / height, self._size), scores))
-        return _found(np.concatenate([p[0] for p in parts], 1), np.concatenate([p[1] for p in parts], 1), self.threshold)
+        return np.concatenate([p[0] for p in parts], 1), np.concatenate([p[1] for p in parts], 1)
 
 
-class Rows:
+class Rows(Form):
     """One table of cells of three strides."""
-
-    threshold = THRESHOLD
 
     def __init__(self, name: str, size: tuple[int, int]) -> None:
         self._name, self._size = name, size
 
-    def answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
+    def rows(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         rows = outputs[self._name].astype(np.float64)
         parts, begin = [], 0
         for stride in STRIDES:
             height, width = -(-self._size[0] // stride), -(-self._size[1] // stride)
             parts.append(_cells(rows[:, begin : begin + height * width, :4], height, width, stride, self._size))
             begin += height * width
-        return _found(np.concatenate(parts, 1), rows[..., 4:5] * rows[..., 5:], self.threshold)
+        return np.concatenate(parts, 1), rows[..., 4:5] * rows[..., 5:]
 
 
-class Columns:
+class Columns(Form):
     """One table of decoded boxes, a column each."""
-
-    threshold = THRESHOLD
 
     def __init__(self, name: str, size: tuple[int, int]) -> None:
         self._name, self._size = name, size
 
-    def answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
+    def rows(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         rows = outputs[self._name].astype(np.float64).transpose(0, 2, 1)
         centre, half = rows[..., :2], rows[..., 2:4] / 2
         corners = np.concatenate([centre - half, centre + half], -1) / np.array([self._size[1], self._size[0]] * 2)
-        return _found(corners, rows[..., 4:], self.threshold)
+        return corners, rows[..., 4:]
 
 
-class Blended:
+class Blended(Form):
     """FastestDet's map; its scores are object^0.6 · class^0.4."""
-
-    threshold = THRESHOLD
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Answer]:
+    def rows(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         raw = outputs[self._name].astype(np.float64)
         batch, values, height, width = raw.shape
         rows = raw.reshape(batch, values, -1).transpose(0, 2, 1)
@@ -119,7 +128,7 @@ class Blended:
         centre = np.stack([(x + np.tanh(rows[..., 1])) / width, (y + np.tanh(rows[..., 2])) / height], -1)
         half = _sigmoid(rows[..., 3:5]) / 2
         scores = np.clip(rows[..., :1], 0, 1) ** 0.6 * np.clip(rows[..., 5:], 0, 1) ** 0.4
-        return _found(np.concatenate([centre - half, centre + half], -1), scores, self.threshold)
+        return np.concatenate([centre - half, centre + half], -1), scores
 
 
 def _cells(raw: Floats, height: int, width: int, stride: float, size: tuple[int, int]) -> Floats:

@@ -26,6 +26,8 @@ from edgewise.codec.fitted import evenly, tabled
 from edgewise.core.coding import MOST_LEVELS, Coding
 
 CLIPPED = 0.9999
+_FEW, _MARGIN = 2000, 0.1  # with fewer values, so much of the range is added at either end
+_UNSEEN = 4  # a code that calibration did not see counts as so many times less than one that it saw once
 Floats = NDArray[np.float32]
 _ROUNDS_TO_ZERO = 1e-12
 
@@ -46,6 +48,8 @@ def channels(features: Floats, axis: int) -> Channels:
     low = values.min(1).astype(np.float64)
     exact = low == 0  # a ReLU's
     spread = np.quantile(values, (1 - CLIPPED, CLIPPED), axis=1).astype(np.float64)
+    if values.shape[1] < _FEW:  # few values do not show how far others reach
+        spread += np.array([[-_MARGIN], [_MARGIN]]) * (spread[1] - spread[0])
     mean, variance = values.mean(1, dtype=np.float64), values.var(1, dtype=np.float64)
     return Channels(values, mean, variance, np.where(exact, 0.0, spread[0]), spread[1])
 

@@ -21,6 +21,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from edgewise.core.answer import Answer
 from edgewise.core.artifact import Task
 from edgewise.core.decoding import Decoding, Grid
 from edgewise.core.placement import Quality
@@ -183,7 +184,10 @@ class Boxes:
         return self.between(said, whole).value
 
     def vectors(self, outputs: Outputs) -> list[NDArray[np.float64]]:
-        return _flat(outputs)
+        """Scores, and corners as far as their scores count: a box that nobody would see may be anywhere."""
+        corners, scores = self.form.rows(outputs)
+        seen = corners * scores.max(-1, keepdims=True)
+        return [x.reshape(len(x), -1) for x in (scores, seen)]
 
 
 class GridForm:
@@ -195,7 +199,11 @@ class GridForm:
         self.threshold = decoding.threshold
         self._decoding = replace(decoding, threshold=decoding.threshold / 2)
 
-    def answers(self, outputs: Outputs) -> list[Any]:
+    def rows(self, outputs: Outputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        score, box = (outputs[n].astype(np.float64) for n in ("score", "box"))
+        return box.reshape(*box.shape[:2], -1).transpose(0, 2, 1), score.reshape(len(score), -1, 1)
+
+    def answers(self, outputs: Outputs) -> list[Answer]:
         return grid.answers(outputs, self._decoding, ("thing",))
 
 

@@ -9,15 +9,14 @@ from msgspec import Struct
 
 from edgewise.core.artifact import Task
 from edgewise.core.placement import OperatingPoint
-from edgewise.split.cuts import Candidate
 from edgewise.split.measure import Agreement
-from edgewise.split.trial import Tried
+from edgewise.split.trial import Trial, Tried
 
 
 class CutRow(Struct, frozen=True, forbid_unknown_fields=True):
     """A cut as measured: `share` of the FLOPs in front, `raw` bytes of the tensor in float16, `bytes` of a mean frame (5th to
-    95th percentile beside), `ratio` of the two; `sent` of its `channels` have levels; seconds modelled where device and link
-    are known.
+    95th percentile beside), `ratio` of the two; `sent` of its `channels` have levels, `turned` ones (`edgewise.split.turn`)
+    where that is smaller; seconds modelled where device and link are known.
     """
 
     tensor: str
@@ -32,6 +31,7 @@ class CutRow(Struct, frozen=True, forbid_unknown_fields=True):
     agreement: Agreement
     channels: int
     sent: int
+    turned: bool = False
     seconds: float | None = None
 
 
@@ -76,14 +76,15 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
     int8: Int8Row | None = None
 
 
-def row_of(candidate: Candidate, found: Tried) -> CutRow:
+def row_of(trial: Trial, found: Tried) -> CutRow:
+    candidate = trial.candidate
     mean = float(found.sizes.mean())
     low, high = (float(v) for v in np.percentile(found.sizes, (5, 95)))
     return CutRow(
         candidate.tensor,
         candidate.shape,
         candidate.stage,
-        round(candidate.share, 4),
+        round(trial.share, 4),
         candidate.raw,
         round(mean, 1),
         low,
@@ -92,6 +93,7 @@ def row_of(candidate: Candidate, found: Tried) -> CutRow:
         found.agreement,
         candidate.channels,
         found.coding.sent,
+        trial.turn is not None,
     )
 
 

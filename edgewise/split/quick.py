@@ -25,7 +25,7 @@ from edgewise.split.quick_choice import choice, timed
 from edgewise.split.quick_points import made
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject, outputs, prepared
-from edgewise.split.trial import FRAME, Trial, Tried
+from edgewise.split.trial import FRAME, Sensed, Trial, Tried
 
 __all__ = ["CutRow", "ImageRow", "Quick", "Report", "quick"]
 JPEGS = (10, 20, 35, 50, 75, 90)
@@ -38,7 +38,7 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
     known = candidates(subject.graph)
     tried = [chosen(subject.graph, config.at, known)] if config.at else list(known)
     rows: list[CutRow] = []
-    trials: dict[str, tuple[Trial, Tried]] = {}
+    kept: dict[str, tuple[Candidate, Sensed, Tried]] = {}
     rung = START
     for number, candidate in enumerate(tried):
 
@@ -47,17 +47,19 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
 
         trial, found = attempt(subject, candidate, config, rung, heard)
         rung = found.rung  # neighbours need much the same
-        rows.append(row_of(candidate, found))
-        trials[candidate.tensor] = (trial, found)
+        rows.append(row_of(trial, found))
+        kept[candidate.tensor] = (candidate, trial.sensed, found)  # without its features: a model has many cuts
     if config.device and config.link:
         rows, told = timed(subject.graph, tried, rows, config)
         subject = msgspec.structs.replace(subject, notes=(*subject.notes, *told))
     best, why = choice(rows, subject, config)
     images = jpegs(subject, advance) if subject.samples.pictures else ()
-    trial, found = trials[best.tensor]
+    candidate, sensed, found = kept[best.tensor]
+    trial = begun(subject, candidate, config)
+    trial.sensed = sensed
     bundle = made(subject, trial, found, config, advance)
-    flat = trial.seen.mean.astype(np.float32).reshape([-1 if a == trial.candidate.axis else 1 for a in range(len(best.shape))])
-    said = trial.tails(np.broadcast_to(flat, (subject.batch, *best.shape)).copy())
+    flat = trial.seen.mean.astype(np.float32).reshape([-1 if a == trial.candidate.axis else 1 for a in range(len(trial.shape))])
+    said = trial.tails(np.broadcast_to(flat, (subject.batch, *trial.shape)).copy())
     nothing = {name: np.resize(v[:1], subject.second[name].shape) for name, v in said.items()}
     constant = subject.measure.between(nothing, subject.second).value
     return Report(
@@ -81,17 +83,21 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
     )
 
 
+def begun(subject: Subject, candidate: Candidate, config: Quick) -> Trial:
+    """A candidate with its sessions and what calibration sees of it."""
+    values = subject.samples.of(subject.samples.calibrate)
+    return Trial(subject.model, subject.graph, candidate, values, subject.first, subject.batch, config.threads)
+
+
 def attempt(
     subject: Subject, candidate: Candidate, config: Quick, start: int, heard: Callable[[float], None]
 ) -> tuple[Trial, Tried]:
     """A candidate with the coarsest coding that reaches the goal on calibration samples, measured on the others."""
-    samples, measure = subject.samples, subject.measure
-    trial = Trial(
-        subject.model, subject.graph, candidate, samples.of(samples.calibrate), subject.first, subject.batch, config.threads
-    )
+    measure = subject.measure
+    trial = begun(subject, candidate, config)
     trial.feel(measure, config.seed, lambda share: heard(0.3 * share))
     rung = trial.search(measure, subject.goal, start, lambda share: heard(0.3 + 0.4 * share))
-    judged = samples.of(samples.judge)
+    judged = subject.samples.of(subject.samples.judge)
     found = trial.measured(trial.code(rung), rung, judged, subject.second, measure, lambda share: heard(0.7 + 0.3 * share))
     return trial, found
 

@@ -26,6 +26,7 @@ from edgewise.split.calibrate import Channels, Grid, channels, coding, grid, thr
 from edgewise.split.cuts import Candidate
 from edgewise.split.measure import Agreement, Measure
 from edgewise.split.sensitivity import sensitivities
+from edgewise.split.turn import turn_for
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
@@ -35,6 +36,7 @@ COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
 HELD = 1 << 25  # values of features held at once
 GUARD = 1.25  # the byte guard over the largest frame of calibration
 _SEEN = 64  # samples whose values fit ranges and tables
+_VALUES = 4096  # values of a channel that fit its range and table, at least, where there are as many
 _MOVED = 12  # samples that channels are disturbed on
 _MANY = 64  # channels, from which on fewer samples disturb each
 _FEW = 48  # samples that a search begins with
@@ -52,6 +54,13 @@ class Tried(Struct, frozen=True):
     edge_time: float
 
 
+class Sensed(Struct, frozen=True):
+    """The sensitivity of the answer to each channel, and the first guess at t."""
+
+    sensitivity: NDArray[np.float64]
+    first: float
+
+
 class Trial:
     """A cut with its two sessions and what calibration saw of it; `whole` are the uncut model's outputs on those samples."""
 
@@ -59,17 +68,27 @@ class Trial:
         self, model: Any, graph: Any, candidate: Candidate, values: NDArray[Any], whole: Outputs, batch: int, threads: int
     ) -> None:
         head, tail = split(model, candidate.cut, graph)
-        self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
-        self.candidate, self._batch = candidate, batch
-        self.head, self.tail = (Session.load(m, threads) for m in self.models)
+        self.candidate, self.crosses, self.shape = candidate, candidate.tensor, candidate.shape
+        self._batch = batch
+        self.head = Session.load(head.SerializeToString(), threads)
         held = max(16, min(len(values), HELD // candidate.count))
         self.features = self.heads(values[:held])
         self._whole = {name: v[:held] for name, v in whole.items()}
         if not np.isfinite(self.features).all():
             raise ModelError("a tensor of the model holds NaN or infinity on the samples", got=candidate.tensor)
-        self.seen: Channels = channels(self.features[:_SEEN], candidate.axis)
-        self.sensitivity: NDArray[np.float64] = np.zeros(0)
-        self._first = 0.0
+        positions = candidate.count // candidate.channels
+        seen = max(_SEEN, _VALUES // positions)
+        self.turn = turn_for(self.features[:seen], candidate.axis)
+        if self.turn is not None:
+            head, tail, self.crosses = self.turn.models(head, tail, candidate.tensor, candidate.axis, candidate.shape)
+            self.features = self.turn.features(self.features, candidate.axis)
+            self.shape = self.features.shape[1:]
+        self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
+        self.head, self.tail = (Session.load(m, threads) for m in self.models)
+        self.seen: Channels = channels(self.features[:seen], candidate.axis)
+        extra = 0.0 if self.turn is None else self.turn.flops(positions)
+        self.share = (candidate.share * graph.flops + extra) / (graph.flops + 2 * extra)
+        self.sensed = Sensed(np.zeros(0), 0.0)
 
     def replaced(self, head: bytes, tail: bytes, threads: int) -> Trial:
         """The same cut with other models in the place of its two: what calibration saw stays."""
@@ -79,7 +98,7 @@ class Trial:
         return other
 
     def heads(self, values: NDArray[Any]) -> Floats:
-        name, source = self.candidate.tensor, self.head.inputs[0].name
+        name, source = self.crosses, self.head.inputs[0].name
         parts = [self.head.run({source: values[i : i + self._batch]}, [name])[name] for i in range(0, len(values), self._batch)]
         return np.concatenate(parts)
 
@@ -91,15 +110,15 @@ class Trial:
         """Find how much each channel matters."""
         spread = np.sqrt(self.seen.variance)
         each = 3 if self.candidate.channels <= _MANY else 2
-        self.sensitivity = sensitivities(
+        found = sensitivities(
             lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, each, advance
         )
-        weight = np.sqrt(self.sensitivity) * spread
-        self._first = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
+        weight = np.sqrt(found) * spread
+        self.sensed = Sensed(found, float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0)
 
     def at(self, rung: int) -> Grid:
         """The quantiser at a rung of the ladder: t doubles every four."""
-        return grid(self.seen, self.sensitivity, self._first * 2 ** (rung / 4))
+        return grid(self.seen, self.sensed.sensitivity, self.sensed.first * 2 ** (rung / 4))
 
     def search(self, measure: Measure, goal: float, start: int, advance: Advance) -> int:
         """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does.
@@ -140,7 +159,7 @@ class Trial:
         """The coding of a rung, with tables, layers and its byte guard."""
         how = self.at(rung)
         expected = float((how.bits * (self.candidate.count / self.candidate.channels)).sum()) / 8
-        made = coding(self.seen, how, self.sensitivity, max(1, min(layers, int(expected // _LAYER))))
+        made = coding(self.seen, how, self.sensed.sensitivity, max(1, min(layers, int(expected // _LAYER))))
         codec = FeatureCodec(self.bottleneck(), made)
         largest = max(len(codec.encode(f[None])) for f in self.features[:_SEEN])
         return msgspec.structs.replace(made, most=math.ceil(GUARD * largest) + 16)

@@ -9,13 +9,17 @@ from edgewise.codec.features import FeatureCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.errors import SourceError
 from edgewise.graph.count import graph_of
+from edgewise.graph.cut import split
 from edgewise.graph.load import load
+from edgewise.graph.reference import evaluate
+from edgewise.graph.sketch import Sketch
 from edgewise.split.boxes import Blended, Columns, Maps, Rows, form_of
 from edgewise.split.calibrate import channels, coding, grid, through
 from edgewise.split.cuts import candidates
 from edgewise.split.measure import Boxes, Classes, Values, measure_for
 from edgewise.split.samples import has_arrays, of_arrays
 from edgewise.split.sensitivity import sensitivities
+from edgewise.split.turn import turn_for
 from tests.zoo import ZOO
 
 RNG = np.random.default_rng(8)
@@ -141,3 +145,34 @@ def test_forms_of_detectors_are_told_by_their_shapes() -> None:
     assert isinstance(form_of({"o": (20, cells)}, (64, 64)), Columns)
     assert isinstance(form_of({"o": (85, 22, 22)}, (352, 352)), Blended)
     assert form_of({"o": (10,)}, (64, 64)) is None
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6, 5, 4), 0), ((5, 6), 1), ((6,), 0)])
+def test_a_turn_is_undone_and_gathers_what_is_alike(shape: tuple[int, ...], axis: int) -> None:
+    """Six channels that are mixtures of two: turned, two of them hold nearly all, and head and tail still are the whole."""
+    s = Sketch("mixed", seed=5)
+    x = s.input("x", *shape)
+    model = load(s.model(s.activate(s.activate(s.activate(x, "Tanh"), "Sigmoid"), "Tanh")).SerializeToString())
+    graph = graph_of(model)
+    head, tail = split(model, graph.operators[0].outputs[0], graph)
+    mixture = RNG.standard_normal((6, 2))
+    sources = RNG.standard_normal((400, 2, *[n for a, n in enumerate(shape) if a != axis]))
+    values = np.einsum("cs,ns...->nc...", mixture, sources) + 0.01 * RNG.standard_normal((400, 6, *sources.shape[2:]))
+    values = np.ascontiguousarray(np.moveaxis(0.2 * values, 1, axis + 1).astype(np.float32))
+    tensor = head.graph.output[0].name
+    made = evaluate(head, {"x": values}, optimise=False)[tensor]
+    turn = turn_for(made, axis)
+    assert turn is not None
+    front, back, name = turn.models(head, tail, tensor, axis, shape)
+    crossed = evaluate(front, {"x": values}, optimise=True)[name]
+    np.testing.assert_allclose(crossed, turn.features(made, axis), atol=1e-5)
+    variances = np.sort(np.moveaxis(crossed, axis + 1, 0).reshape(crossed.shape[axis + 1], -1).var(1))
+    assert variances[-2:].sum() > 0.95 * variances.sum()
+    whole = evaluate(model, {"x": values}, optimise=True)
+    parts = evaluate(back, {name: crossed}, optimise=True)
+    assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)
+
+
+def test_what_a_relu_left_sparse_is_not_turned() -> None:
+    sparse = np.maximum(RNG.standard_normal((30, 8, 6, 6)) - 1, 0).astype(np.float32)
+    assert turn_for(sparse, 0) is None

@@ -153,3 +153,16 @@ def test_a_bad_picture_fails_its_own_frame_alone() -> None:
     table = pair.agent.ledger.table()
     assert table.failed == {"bad picture": 1}
     assert table.answered == 1
+
+
+def test_a_frame_in_layers_that_waits_for_the_wire_is_sent_after_a_swap_took_its_point() -> None:
+    pair = Pair()
+    pair.join(1.0)
+    pair.agent.frame(0, 1.1, 1.1)
+    work = pair.agent.work(1.1)
+    assert work is not None and work.point.name == "split-4"
+    pair.agent.prepared(0, b"x" * 1_000, {"head": 0.005}, 1.105, ends=(400, 1_000))
+    assert pair.agent.may_adopt
+    pair.agent.adopt((LOCAL,), {}, 1.106)
+    pair.pass_on(1.107)
+    assert [a.frame for a in pair.arrived] == [0]

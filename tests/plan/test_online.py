@@ -224,3 +224,11 @@ def test_what_the_filter_leaves_out_tried_nothing_with_the_link() -> None:
     assert "tries the link" in policy.decide(msgspec.structs.replace(GOOD, now=20.1)).why
     policy.observe_filter(passed=True)
     assert "tries the link" not in policy.decide(msgspec.structs.replace(GOOD, now=20.2)).why
+
+
+def test_a_frame_in_layers_outlives_its_point_in_a_swap() -> None:
+    """Its turn may come after other points were adopted, without its own."""
+    policy = taught(1e6)
+    policy.adopt((LOCAL, IMAGE))
+    soon = Situation(now=3.0, left=0.1, connected=True)
+    assert policy.layers("split-4", (500, 1_000, 40_000), soon) == 2, "as many as are sure to be in time"

@@ -6,9 +6,9 @@ bundle does not say so it is unknown: then such a frame is chosen for its whole 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from edgewise.core.placement import OperatingPoint, Quality
+from edgewise.core.placement import Quality
 
 LAYERED = "layers={}"
 SURE = 0.9  # chance to be in time that a frame is cut to, where the worth of its layers is unknown
@@ -24,11 +24,13 @@ def layered(worths: Sequence[Quality]) -> dict[str, Quality]:
 
 
 class Layers:
-    """What is known of one point: worth by layers, and the share of a frame's bytes after each (evenly, until one was seen)."""
+    """What is known of one point by its `quality`: worth by layers, and the share of a frame's bytes after each (evenly, until one
+    was seen). Without conditions for layers nothing is known, as of a point that is gone.
+    """
 
-    def __init__(self, point: OperatingPoint) -> None:
+    def __init__(self, quality: Mapping[str, Quality]) -> None:
         self.worths: tuple[float, ...] = ()
-        while (found := point.quality.get(LAYERED.format(len(self.worths) + 1))) is not None:
+        while (found := quality.get(LAYERED.format(len(self.worths) + 1))) is not None:
             self.worths = (*self.worths, found.value)
         self.shares = tuple((n + 1) / len(self.worths) for n in range(len(self.worths)))
 

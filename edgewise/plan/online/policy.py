@@ -92,7 +92,7 @@ class OnlinePolicy:
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
-        self._layers = {p.name: Layers(p) for p in self.points.values()}
+        self._layers = {p.name: Layers(p.quality) for p in self.points.values()}
         self._last, self._switched = "", -math.inf
         self._tried = self._tried_up = -math.inf
         self._tried_before = (self._tried, self._tried_up)
@@ -105,7 +105,7 @@ class OnlinePolicy:
         self._device = {p.name: self._device.get(p.name, p.device_time) for p in self.points.values()}
         self._edge = {p.name: self._edge.get(p.name, p.edge_time) for p in self.points.values()}
         self._sent = {p.name: self._sent.get(p.name, p.bytes_up) for p in self.points.values()}
-        self._layers = {p.name: Layers(p) for p in self.points.values()}
+        self._layers = {p.name: Layers(p.quality) for p in self.points.values()}
         self.refused = {}
         self._bar("all")
 
@@ -154,9 +154,10 @@ class OnlinePolicy:
     def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
         """How many layers of a frame to send now (`Layers.choose`); `left` of the situation counts from now.
 
-        `ends` are the sizes (bytes) of a payload that is cut after each layer, rising.
+        `ends` are the sizes (bytes) of a payload that is cut after each layer, rising. The point may be one of the points before
+        `adopt`, whose frames wait still: then nothing is known of its layers.
         """
-        s, known = situation, self._layers[point]
+        s, known = situation, self._layers.get(point) or Layers({})
         known.seen(ends)
         return known.choose(ends, self._chances(point, s, s.left), self._insurance(s))
 

@@ -15,9 +15,10 @@ import zlib
 
 from msgspec import Struct
 
+from edgewise.codec import varint
 from edgewise.core.errors import TensorError
 
-FORMAT, HEADER = 1, 2
+FORMAT, HEADER, CRC = 1, 2, 4
 
 
 class Place(Struct, frozen=True):
@@ -42,18 +43,18 @@ def written(body: bytes, stored: bool, seed: int) -> bytes:
     >>> frame[place.body : place.end]
     b'body'
     """
-    length = _leb128(len(body) << 1 | stored)
-    return length + zlib.crc32(body, zlib.crc32(length, seed)).to_bytes(4, "big") + body
+    length = varint.write(len(body) << 1 | stored)
+    return length + zlib.crc32(body, zlib.crc32(length, seed)).to_bytes(CRC, "big") + body
 
 
 def check(view: memoryview, place: Place, seed: int, number: int) -> None:
     """TensorError where the layer `number` (from 0 on) has not the CRC that it should have."""
-    found = zlib.crc32(view[place.body : place.end], zlib.crc32(view[place.start : place.body - 4], seed))
-    if found != int.from_bytes(view[place.body - 4 : place.body], "big"):
+    found = zlib.crc32(view[place.body : place.end], zlib.crc32(view[place.start : place.body - CRC], seed))
+    if found != int.from_bytes(view[place.body - CRC : place.body], "big"):
         raise TensorError(
             f"layer {number + 1} of a frame is damaged, or was written with another coding",
             got=f"CRC-32 {found:08x}",
-            allowed=view[place.body - 4 : place.body].hex(),
+            allowed=view[place.body - CRC : place.body].hex(),
             hint="Do both sides use the same bundle?",
         )
 
@@ -69,7 +70,10 @@ def places(view: memoryview, total: int) -> tuple[Place, ...]:
     parts: list[Place] = []
     at = HEADER
     while at < len(view):
-        length, body = _length(view, at)
+        found = varint.read(view, at)
+        if found is None:
+            raise TensorError("a layer has no length", got=f"{len(view)} bytes of a frame")
+        length, body = found[0], found[1] + CRC
         end = body + (length >> 1)
         if end > len(view) or len(parts) == view[1]:
             raise TensorError(
@@ -80,24 +84,3 @@ def places(view: memoryview, total: int) -> tuple[Place, ...]:
         parts.append(Place(at, body, end, bool(length & 1)))
         at = end
     return tuple(parts)
-
-
-def _length(view: memoryview, at: int) -> tuple[int, int]:
-    """The length in front of a layer, and where the bytes behind its CRC begin."""
-    length = 0
-    for shift, byte in zip(range(0, 35, 7), view[at : at + 5], strict=False):
-        length |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return length, at + 4
-    raise TensorError("a layer has no length", got=f"{len(view)} bytes of a frame")
-
-
-def _leb128(value: int) -> bytes:
-    """7 bits a byte, the lowest first."""
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)

@@ -90,9 +90,9 @@ class Piece(Struct, frozen=True):
     stop: int
     offset: NDArray[np.int32]
     escape: NDArray[np.uint32]
-    start: NDArray[np.int64]
+    start: NDArray[np.intp]
 
-    def letters(self, symbols: Symbols, out: NDArray[np.int64]) -> list[Symbols]:
+    def letters(self, symbols: Symbols, out: NDArray[np.intp]) -> list[Symbols]:
         """Their letters, to `out`; one array of what lies outside their alphabets, from the nearer end, if anything does."""
         raw = symbols[self.first : self.stop] - self.offset  # wraps; what lies below becomes large
         letter = np.minimum(raw.view(np.uint32), self.escape)

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from edgewise.codec.tables import leb128
+from edgewise.codec import varint
 from edgewise.core.errors import TensorError
 
 Wide = NDArray[np.uint64]
@@ -41,7 +41,7 @@ def join(states: Wide, words: NDArray[np.uint32], escapes: bytes, base: int) -> 
     bits = np.concatenate(((tops[:, None] >> _FIVE & 1).reshape(-1), high[tops[:, None] > _BITS]))
     return b"".join(
         (
-            leb128(len(escapes)),
+            varint.write(len(escapes)),
             rows[:, :low].tobytes(),
             np.packbits(bits, bitorder="little").tobytes(),
             first.to_bytes((first.bit_length() + 7) // 8, "little"),
@@ -54,7 +54,10 @@ def join(states: Wide, words: NDArray[np.uint32], escapes: bytes, base: int) -> 
 def part(data: bytes | memoryview, lanes: int, base: int, most: int) -> Payload:
     """States, words and escapes of `join` again, `most` words or fewer; TensorError where the lengths do not work out."""
     raw = np.frombuffer(data, np.uint8)
-    tail, at = _from_leb128(raw)
+    escaped = varint.read(data)
+    if escaped is None:
+        raise _wrong(raw.size)
+    tail, at = escaped
     low, others, end = base // 8, lanes - 1, raw.size - tail
     fields = raw[at + others * low :][: -(-5 * others // 8)]
     if fields.size * 8 < 5 * others:
@@ -79,16 +82,6 @@ def part(data: bytes | memoryview, lanes: int, base: int, most: int) -> Payload:
     at += first
     words = raw[at : at + 4 * count].view("<u4")
     return Payload(rows.view("<u8").reshape(-1).astype(np.uint64), words.astype(np.uint64), raw[end:].tobytes())
-
-
-def _from_leb128(raw: NDArray[np.uint8]) -> tuple[int, int]:
-    """A length of at most 35 bits, and where it ends."""
-    value = 0
-    for i, byte in enumerate(raw[:5].tolist()):
-        value |= (byte & 127) << (7 * i)
-        if byte < 128:
-            return value, i + 1
-    raise _wrong(raw.size)
 
 
 def _wrong(size: int) -> TensorError:

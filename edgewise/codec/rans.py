@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgewise.codec import escapes
 from edgewise.codec.order import Integers, Order, Symbols, Wide
 from edgewise.codec.payload import join, part
-from edgewise.codec.stack import Many, Single, damaged
+from edgewise.codec.stack import Many, Single, damaged, indices
 from edgewise.codec.tables import ESCAPED, Tables
 from edgewise.core.errors import TensorError
 
@@ -51,7 +51,7 @@ class Coder:
         words, at = np.empty(self.order.padded // 2, np.uint32), 0
         x = np.full(1, 1 << self.base, np.uint64)
         for block in self.order.blocks:
-            letters = np.empty(block.stop - block.first, np.int64)
+            letters = np.empty(block.stop - block.first, np.intp)
             for piece in block.pieces:
                 outside += piece.letters(values, letters[piece.first - block.first : piece.stop - block.first])
             letters[self.n - block.first :] = self.tables.letters.padding
@@ -108,7 +108,7 @@ class Coder:
             if stretch.lanes * len(parts) < x.size:
                 x = _narrowed(x.reshape(len(parts), -1), stretch.lanes, stack)
             slots = self._pull(x.reshape(-1, stretch.lanes) if len(parts) > 1 else x, rows, stack)
-            symbols = self.tables.slots.symbol.take(slots.view(np.int64))  # (rows, payloads, lanes) or (rows, lanes)
+            symbols = self.tables.slots.symbol.take(indices(slots))  # (rows, payloads, lanes) or (rows, lanes)
             found[:, stretch.first : stretch.stop] = (
                 symbols.reshape(-1) if len(parts) == 1 else symbols.transpose(1, 0, 2).reshape(len(parts), -1)
             )
@@ -124,7 +124,7 @@ class Coder:
     def _pull(self, x: Wide, rows: list[Wide], stack: Single | Many) -> Wide:
         """Decode a stretch out of states (lanes,) or (payloads, lanes); the slots (rows, …)."""
         slots = np.empty((len(rows), *x.shape), np.uint64)
-        places, figures = slots.view(np.int64), np.empty((*x.shape, 2), np.uint64)
+        places, figures = indices(slots), np.empty((*x.shape, 2), np.uint64)
         frequency, into = figures[..., 0], figures[..., 1]
         flat, short = x.reshape(-1), np.empty(x.shape, np.bool_)
         flat_short, word = short.reshape(-1), np.full(x.size, 32, np.uint64)

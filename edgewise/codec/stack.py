@@ -6,7 +6,9 @@ simpler stack than many, because this is the inner loop of a decoder. Lanes are 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,16 @@ class Many:
         for i, (bottom, top) in enumerate(zip(self._bottom, self._top, strict=True)):
             if self._words[bottom:top].any():
                 raise damaged(i)
+
+
+def indices(words: Wide, kind: type[np.integer[Any]] = np.intp) -> Places:
+    """The memory of words (…, n) below 2^31 seen as indices: where these are shorter than a word, as the lower part of each.
+
+    (NumPy looks up nothing by an integer that is longer than the machine's own.)
+    """
+    parts = words.itemsize // np.dtype(kind).itemsize
+    found: Places = words.view(kind)[..., parts - 1 if sys.byteorder == "big" else 0 :: parts]
+    return found
 
 
 def damaged(which: int) -> TensorError:

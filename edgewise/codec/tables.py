@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.codec import varint
 from edgewise.core.errors import ModelError
 
 Integers = Sequence[int] | NDArray[np.integer[Any]]
@@ -72,7 +73,7 @@ class Tables:
 class Letters:
     """Figures of every letter of every table, one after another; behind them one letter that codes nothing, for padding.
 
-    offset (int32), escape (uint32), start (int64), each (tables,): the symbol of a table's first letter, the number of its
+    offset (int32), escape (uint32), start (intp), each (tables,): the symbol of a table's first letter, the number of its
     escape, where its letters begin. frequency, below: uint64 (letters + 1,).
     """
 
@@ -80,7 +81,7 @@ class Letters:
         sizes = np.array([len(t) for t in tables.frequencies], np.int64)
         self.offset = np.array(tables.offsets, np.int32)
         self.escape = (sizes - 1).astype(np.uint32)
-        self.start = np.cumsum(sizes) - sizes
+        self.start = (np.cumsum(sizes) - sizes).astype(np.intp)
         self.frequency = np.array([f for t in tables.frequencies for f in t] + [1 << tables.precision], np.uint64)
         self.below = np.cumsum(self.frequency) - self.frequency & np.uint64((1 << tables.precision) - 1)
         self.padding = self.frequency.size - 1
@@ -94,7 +95,7 @@ class Slots:
 
     def __init__(self, tables: Tables) -> None:
         letters, total = tables.letters, 1 << tables.precision
-        counts = letters.frequency.astype(np.int64)
+        counts = letters.frequency.astype(np.intp)
         self.row = np.empty((total * (len(tables) + 1), 2), np.uint64)
         self.row[:, 0] = np.repeat(letters.frequency, counts)
         self.row[:, 1] = np.arange(self.row.shape[0], dtype=np.uint64) & np.uint64(total - 1)
@@ -178,7 +179,7 @@ def pack(tables: Tables) -> bytes:
     parts = [_HEADER.pack(_FORMAT, tables.precision, len(tables))]
     for offset, table in zip(tables.offsets, tables.frequencies, strict=True):
         parts.append(_TABLE.pack(offset, len(table)))
-        parts += [leb128(f) for f in table]
+        parts += [varint.write(f) for f in table]
     return b"".join(parts)
 
 
@@ -207,28 +208,16 @@ def unpack(data: bytes | memoryview) -> Tables:
     return Tables(offsets, found, precision)
 
 
-def leb128(value: int) -> bytes:
-    """7 bits a byte, the lowest first, the highest bit of a byte for more to come."""
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    return bytes((*found, value))
-
-
 def _frequency(data: bytes, at: int) -> tuple[int, int]:
     """The frequency that begins at `at`, and where the next one does."""
-    value = 0
-    for i in range(3):
-        if at + i >= len(data):
-            raise _truncated(data)
-        byte = data[at + i]
-        value |= (byte & 127) << 7 * i
-        if byte < 128:
-            if i and not byte:
-                raise ModelError("a frequency is not written in the shortest way", got=f"a last byte of 0 at {at + i}")
-            return value, at + i + 1
-    raise ModelError("a frequency is too large", got=f"more than three bytes at {at}", allowed=f"below {1 << MOST_PRECISION}")
+    found = varint.read(data, at, 3)
+    if found is None and len(data) < at + 3:
+        raise _truncated(data)
+    if found is None:
+        raise ModelError("a frequency is too large", got=f"more than three bytes at {at}", allowed=f"below {1 << MOST_PRECISION}")
+    if found[1] > at + 1 and not data[found[1] - 1]:
+        raise ModelError("a frequency is not written in the shortest way", got=f"a last byte of 0 at {found[1] - 1}")
+    return found
 
 
 def _truncated(data: bytes) -> ModelError:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from bench import aarch64, coded_there
-from edgewise.codec import check, escapes, lanes, order, payload, rans, stack, tables
+from edgewise.codec import check, escapes, lanes, order, payload, rans, stack, tables, varint
 from edgewise.core.errors import ConfigError
 
-CODER = (escapes, lanes, order, payload, rans, stack, tables)
+CODER = (escapes, lanes, order, payload, rans, stack, tables, varint)
+LOOKING_UP = (escapes, order, payload, rans, stack, varint)
 
 
 def test_aarch64_codes_and_decodes_the_same(tmp_path):
@@ -80,3 +81,19 @@ def test_the_source_names_no_float(module):
         assert not isinstance(node, ast.Div), where
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         assert name not in {"float", "float32", "float64", "log2", "log", "exp", "sqrt", "rint", "mean", "true_divide"}, where
+
+
+@pytest.mark.parametrize("module", LOOKING_UP, ids=lambda m: m.__name__.rpartition(".")[2])
+def test_what_is_looked_up_by_is_as_long_as_the_machine_says(module):
+    """NumPy refuses to look up by 64 bits on a machine of 32."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "int64"]
+
+
+def test_words_are_indices_where_these_are_shorter():
+    slots = np.array([[0, 5, 1 << 20], [3, (1 << 31) - 1, 7]], np.uint64)
+    for kind in (np.int32, np.int64):
+        places = stack.indices(slots, kind)
+        assert places.dtype == kind and (places == slots.astype(kind)).all()
+        slots[0, 0] += 1
+        assert places[0, 0] == slots[0, 0], "they share their memory"

@@ -126,6 +126,11 @@ def stretch(wiring: Wiring, cut: str) -> Group:
 
 def _scopes(wiring: Wiring) -> list[Path]:
     """For each node the path of the module that it stands in, () where nothing tells."""
+    roots: dict[str, Path] = {}  # what a tracer leaves out: modules that hold others and are not called themselves
+    for node in wiring.nodes:
+        scope, named = _noted(node), _weighted(node)
+        if scope and named and named[-len(scope) :] == scope:
+            roots[scope[0]] = named[: -len(scope)]
     found: list[Path] = []
     leaf: list[bool] = []  # whether the path is that of a layer by its weights: what follows stands beside it, not in it
     for i, node in enumerate(wiring.nodes):
@@ -138,6 +143,8 @@ def _scopes(wiring: Wiring) -> list[Path]:
                 if m is not None
             ]
             noted = _common(before)
+        if noted and _noted(node):
+            noted = roots.get(noted[0], ()) + noted
         found.append(noted if noted is not None else weights or ())
         leaf.append(weights is not None)
     return found
@@ -154,7 +161,7 @@ def _noted(node: Any) -> Path | None:
     path: list[str] = []
     for before, part in zip([None, *parts], parts[:-1]):
         path.append(part.removeprefix(f"{before}."))
-    return words(".".join(path))
+    return words(".".join(path)) if path else ()
 
 
 def _weighted(node: Any) -> Path | None:

@@ -243,6 +243,11 @@ def _loosen(model: Any) -> None:
         if values.ndim == 1 and values.size and (values[0] == 1 or -1 not in values):
             values[0] = 0 if values[0] == 1 else -1  # 0: the axis is copied from what is reshaped; -1: whatever is left
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for node in model.graph.node:
+        if node.op_type == "Reshape":  # torch's exporter writes it always, and then 0 would mean an empty axis
+            kept = [a for a in node.attribute if a.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def _agrees(old: Any, new: Any, seed: int) -> bool:

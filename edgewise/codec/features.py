@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -38,6 +38,8 @@ from edgewise.core.artifact import Bottleneck, Coding
 from edgewise.core.errors import ModelError, TensorError
 
 Floats = NDArray[np.float32]
+MOST_SLOTS = 1 << 24  # of all codings of a bundle together: 320 MiB for who decodes them all
+_VALUE = 16  # bytes that a coder holds for each value, at most
 
 
 class _Layer(Struct, frozen=True):
@@ -68,6 +70,7 @@ class FeatureCodec:
         found = checked_tables(coding)
         self.bottleneck, self.coding, self.shape = bottleneck, coding, (1, *bottleneck.shape)
         self.total = len(coding.layers)
+        self._slots = found.size
         self._levels = Levels(coding)
         self._positions = math.prod(bottleneck.shape) // bottleneck.channels
         self._layers = tuple(self._layer(found, k) for k in range(self.total))
@@ -135,6 +138,11 @@ class FeatureCodec:
         """How many layers the frame had when it was encoded: fewer than `total` where the byte guard held, or `most`."""
         places(memoryview(data), self.total)
         return data[1]
+
+    @property
+    def held(self) -> int:
+        """Bytes that this codec holds once it has decoded, at most."""
+        return tables.SLOT * self._slots + _VALUE * math.prod(self.shape)
 
     @property
     def _moved(self) -> tuple[int, ...]:
@@ -227,6 +235,20 @@ def checked_tables(coding: Coding) -> tables.Tables:
                 hint="The tables belong to another quantiser; fit them again.",
             )
     return found
+
+
+def check_codings(codings: Mapping[str, Coding]) -> None:
+    """ModelError where the tables of a bundle's codings cannot be used, or would take too much memory together."""
+    slots = 0
+    for coding in codings.values():
+        slots += checked_tables(coding).size
+        if slots > MOST_SLOTS:
+            raise ModelError(
+                "the coder tables of a bundle are too large together",
+                got=f"more than {MOST_SLOTS} slots in {len(codings)} codings",
+                allowed=f"{MOST_SLOTS} slots, which are {tables.SLOT * MOST_SLOTS >> 20} MiB for a decoder",
+                hint="Offer fewer rates, or fit their tables to a lower precision.",
+            )
 
 
 @lru_cache(maxsize=4)

@@ -30,6 +30,7 @@ PRECISION, FRACTION = 12, 24
 MOST_PRECISION = 16
 MOST_TABLES, MOST_LETTERS = (1 << 16) - 1, (1 << 16) - 1
 MOST_SLOTS = 1 << 23  # of all tables together: 160 MiB for a decoder
+SLOT = 20  # bytes
 ESCAPED = -(1 << 31)  # stands where a symbol was escaped; no letter has this value
 _FORMAT = 1
 _HEADER = struct.Struct("<BBH")
@@ -59,6 +60,11 @@ class Tables:
     def __hash__(self) -> int:
         return hash((self.precision, self.offsets, self.frequencies))
 
+    @property
+    def size(self) -> int:
+        """How many slots a decoder holds of them."""
+        return len(self) + 1 << self.precision
+
     @cached_property
     def letters(self) -> Letters:
         """What an encoder looks up."""
@@ -66,7 +72,7 @@ class Tables:
 
     @cached_property
     def slots(self) -> Slots:
-        """What a decoder looks up; larger: 20 bytes a slot, 2^precision slots a table."""
+        """What a decoder looks up; larger: SLOT bytes a slot, 2^precision slots a table."""
         return Slots(self)
 
 

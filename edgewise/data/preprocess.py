@@ -14,6 +14,8 @@ from PIL import Image
 from edgewise.core.artifact import Picture
 from edgewise.core.errors import ImageError
 
+WIDEST = 640  # px of the longer side; a larger picture is scaled down before it is sent as one
+
 
 def fit(image: NDArray[np.uint8], picture: Picture) -> NDArray[np.uint8]:
     """`image` (height, width, 3; RGB) as (1, picture.height, picture.width, 3); no copy where the sizes agree.
@@ -38,3 +40,19 @@ def fit(image: NDArray[np.uint8], picture: Picture) -> NDArray[np.uint8]:
     # `reducing_gap` halves first where the picture is much larger, at no visible loss.
     resized = Image.fromarray(image).resize((picture.width, picture.height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(resized)[None]
+
+
+def narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture (height, width, 3) as a device sends it whole: the longer side at most WIDEST.
+
+    >>> narrow(np.zeros((720, 1280, 3), np.uint8)).shape
+    (360, 640, 3)
+    """
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer <= WIDEST:
+        return image
+    small: NDArray[np.uint8] = fit(
+        image, Picture(max(1, round(width * WIDEST / longer)), max(1, round(height * WIDEST / longer)))
+    )[0]
+    return small

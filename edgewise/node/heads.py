@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from edgewise.codec.features import FeatureCodec
 from edgewise.codec.select import Codec, codec_for
 from edgewise.core.answer import Answer
-from edgewise.core.artifact import Filter, Picture
+from edgewise.core.artifact import Filter
 from edgewise.core.coherent import EARLY, PRESENT
 from edgewise.core.placement import OperatingPoint
 from edgewise.data.decoding import answers
-from edgewise.data.preprocess import fit
+from edgewise.data.preprocess import WIDEST, narrow
 from edgewise.net.messages import Stream
+from edgewise.node.codecs import Codecs
 from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle
-
-WIDEST = 640  # pixels of the longer side; a larger picture is scaled down before it is sent as one
 
 
 class Look(Struct, frozen=True, eq=False):
@@ -55,7 +54,7 @@ class Heads:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.manifest, self.address = bundle.manifest, bundle.address
         self._parts = Parts(bundle, threads)
-        self._codecs: dict[str, Codec] = {}
+        self._codecs = Codecs()
 
     def warm(self) -> None:
         """Load the models and run each once, so that the first frame finds them ready."""
@@ -145,17 +144,4 @@ class Heads:
         return self.manifest.filter is not None and self.manifest.parts["local"].inputs[0].name == EARLY
 
     def _codec(self, point: OperatingPoint) -> Codec:
-        if point.name not in self._codecs:
-            self._codecs[point.name] = codec_for(point, self.manifest)
-        return self._codecs[point.name]
-
-
-def narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture, scaled down to `WIDEST` where it is larger."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer <= WIDEST:
-        return image
-    small = Picture(max(1, round(width * WIDEST / longer)), max(1, round(height * WIDEST / longer)))
-    scaled: NDArray[np.uint8] = fit(image, small)[0]
-    return scaled
+        return self._codecs.of(self.address, point.name, lambda: codec_for(point, self.manifest))

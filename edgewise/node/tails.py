@@ -23,8 +23,9 @@ from edgewise.core.answer import Answer
 from edgewise.core.coherent import EARLY
 from edgewise.core.errors import EdgewiseError, ModelError
 from edgewise.data.decoding import answers
+from edgewise.data.preprocess import WIDEST
 from edgewise.net.messages import Stream
-from edgewise.node.heads import WIDEST
+from edgewise.node.codecs import Codecs
 from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle, PartName
 
@@ -39,7 +40,7 @@ class Tails:
             raise ModelError("an edge server has nothing to serve", got="no bundle", allowed="one or more")
         self._bundles: dict[str, Bundle] = {}
         self._parts: dict[str, Parts] = {}
-        self._codecs: dict[tuple[str, str], Codec] = {}
+        self._codecs = Codecs()
         self._batches: dict[tuple[str, bool], NDArray[Any]] = {}
         self._threads = threads
         for bundle in bundles:
@@ -58,7 +59,7 @@ class Tails:
         """Serve this version no more: its streams are refused from here on, and so are its frames that wait."""
         self._bundles = {a: b for a, b in self._bundles.items() if a != address}
         self._parts = {a: p for a, p in self._parts.items() if a != address}
-        self._codecs = {key: c for key, c in list(self._codecs.items()) if key[0] != address}
+        self._codecs.drop(address)
         self._batches = {key: b for key, b in list(self._batches.items()) if key[0] != address}
 
     @property
@@ -166,10 +167,8 @@ class Tails:
         return f"this server does not hold the model {address[:12] or 'without address'}; it holds {held or 'none'}."
 
     def _codec(self, bundle: Bundle, stream: Stream) -> Codec:
-        key = (stream.address, stream.point)
-        if key not in self._codecs:
-            self._codecs[key] = codec_for(bundle.manifest.point(stream.point), bundle.manifest, WIDEST**2)
-        return self._codecs[key]
+        point, manifest = stream.point, bundle.manifest
+        return self._codecs.of(stream.address, point, lambda: codec_for(manifest.point(point), manifest, WIDEST**2))
 
 
 def _eye(bundle: Bundle) -> PartName:

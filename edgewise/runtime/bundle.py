@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgewise.codec.features import checked_tables
+from edgewise.codec.features import check_codings
 from edgewise.core.artifact import (
     LARGEST_MANIFEST,
     MANIFEST,
@@ -193,8 +193,7 @@ def _bundle(manifest: Manifest, models: Mapping[str, bytes]) -> Bundle:
                 allowed=f"{part.sha256}, {part.size} bytes",
                 hint="Copy the bundle again, or write it anew.",
             )
-    for coding in manifest.codings.values():
-        checked_tables(coding)
+    check_codings(manifest.codings)
     return Bundle(manifest, models)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from edgewise.core.artifact import Picture
 from edgewise.core.errors import ImageError
-from edgewise.data.preprocess import fit
+from edgewise.data.preprocess import WIDEST, fit, narrow
 
 
 def test_a_fitting_picture_is_passed_through_without_a_copy():
@@ -31,3 +31,10 @@ def test_any_picture_takes_the_wanted_form_and_keeps_its_colours(size):
 def test_what_is_no_colour_picture_is_refused_with_a_sentence(bad):
     with pytest.raises(ImageError, match="allowed: uint8"):
         fit(bad, Picture(320, 180))
+
+
+@pytest.mark.parametrize(("size", "sent"), [((1080, 1920), (360, 640)), ((900, 10), (640, 7)), ((1, 5000), (1, 640))])
+def test_a_picture_is_sent_no_wider_than_it_may_be_and_in_its_shape(size, sent):
+    assert narrow(np.zeros((*size, 3), np.uint8)).shape == (*sent, 3)
+    small = np.zeros((WIDEST, WIDEST, 3), np.uint8)
+    assert narrow(small) is small

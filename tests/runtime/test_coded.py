@@ -142,6 +142,23 @@ def test_altered_tables_are_another_address_and_inconsistent_ones_a_sentence(cod
             Bundle.open(folder)
 
 
+def test_many_small_tables_that_hold_much_are_refused_together(coded: Files) -> None:
+    """Each alone is allowed; a decoder of all of them would hold 720 MiB."""
+    manifest = manifest_of(coded)
+    one = replace(manifest.codings["rans-6"], tables=tables.pack(tables.fit([[5, 3]] * 8, precision=16)))
+    assert len(one.tables) < 200
+    point, others = manifest.point("rans-6"), [p for p in manifest.points if p.name != "rans-6"]
+
+    def offering(count: int) -> Files:
+        names = [f"rans-{i}" for i in range(count)]
+        points = (*others, *(replace(point, name=n) for n in names))
+        return coded | {MANIFEST: replace(manifest, points=points, codings=dict.fromkeys(names, one)).canonical}
+
+    assert len(load(offering(8)).manifest.codings) == 8
+    with pytest.raises(ModelError, match="too large together"):
+        load(offering(64))
+
+
 def test_what_would_not_open_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a range for each channel"):
         fixed(tmp_path, Bottleneck((2, 3), (0.0,), (1.0,), 1))

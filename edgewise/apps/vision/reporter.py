@@ -19,8 +19,8 @@ import numpy as np
 
 from edgewise.apps.vision.status import NodeStatus
 from edgewise.codec.image import ImageCodec
+from edgewise.data.preprocess import narrow
 from edgewise.data.source import Sample
-from edgewise.node.heads import narrow
 
 log = logging.getLogger("edgewise.reporter")
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)

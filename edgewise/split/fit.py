@@ -26,12 +26,13 @@ from edgewise.core.artifact import Bottleneck, Manifest, PartName, Task
 from edgewise.core.errors import ConfigError, ImageError, SourceError
 from edgewise.data.pack import Pack, open_pack
 from edgewise.data.picture import SUFFIXES, picture_size, read_picture
+from edgewise.data.preprocess import narrow
 from edgewise.graph.picture import Look
 from edgewise.runtime.session import Session
 from edgewise.split.gallery import Gallery, gathered, parted
 from edgewise.split.judged import Judge, Sessions
 from edgewise.split.order import order
-from edgewise.split.points import Ranges, coded, measured, narrow, ranged, within, written
+from edgewise.split.points import Ranges, coded, measured, ranged, within, written
 from edgewise.split.task import task_of
 from edgewise.split.training.recipe import BITS, Recipe
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from edgewise.core.artifact import Filter, Manifest, Parameter, PartName
+from edgewise.core.coherent import EARLY, PRESENT
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.graph.count import graph_of
@@ -36,7 +37,6 @@ from edgewise.runtime.initialisers import initialisers
 from edgewise.runtime.session import Session
 from edgewise.split.bound import Certified
 
-EARLY, PRESENT = "early", "present"
 OLDEST = 9  # opset
 Floats = NDArray[np.float32]
 

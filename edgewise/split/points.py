@@ -21,11 +21,9 @@ from edgewise.codec.image import ImageCodec
 from edgewise.core.artifact import Bottleneck, Coding, Decoding, Manifest, Parameter, PartName, Picture, Task
 from edgewise.core.errors import BudgetError
 from edgewise.core.placement import OperatingPoint
-from edgewise.data.preprocess import fit
 from edgewise.runtime.bundle import write_bundle
 from edgewise.split.judged import Floats, Judge
 
-WIDEST = 640  # px of the longer side that a picture, sent whole, is scaled down to
 QUALITIES = (50, 75)
 LAYERS = 8  # of a frame, at most
 GUARD, GUARDED = 1.5, 64  # times the largest of so many frames
@@ -99,18 +97,6 @@ def within(points: Sequence[OperatingPoint], most: int) -> tuple[OperatingPoint,
             hint="Fewer channels, --noise round with a --price, or a cut behind a stride give smaller frames.",
         )
     return tuple(kept)
-
-
-def narrow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture as a device sends it whole: the longer side at most WIDEST."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer <= WIDEST:
-        return image
-    small: NDArray[np.uint8] = fit(
-        image, Picture(max(1, round(width * WIDEST / longer)), max(1, round(height * WIDEST / longer)))
-    )[0]
-    return small
 
 
 def written(

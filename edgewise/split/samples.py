@@ -20,8 +20,8 @@ from edgewise.core.artifact import Picture
 from edgewise.core.errors import SourceError, TensorError
 from edgewise.data.pack import Pack, open_pack
 from edgewise.data.picture import SUFFIXES, read_picture
+from edgewise.data.preprocess import narrow
 from edgewise.split.gallery import NAMED, Advance, Left, gathered, parted
-from edgewise.split.points import narrow
 
 MAX_VALUES = 1 << 26  # of one array
 

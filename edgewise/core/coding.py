@@ -30,7 +30,8 @@ class Coding(Struct, frozen=True, forbid_unknown_fields=True):
     """Quantiser, order and tables of one operating point; `low`, `step` and `levels` have an entry for each channel.
 
     `order` names every channel that is sent (levels above 0) once; `layers` says how many of them each layer takes. `most` is the
-    byte guard: no frame of this point is larger, whatever the features are (0: no guard).
+    byte guard: no payload of this point is larger, whatever the features are (0: no guard). What stands around a payload on the
+    wire (frame header, WebSocket, TLS) comes on top.
     """
 
     low: Annotated[tuple[float, ...], Channels]

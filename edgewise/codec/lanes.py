@@ -36,12 +36,12 @@ class Stretch(Struct, frozen=True):
 def usual_lanes(n: int, bits: int) -> int:
     """√(n/3) lanes for n symbols, in eights: there a lane's bytes are worth the steps that it saves, at some Mbit/s.
 
-    For symbols that hold only `bits` bits together, not more than 8 and one for every 8 bytes.
+    For symbols that hold only `bits` bits together, not more than 8, or one for every 36 bytes: a lane costs a byte or two.
 
     >>> usual_lanes(2523, 8648), usual_lanes(1_000_000, 3_500_000), usual_lanes(1_000_000, 900), usual_lanes(20, 60)
-    (32, 576, 24, 2)
+    (32, 576, 8, 2)
     """
-    wanted = min(math.isqrt(n // 3), MOST_LANES, 8 + bits // 64)
+    wanted = min(math.isqrt(n // 3), MOST_LANES, max(8, bits // 288))
     return max(1, wanted if wanted < 8 else wanted + 4 & -8)
 
 

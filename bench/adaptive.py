@@ -23,6 +23,7 @@ from edgewise.core.artifact import Manifest
 from edgewise.core.link import Link
 from edgewise.core.placement import Decision, OperatingPoint
 from edgewise.core.power import RADIOS
+from edgewise.core.wire import FRAME_HEADER, socket_bytes
 from edgewise.data.metrics import bootstrap
 from edgewise.meter.energy import EnergyModel
 from edgewise.node.edge import Edge
@@ -32,7 +33,6 @@ from edgewise.plan.online import OnlinePolicy, Situation
 DEADLINE = 0.2  # s from capture
 INTERVAL = 0.1  # s between frames
 LEFT_OUT = 5  # frames after a change of phase
-OVERHEAD = 61  # bytes of header, WebSocket and TLS around a payload
 BLOCK = 10.0  # s; frames this close together are one block of the bootstrap
 
 
@@ -103,13 +103,18 @@ def worth(records: Sequence[FrameRecord], quality: dict[str, float]) -> np.ndarr
 
 
 def table(manifest: Manifest, condition: str = "all") -> tuple[tuple[OperatingPoint, ...], dict[str, float]]:
-    """Operating points with the wire's overhead in their bytes, and their quality."""
+    """Operating points whose frames are what a socket carries (`carried`), and their quality."""
     points = tuple(
-        msgspec.structs.replace(p, bytes_up=p.bytes_up + OVERHEAD if p.mode in ("split", "image") else 0.0)
+        msgspec.structs.replace(p, bytes_up=carried(round(p.bytes_up)) if p.mode in ("split", "image") else 0.0)
         for p in manifest.points
         if p.mode != "drop"
     )
     return points, {"drop": 0.0, **{p.name: p.worth(condition) for p in points}}
+
+
+def carried(payload: int) -> int:
+    """The payload whose frame has as many bytes as a socket carries for a frame of `payload`: virtual links know no TLS."""
+    return socket_bytes(payload) - FRAME_HEADER
 
 
 class Verdict:

@@ -39,7 +39,7 @@ def best(
                     if point.device_time <= deadline:
                         following.append((free, worth + quality[point.name], Trail(point.name, trail)))
                     continue
-                sent = link.sent(point.bytes_up, max(now + point.device_time, free))
+                sent = link.sent(point.frame_up, max(now + point.device_time, free))
                 back = sent + 2 * link.delay + point.edge_time
                 if back <= now + deadline:
                     following.append((sent, worth + quality[point.name], Trail(point.name, trail)))

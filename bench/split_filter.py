@@ -26,6 +26,7 @@ from edgewise.codec.image import ImageCodec
 from edgewise.codec.select import codec_for
 from edgewise.core.artifact import Picture
 from edgewise.core.errors import EdgewiseError
+from edgewise.core.wire import socket_bytes
 from edgewise.data.pack import open_pack
 from edgewise.data.picture import SUFFIXES, read_picture
 from edgewise.data.preprocess import fit
@@ -127,7 +128,7 @@ def _judged(
 
 
 def _bytes(pool: Roads) -> dict[str, NDArray[np.int64]]:
-    """What each empty frame of the pool costs without a filter, by point (0 for frames with something in them)."""
+    """Bytes on a socket that each empty frame of the pool costs without a filter, by point (0 where something is in it)."""
     bundle = Bundle.open(SHIPPED)
     head = bundle.session("head")
     found: dict[str, NDArray[np.int64]] = {}
@@ -135,7 +136,7 @@ def _bytes(pool: Roads) -> dict[str, NDArray[np.int64]]:
         codec = codec_for(bundle.manifest.point(name), bundle.manifest)
         size = np.zeros(len(pool), np.int64)
         for i in np.flatnonzero(~pool.present):
-            size[i] = len(codec.encode(head.run({"picture": pool.pictures[i : i + 1]})["bottleneck"]))
+            size[i] = socket_bytes(len(codec.encode(head.run({"picture": pool.pictures[i : i + 1]})["bottleneck"])))
         found[name] = size
     return found
 

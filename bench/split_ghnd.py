@@ -36,8 +36,8 @@ from bench.split_ways import (
 from edgewise.codec.features import FeatureCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.placement import Quality
+from edgewise.core.wire import socket_bytes
 from edgewise.data.things import TASKS
-from edgewise.net.frame import HEADER_SIZE
 from edgewise.runtime.bundle import Bundle
 from edgewise.split.points import coded, ranged
 
@@ -157,9 +157,9 @@ def tables(bundle: Bundle, test: Floats, choose: Floats) -> tuple[list[tuple[str
         payload = codec.encode(one[None])
         back = np.round((codec.decode(payload)[0] - low) / step).astype(int)
         same = same and bool((np.abs(back - codes) <= (np.abs((one - low) / step % 1 - 0.5) < 1e-3)).all())
-        sizes.append(HEADER_SIZE + len(payload))
-        deflated.append(HEADER_SIZE + SCALE + len(zlib.compress(codes.tobytes(), 6)))
-    raw = HEADER_SIZE + SCALE + test[0].size
+        sizes.append(socket_bytes(len(payload)))
+        deflated.append(socket_bytes(SCALE + len(zlib.compress(codes.tobytes(), 6))))
+    raw = socket_bytes(SCALE + test[0].size)
     saved = 1 - float(np.mean(sizes)) / raw
     rows = [
         ("frame, raw", float(raw), "bytes", len(test)),

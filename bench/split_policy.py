@@ -30,6 +30,7 @@ from edgewise.codec.fitted import coding_for
 from edgewise.codec.select import codec_for
 from edgewise.core.artifact import Grid, Manifest
 from edgewise.core.placement import OperatingPoint
+from edgewise.core.wire import socket_bytes
 from edgewise.data.metrics import bootstrap, counts, f1
 from edgewise.data.preprocess import fit
 from edgewise.runtime.bundle import Bundle, read_manifest
@@ -139,21 +140,22 @@ def measured(bundle: Bundle, manifest: Manifest, point: OperatingPoint, frames: 
 
 
 def saved(before: Manifest, after: Manifest) -> Sequence[Row]:
-    """Bytes of a point by the coder and by its affine codes, and the quality of both; the codes are the same."""
+    """Bytes on a socket of a point by the coder and by its affine codes, and the quality of both; the codes are the same."""
     rows = []
     for name in LEVELS:
         ours = after.point(name)
         n, worth = ours.quality["all"].n, ours.quality["all"]
-        rows.append(Row(name, "payload", ours.bytes_up, "bytes", n))
+        mine = socket_bytes(round(ours.bytes_up))
+        rows.append(Row(name, "frame", mine, "bytes", n))
         rows.append(Row(name, "cell F1", worth.value, "", n, worth.low, worth.high))
         if name not in AFFINE:
             continue
         affine = AFFINE[name]
         theirs = before.point(affine)
-        share = ours.bytes_up / theirs.bytes_up
+        whole = socket_bytes(round(theirs.bytes_up))
         rows += [
-            Row(name, f"payload of {affine}", theirs.bytes_up, "bytes", theirs.quality["all"].n),
-            Row(name, f"payload / {affine}", share, "", n),
+            Row(name, f"frame of {affine}", whole, "bytes", theirs.quality["all"].n),
+            Row(name, f"frame / {affine}", mine / whole, "", n),
             Row(name, f"cell F1 of {affine}", theirs.worth(), "", theirs.quality["all"].n),
         ]
     return rows

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from bench.report import Report, Row, Target
 from bench.split_vehicles import Subject, answered, features_of, subject, testing, truth
 from edgewise.codec.features import FeatureCodec
+from edgewise.core.wire import socket_bytes
 from edgewise.split.training.mirror import jpeg_within, psnr, rebuilt, reflect, ssim
 from edgewise.training.frames import Frames, rendered
 
@@ -63,13 +64,14 @@ def _at(of: Subject, levels: int, net: torch.nn.Module, frames: Frames, rows: li
     pairs = [jpeg_within(picture, len(p)) for picture, p in zip(frames.pictures, payloads, strict=True)]
     jpeg = np.stack([picture for picture, _ in pairs])
     case = f"{levels} levels"
-    sizes = [len(p) for p in payloads]
+    sizes = [socket_bytes(len(p)) for p in payloads]
     rows.append(Row(case, "bytes", float(np.mean(sizes)), "bytes", len(sizes), float(min(sizes)), float(max(sizes))))
     rows.append(Row(case, "cell F1", answered(of, codec, payloads, truth(frames)), "", len(sizes)))
     rows += _near(f"{case}, mirror", seen, frames)
-    rows.append(Row(f"{case}, JPEG of equal bytes", "bytes", float(np.mean([n for _, n in pairs])), "bytes", len(pairs)))
+    beside = [socket_bytes(n) for _, n in pairs]
+    rows.append(Row(f"{case}, JPEG of equal bytes", "bytes", float(np.mean(beside)), "bytes", len(pairs)))
     rows += _near(f"{case}, JPEG of equal bytes", jpeg, frames)
-    return {f"rebuilt, {levels} levels, {np.mean(sizes):.0f} B": seen, f"JPEG of {np.mean([n for _, n in pairs]):.0f} B": jpeg}
+    return {f"rebuilt, {levels} levels, {np.mean(sizes):.0f} B": seen, f"JPEG of {np.mean(beside):.0f} B": jpeg}
 
 
 def _near(case: str, seen: Pictures, frames: Frames) -> list[Row]:

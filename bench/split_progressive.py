@@ -25,6 +25,7 @@ from edgewise.codec.features import FeatureCodec
 from edgewise.core.answer import FrameRecord
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.core.power import RADIOS
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.data.metrics import bootstrap
 from edgewise.meter.energy import EnergyModel
 from edgewise.node.agent import Work
@@ -57,7 +58,7 @@ def run(quick: bool) -> Report:
         if not way.known
         for n, worth in enumerate(way.worth)
         for metric, value, unit in (
-            ("mean frame", float(np.mean([e[n] for e in way.ends])), "bytes"),
+            ("mean frame", FRAME_HEADER + float(np.mean([e[n] for e in way.ends])), "bytes"),
             ("cell F1", worth, ""),
         )
     ]
@@ -94,7 +95,7 @@ def _ways(quick: bool) -> tuple[tuple[Way, ...], float, tuple[OperatingPoint, ..
         for name, layers in named:
             codec = FeatureCodec(of.bottleneck, replace(coding, layers=layers))
             payloads = [codec.encode(x[None]) for x in features]
-            ends = tuple(tuple(e + adaptive.OVERHEAD for e in codec.prefixes(p)) for p in payloads)
+            ends = tuple(tuple(adaptive.carried(e) for e in codec.prefixes(p)) for p in payloads)
             cut = ([p[: codec.prefixes(p)[n]] for p in payloads] for n in range(len(layers)))
             ways.append(Way(name, ends, tuple(answered(of, codec, some, true) for some in cut)))
             if name == LAYERED:

@@ -27,6 +27,7 @@ from onnx import compose
 from bench.report import ROOT, Report, Row, Target, left_out
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.coding import Coding
+from edgewise.core.wire import socket_bytes
 from edgewise.split import quick as job
 from edgewise.split.calibrate import Grid, coding, quantised
 from edgewise.split.cuts import candidates
@@ -34,7 +35,7 @@ from edgewise.split.measure import Agreement
 from edgewise.split.outcome import CutRow
 from edgewise.split.outcome import Report as Found
 from edgewise.split.subject import prepared
-from edgewise.split.trial import FRAME, Trial, joined
+from edgewise.split.trial import Trial, joined
 
 PACKS = Path(os.environ.get("EDGEWISE_DATA", ROOT.parent / "shared" / "data"))
 ZOO = ROOT / "bench" / "out" / "zoo"
@@ -175,7 +176,7 @@ def baselines(case: Case, report: Found) -> list[Row]:
         codec = TensorCodec(trial.bottleneck(), 8)
         payloads = [codec.encode(f[None]) for f in trial.heads(judged)]
         said = joined([trial.tails(codec.decode(p)) for p in payloads])
-        sizes = np.array([FRAME + len(p) for p in payloads])
+        sizes = np.array([len(p) for p in payloads])
         agreement = subject.measure.between(said, subject.second)
         rows += _pair(f"{case.name} at {candidate.tensor}, 8 bits and Deflate", sizes, agreement)
     return rows
@@ -194,8 +195,9 @@ def alike(trial: Trial, levels: int) -> Coding:
 
 
 def _pair(case: str, sizes: NDArray[np.int64], agreement: Agreement) -> list[Row]:
-    low, high = (float(v) for v in np.percentile(sizes, (5, 95)))
-    return [Row(case, "bytes of a frame", float(sizes.mean()), "bytes", len(sizes), low, high), *agreed(case, agreement)]
+    carried = [socket_bytes(int(n)) for n in sizes]
+    low, high = (float(v) for v in np.percentile(carried, (5, 95)))
+    return [Row(case, "bytes of a frame", float(np.mean(carried)), "bytes", len(carried), low, high), *agreed(case, agreement)]
 
 
 def targets(found: dict[str, Found], absent: tuple[str, ...]) -> list[Target]:

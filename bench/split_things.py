@@ -2,8 +2,8 @@
 
 The curve that a split has to beat. The teacher (`edgewise.training.nets.fpn`, weights beside this file) answers rendered
 junctions that it never saw, as they are and through JPEG of several qualities, once at its own input size (384 × 216) and
-once at the camera's (640 × 360, shrunk after decoding): the first costs fewer bytes, the second loses less. Bytes are whole
-frames: header and payload. The same for blood cells (BCCD, real pictures, boxes alone) where the pack is there. Truth of
+once at the camera's (640 × 360, shrunk after decoding): the first costs fewer bytes, the second loses less. Bytes are
+those of a socket. The same for blood cells (BCCD, real pictures, boxes alone) where the pack is there. Truth of
 rendered frames is exact, their texture poorer than that of real ones, which flatters JPEG's bytes and every score alike.
 Intervals draw scenes again.
 """
@@ -26,11 +26,11 @@ from edgewise.core.artifact import Picture
 from edgewise.core.decoding import Things
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import Quality
+from edgewise.core.wire import socket_bytes
 from edgewise.data.decoding.things import answers
 from edgewise.data.junction.footage import LABEL, Seen, footage
 from edgewise.data.preprocess import fit
 from edgewise.data.things import intervals
-from edgewise.net.frame import HEADER_SIZE
 from edgewise.training import bccd
 from edgewise.training.nets import fpn
 from edgewise.training.things_job import load
@@ -124,13 +124,13 @@ def _points(
         answer = said(shown)
         found.append(Point(case, tuple(sizes), answer, judged(answer)))
 
-    add("as it is", [HEADER_SIZE + image.size for image in small], small)
+    add("as it is", [socket_bytes(image.size) for image in small], small)
     for width, sources in ((picture.width, small), (images[0].shape[1], images)):
         for quality in qualities:
             codec = ImageCodec("jpeg", quality)
             payloads = [codec.encode(image) for image in sources]
             shown = [fit(codec.decode(payload), picture)[0] for payload in payloads]
-            add(f"JPEG q{quality} of {width} px", [HEADER_SIZE + len(payload) for payload in payloads], shown)
+            add(f"JPEG q{quality} of {width} px", [socket_bytes(len(payload)) for payload in payloads], shown)
     return tuple(found)
 
 

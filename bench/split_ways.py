@@ -1,6 +1,7 @@
 """Ways to have frames answered, each through a socket: by features and a tail, by JPEG and the whole model, by plain pictures.
 
-What `split_ghnd` compares. The tail sees decoded bytes alone; a frame counts with its header.
+What `split_ghnd` compares. The tail sees decoded bytes alone. A frame counts as the device's
+socket carries it, with header, WebSocket and TLS (`edgewise.core.wire`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from edgewise.core.artifact import PartName
 from edgewise.core.decoding import Things
 from edgewise.core.errors import ConfigError
 from edgewise.core.placement import Quality
+from edgewise.core.wire import socket_bytes
 from edgewise.data.decoding.things import answers
 from edgewise.data.junction.footage import LABEL, Seen, footage
 from edgewise.data.preprocess import fit
 from edgewise.data.things import differences, intervals
-from edgewise.net.frame import HEADER_SIZE, Header, Kind, decode, encode
+from edgewise.net.frame import Header, Kind, decode, encode
 from edgewise.runtime.bundle import Bundle
 
 OURS = ROOT / "edgewise" / "bundles" / "things"
@@ -58,7 +60,8 @@ class Set(Struct, frozen=True):
 
 
 class Wire:
-    """A pair of sockets: a payload goes over as a frame; back come the payload that was read and the bytes that were carried."""
+    """A pair of sockets: a payload goes over as a frame; back come the payload that was read and what its frame
+    weighs on a device's socket, which has WebSocket and TLS too."""
 
     def __init__(self) -> None:
         self._here, self._there = socket.socketpair()
@@ -73,7 +76,7 @@ class Wire:
             self._here.sendall(piece)
             while len(came) < start + len(piece):
                 came += self._there.recv(1 << 16)
-        return bytes(decode(bytes(came), len(came))[1]), len(came)
+        return bytes(decode(bytes(came), len(came))[1]), socket_bytes(len(payload))
 
     def close(self) -> None:
         self._here.close()
@@ -110,7 +113,7 @@ def bottlenecks(bundle: Bundle, small: NDArray[np.uint8]) -> Floats:
 
 
 def whole(bundle: Bundle, at: Set) -> Way:
-    sizes = tuple(HEADER_SIZE + p.size for p in at.small)
+    sizes = tuple(socket_bytes(p.size) for p in at.small)
     return Way("teacher", sizes, tuple(answered(bundle, "full", at.small)))
 
 

@@ -1,4 +1,9 @@
-"""`./dev bench split_wire`: split inference by the whole wire frame. The rate is what a socket carried.
+"""`./dev bench split_wire`: split inference by the whole wire frame.
+
+**Bytes.** Payloads are really coded and decoded, each of them; what a frame of them weighs on a device's socket (frame header,
+WebSocket, TLS records) is `edgewise.core.wire.socket_bytes`, in every part, for splits and JPEGs alike. A test holds that
+arithmetic against what a TLS socket carried. No part here opens such a socket itself: `edgewise split report` does, and counts.
+In virtual time frames have the same bytes. `split_coder` alone speaks of payloads, for it compares coders.
 
 It runs these parts, each a benchmark by itself (`./dev bench split_coder`) with its baselines in the same run:
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edgewise.core.cost import Site
 from edgewise.core.errors import ConfigError
+from edgewise.core.wire import FRAME_HEADER
 
 Mode = Literal["drop", "local", "split", "image"]
 MODES: tuple[Mode, ...] = ("drop", "local", "split", "image")
@@ -75,7 +76,9 @@ class Quality(Struct, frozen=True, forbid_unknown_fields=True):
 class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     """One way to answer a sample: `mode`, its level (bits of a split, quality of an image codec), what it takes and is worth.
 
-    `device_time` and `edge_time` (s) hold without waiting; `bytes_up` is the mean frame on the link.
+    `device_time` and `edge_time` (s) hold without waiting. `bytes_up` and `bytes_down` are mean **payloads**: what the codec
+    made, and the answer; nothing around them. Whoever reckons with a link or a bound on bytes takes `frame_up` and `frame_down`,
+    which have the frame's header too, as a session counts them. WebSocket and TLS are apart (`edgewise.core.wire`).
     """
 
     name: str
@@ -88,6 +91,16 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     edge_time: float = 0.0
     quality: dict[str, Quality] = {}
 
+    @property
+    def frame_up(self) -> float:
+        """Mean bytes of a frame, header and payload; 0 where none is sent."""
+        return self.bytes_up + FRAME_HEADER if self.mode in ("split", "image") else 0.0
+
+    @property
+    def frame_down(self) -> float:
+        """Mean bytes of an answer's frame, header and payload; 0 where none comes."""
+        return self.bytes_down + FRAME_HEADER if self.mode in ("split", "image") else 0.0
+
     def latency(self, rate_up: float, rate_down: float, delay: float = 0.0, wait: float = 0.0) -> float:
         """Seconds from sample to answer over a link of constant rates (bit/s), one-way `delay` and the edge's `wait`.
 
@@ -95,9 +108,9 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.mode in ("drop", "local"):
             return self.device_time
-        if (self.bytes_up > 0 and rate_up <= 0) or (self.bytes_down > 0 and rate_down <= 0):
+        if rate_up <= 0 or rate_down <= 0:
             return math.inf
-        carried = sum(size * 8 / rate for size, rate in ((self.bytes_up, rate_up), (self.bytes_down, rate_down)) if size > 0)
+        carried = self.frame_up * 8 / rate_up + self.frame_down * 8 / rate_down
         return self.device_time + carried + 2 * delay + wait + self.edge_time
 
     def worth(self, condition: str = "all") -> float:

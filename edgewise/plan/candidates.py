@@ -106,7 +106,7 @@ def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, th
     for point in manifest.points:
         made, quality = ways.parts(point), point.quality.get("all")
         crossing = tuple(
-            0.0 if one.site == other else point.bytes_up if one.site == "device" else point.bytes_down
+            0.0 if one.site == other else point.frame_up if one.site == "device" else point.frame_down
             for one, other in zip(made, [*(p.site for p in made[1:]), "device"])
         )
         placement = Placement(point.name, made, crossing)

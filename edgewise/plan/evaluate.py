@@ -69,7 +69,7 @@ def operating_placement(point: OperatingPoint) -> Placement:
     if point.mode in ("drop", "local"):
         return Placement(point.name, (head,), (0.0,))
     tail = Part(point.name, "edge", point.edge_time, memory=None)
-    return Placement(point.name, (head, tail), (point.bytes_up, point.bytes_down))
+    return Placement(point.name, (head, tail), (point.frame_up, point.frame_down))
 
 
 def operating_cost(

@@ -53,7 +53,8 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 class Fit(Struct, frozen=True, forbid_unknown_fields=True):
     """What `split fit` is told. `width` and `height` 0: the first picture's own; `work` empty: a folder beside `out`.
 
-    `bytes`: only points whose mean frame is not larger are written (0: all). `noise` and `price` are ours, see the recipe.
+    `bytes`: only points whose mean frame (payload and header) is not larger are written (0: all). `noise` and `price` are ours,
+    see the recipe.
     """
 
     model: str

@@ -2,8 +2,8 @@
 
 Every point does what the product does, to the byte: head, codec both ways, tail, answer; pictures that go up whole are answered
 by the part `full`. Worth is the labels' (top-1) where class folders name them, else agreement with the uncut model's answers
-(`edgewise.data.scoring`). Times are medians of this thread's processor time, without waiting; bytes are payloads without frame
-header.
+(`edgewise.data.scoring`). Times are medians of this thread's processor time, without waiting; bytes are payloads, as
+`OperatingPoint` has them.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edgewise.core.artifact import Task
 from edgewise.core.placement import OperatingPoint
+from edgewise.core.wire import socket_bytes
 from edgewise.split.measure import Agreement
 from edgewise.split.trial import Trial, Tried
 
@@ -36,7 +37,7 @@ class CutRow(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """A JPEG of the picture at the size that the model sees: bytes of a mean frame with header, agreement."""
+    """A JPEG of the picture at the size that the model sees: mean bytes of a frame on a socket, agreement."""
 
     quality: int
     bytes: float
@@ -44,7 +45,7 @@ class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Int8Row(Struct, frozen=True, forbid_unknown_fields=True):
-    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame, bytes of both files before and after."""
+    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame on a socket, bytes of both files before and after."""
 
     agreement: Agreement
     bytes: float
@@ -78,8 +79,9 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
 
 def row_of(trial: Trial, found: Tried) -> CutRow:
     candidate = trial.candidate
-    mean = float(found.sizes.mean())
-    low, high = (float(v) for v in np.percentile(found.sizes, (5, 95)))
+    sizes = [socket_bytes(int(n)) for n in found.sizes]
+    mean = float(np.mean(sizes))
+    low, high = (float(v) for v in np.percentile(sizes, (5, 95)))
     return CutRow(
         candidate.tensor,
         candidate.shape,

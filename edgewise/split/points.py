@@ -83,17 +83,19 @@ def measured(
 
 
 def within(points: Sequence[OperatingPoint], most: int) -> tuple[OperatingPoint, ...]:
-    """The points whose mean frame has at most `most` bytes (0: all), splits among them; BudgetError names the nearest."""
+    """The points whose mean frame, header and payload, has `most` bytes at most (0: all), splits among them; BudgetError names
+    the nearest.
+    """
     splits = [p for p in points if p.mode == "split"]
     if not most:
         return tuple(points)
-    kept = [p for p in points if p.bytes_up <= most]
+    kept = [p for p in points if p.frame_up <= most]
     if not any(p.mode == "split" for p in kept):
-        nearest = min(splits, key=lambda p: p.bytes_up)
+        nearest = min(splits, key=lambda p: p.frame_up)
         raise BudgetError(
             "no point of this student has frames that small",
             got=f"{most} bytes asked for",
-            allowed=f"{nearest.bytes_up:.0f} bytes and more: {nearest.name} is the nearest, with quality {nearest.worth():.3f}",
+            allowed=f"{nearest.frame_up:.0f} bytes and more: {nearest.name} is the nearest, with quality {nearest.worth():.3f}",
             hint="Fewer channels, --noise round with a --price, or a cut behind a stride give smaller frames.",
         )
     return tuple(kept)

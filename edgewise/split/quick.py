@@ -1,7 +1,7 @@
 """`edgewise split quick`: a person's own ONNX model, cut for a device and an edge without training.
 
 Every candidate cut (`cuts`) is tried with the quantiser that the answer's sensitivity to each channel asks for (`trial`),
-agreement with the uncut model is measured on samples that calibrated nothing, bytes are those of real frames with their header.
+agreement with the uncut model is measured on samples that calibrated nothing, bytes are those of frames on a socket.
 One cut is chosen: the quickest under the cost model where a device and a link are named, else the one of the least bytes whose
 tail leaves the edge some work. It becomes a bundle with several rates, the uncut model on the device, and pictures sent whole
 (`points`).
@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from edgewise.codec.image import ImageCodec
+from edgewise.core.wire import socket_bytes
 from edgewise.runtime.session import Session
 from edgewise.split.cuts import Candidate, candidates, chosen
 from edgewise.split.outcome import CutRow, ImageRow, Report, hollow, plainly, row_of
@@ -25,7 +26,7 @@ from edgewise.split.quick_choice import choice, timed
 from edgewise.split.quick_points import made
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject, outputs, prepared
-from edgewise.split.trial import FRAME, Sensed, Trial, Tried
+from edgewise.split.trial import Sensed, Trial, Tried
 
 __all__ = ["CutRow", "ImageRow", "Quick", "Report", "quick"]
 JPEGS = (10, 20, 35, 50, 75, 90)
@@ -113,5 +114,5 @@ def jpegs(subject: Subject, advance: Advance) -> tuple[ImageRow, ...]:
         payloads = [codec.encode(v) for v in values]
         back = np.stack([codec.decode(p) for p in payloads])
         agreement = subject.measure.between(outputs(session, back, subject.batch), subject.second)
-        rows.append(ImageRow(quality, round(FRAME + float(np.mean([len(p) for p in payloads])), 1), agreement))
+        rows.append(ImageRow(quality, round(float(np.mean([socket_bytes(len(p)) for p in payloads])), 1), agreement))
     return tuple(rows)

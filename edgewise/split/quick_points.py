@@ -19,6 +19,7 @@ from edgewise.codec.image import ImageCodec
 from edgewise.core.artifact import Manifest, PartName
 from edgewise.core.errors import BudgetError
 from edgewise.core.placement import OperatingPoint, Quality
+from edgewise.core.wire import socket_bytes
 from edgewise.data.decoding import answers
 from edgewise.data.preprocess import fit
 from edgewise.runtime.session import Session
@@ -27,7 +28,7 @@ from edgewise.split.outcome import Int8Row
 from edgewise.split.package import package
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject
-from edgewise.split.trial import FINEST, FRAME, Trial, Tried, joined
+from edgewise.split.trial import FINEST, Trial, Tried, joined
 
 FINER, FINE = 2, 6  # so many rates are finer than the one searched, where there are five, by so many rungs each
 MORE = 4  # times as many answers may differ at each coarser rate
@@ -76,7 +77,7 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
             )
         )
     within(points, config.bytes)
-    kept = [p for p in points if not config.bytes or p.bytes_up <= config.bytes]
+    kept = [p for p in points if not config.bytes or p.frame_up <= config.bytes]
     whole = Session.load(subject.model.SerializeToString(), config.threads)
     alone = _seconds(whole, judged)
     if samples.pictures:
@@ -126,7 +127,7 @@ def in_eight_bits(subject: Subject, trial: Trial, found: Tried, config: Quick) -
     said = other.measured(found.coding, found.rung, samples.of(samples.judge), subject.second, subject.measure)
     taken = said.agreement.value >= subject.least
     sizes = [sum(len(m) for m in t.models) for t in (trial, other)]
-    row = Int8Row(said.agreement, round(float(said.sizes.mean()), 1), sizes[0], sizes[1], taken)
+    row = Int8Row(said.agreement, round(float(np.mean([socket_bytes(int(n)) for n in said.sizes])), 1), sizes[0], sizes[1], taken)
     return (other, said, row) if taken else (trial, found, row)
 
 
@@ -150,7 +151,7 @@ def images(subject: Subject, whole: Session, reply: float, advance: Advance) -> 
             said.append(whole.run({source: fit(codec.decode(payload), subject.look.picture)}))
             device.append(middle - start)
             edge.append(time.thread_time() - middle)
-            sizes.append(FRAME + len(payload))
+            sizes.append(len(payload))
         agreement = subject.measure.between(joined(said), second)
         points.append(
             OperatingPoint(
@@ -184,7 +185,7 @@ def provenance(subject: Subject, trial: Trial, config: Quick) -> dict[str, str]:
         "cut": trial.candidate.tensor,
         "data": f"{len(samples.calibrate)} {kind} of {config.calibrate.name} calibrated, {len(samples.left)} left out",
         "quality": f"{subject.measure.metric} of coded against uncut, on {len(samples.judge)} {kind} that calibrated nothing",
-        "bytes": "measured, mean frame with its header",
+        "bytes": "measured, mean payload",
         "times": "measured, median processor time of this machine, neither waiting nor link",
         "seed": str(config.seed),
     }
@@ -194,7 +195,7 @@ def _reply(subject: Subject) -> float:
     """Mean bytes of an answer to a judged sample."""
     some = {name: v[:16] for name, v in subject.second.items()}
     said = answers(some, subject.decoding, subject.labels)
-    return round(float(np.mean([len(msgspec.msgpack.encode(a)) for a in said])) + FRAME, 1)
+    return round(float(np.mean([len(msgspec.msgpack.encode(a)) for a in said])), 1)
 
 
 def _seconds(session: Session, values: Any) -> float:
@@ -210,11 +211,11 @@ def _seconds(session: Session, values: Any) -> float:
 def within(points: Sequence[OperatingPoint], most: int) -> None:
     """BudgetError, naming the nearest, where no split has frames that small."""
     splits = [p for p in points if p.mode == "split"]
-    if most and not any(p.bytes_up <= most for p in splits):
-        nearest = min(splits, key=lambda p: p.bytes_up)
+    if most and not any(p.frame_up <= most for p in splits):
+        nearest = min(splits, key=lambda p: p.frame_up)
         raise BudgetError(
             "no point of this cut has frames that small",
             got=f"{most} bytes asked for",
-            allowed=f"{nearest.bytes_up:.0f} bytes and more: {nearest.name} is the nearest, agreeing in {nearest.worth():.3f}",
+            allowed=f"{nearest.frame_up:.0f} bytes and more: {nearest.name} is the nearest, agreeing in {nearest.worth():.3f}",
             hint="Cut later with --at, or train a bottleneck with `edgewise split fit`.",
         )

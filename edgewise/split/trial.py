@@ -31,7 +31,6 @@ from edgewise.split.turn import turn_for
 Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
 Advance = Callable[[float], None]
-FRAME = 24  # bytes of a frame's header on the wire (`edgewise.net.frame`)
 COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
 HELD = 1 << 25  # values of features held at once
 GUARD = 1.25  # the byte guard over the largest frame of calibration
@@ -44,7 +43,7 @@ _LAYER = 400  # bytes that a layer should have
 
 
 class Tried(Struct, frozen=True):
-    """A coding at a cut as measured: bytes of each frame with its header, agreement, seconds of head with coder and of tail."""
+    """A coding at a cut as measured: bytes of each payload, agreement, seconds of head with coder and of tail."""
 
     coding: Coding
     rung: int
@@ -185,7 +184,7 @@ class Trial:
             said.append(self.tails(back))
             device.append((middle - start) / len(some))
             edge.append((time.thread_time() - middle) / len(some))
-            sizes += [FRAME + len(p) for p in payloads]
+            sizes += [len(p) for p in payloads]
             advance(min(1.0, (begin + self._batch) / len(values)))
         agreement = measure.between(joined(said), whole)
         return Tried(code, rung, np.array(sizes), agreement, float(np.median(device)), float(np.median(edge)))

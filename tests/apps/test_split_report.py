@@ -19,7 +19,7 @@ from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.split_outcome import PointRow, SplitReport, against_pictures
 from edgewise.apps.vision.split_page import write_page
 from edgewise.apps.vision.split_report import ReportConfig, report
-from edgewise.apps.vision.split_wire import loopback, websocket_header
+from edgewise.apps.vision.split_wire import loopback
 from edgewise.codec.select import codec_for
 from edgewise.core.errors import EdgewiseError, ModelError, SourceError
 from edgewise.data.junction import Junction

@@ -100,7 +100,7 @@ def test_bytes_cross_once_each_way_whatever_runs_in_front() -> None:
         found = ways(it)
         for point in it.points:
             crossing = [size for size in found[point.name].placement.crossing if size]
-            assert crossing == [size for size in (point.bytes_up, point.bytes_down) if size]
+            assert crossing == [size for size in (point.frame_up, point.frame_down) if size]
 
 
 def test_a_symbol_that_is_not_sent_is_not_coded() -> None:

@@ -29,6 +29,7 @@ from edgewise.core.answer import Answer
 from edgewise.core.artifact import Grid, Manifest, Things
 from edgewise.core.errors import EdgewiseError, LinkError
 from edgewise.core.placement import OperatingPoint
+from edgewise.core.wire import RECORD, websocket_header
 from edgewise.net import events
 from edgewise.net.connect import connect
 from edgewise.net.edge_session import Limits
@@ -45,7 +46,6 @@ from edgewise.runtime.bundle import Bundle
 
 PATIENCE = 60.0  # s for one frame: a big model on a slow machine
 NEVER = 1e6  # s between heartbeats: they would be counted as a frame's
-RECORD = 22  # bytes that TLS 1.3 adds to a message of at most 16 KB
 POINTS_AT_ONCE = 64  # streams of one session
 
 
@@ -184,15 +184,6 @@ class Relay:
                 sink.write(data)
                 await sink.drain()
         sink.close()
-
-
-def websocket_header(message: int) -> int:
-    """Bytes of the header and mask that a client puts before a message of so many bytes (RFC 6455, 5.2).
-
-    >>> websocket_header(125), websocket_header(126), websocket_header(70_000)
-    (6, 8, 14)
-    """
-    return 6 if message < 126 else 8 if message < 1 << 16 else 14
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 
 from edgewise.core.cost import Budget, Cost, PerSite
 from edgewise.core.placement import Decision, OperatingPoint
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.plan.online.layers import Layers
 from edgewise.plan.online.link import LinkEstimate
 
@@ -126,7 +127,7 @@ class OnlinePolicy:
             self.interval += 0.1 * (seconds - self.interval)
 
     def observe_payload(self, point: str, size: int) -> None:
-        """A frame at `point` came to `size` bytes on the wire."""
+        """The payload of a frame at `point` came to `size` bytes."""
         if point in self._sent:
             self._sent[point] += 0.2 * (size - self._sent[point])
 
@@ -193,9 +194,10 @@ class OnlinePolicy:
         With a `rate` (bit/s): over a link of that rate.
         """
         fast, slow = (rate, rate) if rate else (self.link.rate, math.exp(self.link.log_rate - 1.645 * self.link.spread))
-        p, size, busy = self.points[name], self._sent[name], self._device[name]
+        p, size, busy = self.points[name], 0.0, self._device[name]
         latency = high = busy
         if p.mode != "local":
+            size = self._sent[name] + FRAME_HEADER
             fixed = busy + self.link.round_trip + self.server_wait + self._edge[name]
             latency, high = fixed + size * 8 / fast, fixed + size * 8 / slow
         joules = self._joules(busy, size, 0.0, fast, fast, latency) if self._joules else None
@@ -240,16 +242,16 @@ class OnlinePolicy:
         return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
 
     def _hoped(self, size: float, worth: float, chance: float, insurance: float) -> float:
-        """Expected utility of frames of `size` bytes that are worth so much in time."""
-        share = min(1.0, self.interval * self.link.rate / (8 * size)) if size > 0 else 1.0
+        """Expected utility of payloads of `size` bytes that are worth so much in time."""
+        share = min(1.0, self.interval * self.link.rate / (8 * (size + FRAME_HEADER)))
         hope = share * chance if chance >= LEAST_CHANCE else 0.0
         return hope * worth + (1 - hope) * insurance
 
     def _chances(self, point: str, s: Situation, left: float) -> Callable[[float], float]:
-        """The chance of so many bytes to be answered in time, where the device is done with `left` seconds to go."""
+        """The chance of a payload of so many bytes to be answered in time, where the device is done with `left` seconds to go."""
         spare = left - self.link.round_trip - self.server_wait - self._edge.get(point, 0.0)
         ahead = self._ahead(s)
-        return lambda size: self.link.chance(round(size + ahead), spare, s.now)
+        return lambda size: self.link.chance(round(size + FRAME_HEADER + ahead), spare, s.now)
 
     def _ahead(self, s: Situation) -> float:
         """Bytes that a frame sent now would wait behind: of those without an answer, what a slow guess of the rate leaves."""

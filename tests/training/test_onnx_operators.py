@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewise.core.errors import ModelError
-from edgewise.graph.reference import evaluate
-from edgewise.training.from_onnx import network
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+
+from edgewise.core.errors import ModelError  # noqa: E402
+from edgewise.graph.reference import evaluate  # noqa: E402
+from edgewise.training.from_onnx import network  # noqa: E402
 
 RNG = np.random.default_rng(3)
 MAP = (4, 9, 7)

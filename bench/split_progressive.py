@@ -28,9 +28,9 @@ from edgewise.core.power import RADIOS
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.data.metrics import bootstrap
 from edgewise.meter.energy import EnergyModel
-from edgewise.node.agent import Work
 from edgewise.node.edge import Edge
 from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
+from edgewise.node.work import Work
 from edgewise.plan.online.layers import layered
 
 LEVELS = (256, 16, 4)

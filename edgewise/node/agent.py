@@ -10,10 +10,8 @@ the server has answered, `adopt` makes the new points count. Frames of the old o
 Where the models have a filter, it looks at every frame before anything else is done for it, and what it leaves out ends there, as
 dropped. A drawn share of those goes up all the same (`Work.learn`): what is found in them says what the filter misses.
 
-A frame in layers is cut when its turn to be sent comes, to what the link lets pass in time as it is then.
-
-The insurance (ours): a frame that went over the link and is not answered shortly before its deadline is answered here, by
-the local model. So a link that fails costs quality, never silence; with no server at all the agent answers alone.
+A frame in layers is cut when its turn to be sent comes, to what the link lets pass in time as it is then. What the link lets down
+is answered here while there is time (`edgewise.node.insurance`).
 """
 
 from __future__ import annotations
@@ -32,11 +30,13 @@ from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello
 from edgewise.net.session import Answered, DeviceSession, Dropped, Failed
 from edgewise.node.closing import Closing
+from edgewise.node.insurance import Insurance
 from edgewise.node.ledger import FILTERED, Ledger
 from edgewise.node.open_frame import OpenFrame
 from edgewise.node.rows import Rows
 from edgewise.node.uplink import MARGIN, Uplink
 from edgewise.node.vitals import Vitals
+from edgewise.node.work import Work
 from edgewise.plan.online import OnlinePolicy
 
 
@@ -50,20 +50,6 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     deadline: float = 0.2
     condition: str = "all"
     insured: bool = True
-
-
-class Work(Struct, frozen=True):
-    """What the rim runs next for a frame: `prepare` the payload of a point, or answer it here by the `local` model.
-
-    `look` says that the filter, where there is one, looks at it first. If that sees nothing, the frame is prepared for the point
-    `learn` all the same, or is `filtered` where there is none.
-    """
-
-    frame: int
-    task: str
-    point: OperatingPoint
-    look: bool = True
-    learn: OperatingPoint | None = None
 
 
 class Agent:
@@ -92,11 +78,10 @@ class Agent:
         policy.learn = filter.learn if filter is not None else 0.0
         self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
-        self._urgent: list[int] = []
         self._running: Work | None = None
         self.closed = False
         self._captured = math.inf  # when the frame before this one was
-        self._local = _best_local(policy)
+        self._insurance = Insurance(policy, config.insured)
 
     # What happened
 
@@ -132,7 +117,7 @@ class Agent:
         if it is None or it.point is None:  # the run was closed meanwhile
             self._books.in_vain(parts)
             return
-        self._spent(it, parts)
+        it.spent(parts)
         if learn and work is not None and work.learn is not None:
             it.learn, it.insured, it.point = True, False, work.learn
             it.why = "the filter sees nothing; tried all the same"
@@ -146,15 +131,16 @@ class Agent:
     def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float) -> None:
         """The local model is done; a frame that the server answered meanwhile keeps that answer."""
         work, self._running = self._running, None
-        assert self._local is not None
+        local = self._insurance.local
+        assert local is not None
         self._looked(work, passed=True)
-        self.policy.observe_device(self._local.name, sum(parts.values()))
+        self.policy.observe_device(local.name, sum(parts.values()))
         it = self._open.get(frame)
         if it is None:  # the server was quicker
             self._books.in_vain(parts)
             return
-        self._spent(it, parts)
-        self._end(it, "answered", now, point=self._local, answer=answer)
+        it.spent(parts)
+        self._end(it, "answered", now, point=local, answer=answer)
 
     def filtered(self, frame: int, present: float, parts: dict[str, float], now: float) -> None:
         """The filter sees nothing (`present`: what it says): no byte is sent, and the answer is the empty one."""
@@ -164,7 +150,7 @@ class Agent:
         if it is None:
             self._books.in_vain(parts)
             return
-        self._spent(it, parts)
+        it.spent(parts)
         self._left_out(it, now, f"the filter sees nothing ({present:.2f})")
 
     def broke(self, frame: int, reason: str, now: float) -> None:
@@ -194,7 +180,7 @@ class Agent:
         if self.rows is not None and self.rows.tick(now):
             self._stored()
         for it in list(self._open.values()):
-            if it.away and not it.insured and now >= self._insure_at(it):
+            if it.away and not it.insured and now >= self._insurance.at(it, self._uplink.streams):
                 self._insure(it, now, "no answer in time")
 
     # Other models
@@ -216,8 +202,10 @@ class Agent:
         self.policy.adopt(points, filter.learn if filter is not None else 0.0)
         self.version += 1
         self.filter, self._books.vitals = filter, Vitals(now)
-        self._local = _best_local(self.policy)
         self._uplink.adopt(streams)
+        for frame in self._insurance.adopt():
+            if frame in self._open and not self._open[frame].away:
+                self._end(self._open[frame], "failed", now, reason="no local model")
 
     def health(self, now: float) -> Health:
         """Of the version in use, since it came into use."""
@@ -229,10 +217,9 @@ class Agent:
         """The next piece of work for the free worker, or None; the rim reports it done before it asks again."""
         if self._running is not None:
             return None
-        while self._urgent:
-            it = self._open.get(self._urgent.pop(0))
-            if it is not None and self._local is not None:
-                return self._start(it, "local", self._local)
+        urgent = self._insurance.next(self._open)
+        if urgent is not None and self._insurance.local is not None:
+            return self._start(urgent, "local", self._insurance.local)
         if self._waiting is None:
             return None
         it, self._waiting = self._open[self._waiting], None
@@ -302,7 +289,7 @@ class Agent:
 
     def next_wake(self) -> float | None:
         """When `tick` is wanted next."""
-        times = [self._insure_at(it) for it in self._open.values() if it.away and not it.insured]
+        times = [self._insurance.at(it, self._uplink.streams) for it in self._open.values() if it.away and not it.insured]
         beat = self.session.next_wake()
         if beat is not None:
             times.append(beat)
@@ -345,26 +332,11 @@ class Agent:
         if work is not None and work.look:
             self.policy.observe_filter(passed)
 
-    def _insurer(self) -> OperatingPoint | None:
-        return self.policy.insurer() if self.config.insured else None
-
-    def _insure_at(self, it: OpenFrame) -> float:
-        """The last moment at which the local model still makes the deadline, with the worker perhaps busy."""
-        insurer = self._insurer()
-        if insurer is None:
-            return it.deadline
-        other = max((self.policy.device_time(p) for p in self._uplink.streams), default=0.0)
-        return it.deadline - 1.5 * self.policy.device_time(insurer.name) - other - MARGIN
-
     def _insure(self, it: OpenFrame, now: float, why: str) -> None:
         if it.learn and not it.up:
             self._left_out(it, now, "the filter sees nothing; the link took nothing to try")  # its word stands
-            return
-        it.insured = True
-        insurer = self._insurer()
-        if insurer is not None and now + self.policy.device_time(insurer.name) <= it.deadline:
-            it.why = f"{it.why}; {why}: answered here" if it.why else why
-            self._urgent.append(it.frame)
+        else:
+            self._insurance.ask(it, now, why)
 
     def _drain(self, now: float) -> None:
         for event in self._uplink.heard(now):
@@ -396,14 +368,9 @@ class Agent:
         if not it.insured:
             self._insure(it, now, event.reason)
         running = self._running is not None and it.frame == self._running.frame
-        if it.frame in self._open and it.frame not in self._urgent and not running:
+        if it.frame in self._open and not self._insurance.asked(it.frame) and not running:
             outcome: Outcome = "dropped" if isinstance(event, Dropped) else "failed"
             self._end(it, outcome, now, reason=event.reason.split(":")[0], why=event.reason)
-
-    def _spent(self, it: OpenFrame, parts: dict[str, float]) -> None:
-        it.busy += sum(parts.values())
-        for name, seconds in parts.items():
-            it.parts[name] = it.parts.get(name, 0.0) + seconds
 
     def _left_out(self, it: OpenFrame, now: float, why: str) -> None:
         """The filter's word is the frame's last."""
@@ -430,7 +397,3 @@ class Agent:
         record = replace(ended, missed=True) if seen else ended
         if self._books.end(record, it.busy, self.policy.link.rate, now, of_version=it.version == self.version):
             self._stored()
-
-
-def _best_local(policy: OnlinePolicy) -> OperatingPoint | None:
-    return max((p for p in policy.points.values() if p.mode == "local"), key=lambda p: p.worth(), default=None)

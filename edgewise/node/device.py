@@ -26,9 +26,10 @@ from edgewise.core.rollout import Health
 from edgewise.data.source import Sample, Source
 from edgewise.net.connect import backoff
 from edgewise.net.transport import Transport
-from edgewise.node.agent import Agent, Work
+from edgewise.node.agent import Agent
 from edgewise.node.background import background, cancel, within
 from edgewise.node.heads import Heads
+from edgewise.node.work import Work
 from edgewise.runtime.slots import gently
 
 log = logging.getLogger("edgewise.device")

@@ -48,6 +48,12 @@ class OpenFrame:
         self.ends: tuple[int, ...] = ()  # sizes of its payload, cut after each layer
         self.layers = self.cut = self.guarded = 0
 
+    def spent(self, parts: dict[str, float]) -> None:
+        """The device was busy with it so long (s), by step."""
+        self.busy += sum(parts.values())
+        for name, seconds in parts.items():
+            self.parts[name] = self.parts.get(name, 0.0) + seconds
+
     def went(self, layers: int) -> None:
         """Its payload is on the wire, with so many of its layers."""
         self.layers, self.cut = layers, len(self.ends) - layers

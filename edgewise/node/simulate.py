@@ -24,10 +24,11 @@ from edgewise.net.connect import backoff
 from edgewise.net.links.virtual import VirtualLink
 from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
-from edgewise.node.agent import Agent, AgentConfig, Work
+from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.edge import Edge, Job, Run
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import MemoryOutbox
+from edgewise.node.work import Work
 from edgewise.plan.online import OnlinePolicy
 
 

@@ -166,3 +166,17 @@ def test_a_frame_in_layers_that_waits_for_the_wire_is_sent_after_a_swap_took_its
     pair.agent.adopt((LOCAL,), {}, 1.106)
     pair.pass_on(1.107)
     assert [a.frame for a in pair.arrived] == [0]
+
+
+def test_a_frame_that_waits_for_a_local_model_ends_when_a_swap_takes_that_away() -> None:
+    pair = Pair()
+    pair.join(1.0)
+    pair.send(0, 1.1)
+    pair.edge.refuse(0, "no room", 1.11)
+    pair.pass_on(1.11)
+    assert pair.agent.busy, "the local model is to answer"
+    pair.agent.adopt((SPLIT,), {"split-4": 1}, 1.12)
+    assert pair.agent.work(1.13) is None
+    (record,) = pair.agent.records()
+    assert (record.outcome, record.reason) == ("failed", "no local model")
+    assert not pair.agent.busy

@@ -13,7 +13,7 @@ from edgewise.core.errors import StoreError
 from edgewise.net.connect import backoff
 from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
-from edgewise.node.agent import Agent, AgentConfig, Work
+from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.faults import camera
 from edgewise.node.faults.clock import Timeline
 from edgewise.node.faults.invariants import Witness
@@ -27,6 +27,7 @@ from edgewise.node.faults.watched import Watched
 from edgewise.node.faults.wire import Connection
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import Bounds
+from edgewise.node.work import Work
 
 AGAIN = 1.0  # s until a process that could not start is started again
 HANDSHAKE = 6 * DELAY  # TCP, TLS and the WebSocket's upgrade, a round trip each

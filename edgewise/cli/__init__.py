@@ -50,7 +50,13 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "split": (
         "Cut a model between device and edge, without training or with it, and report what that is worth.",
-        {"quick": split_make.quick, "fit": split_make.fit, "filter": split.filter, "report": split.report},
+        {
+            "quick": split_make.quick,
+            "fit": split_make.fit,
+            "filter": split.filter,
+            "tables": split.tables,
+            "report": split.report,
+        },
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }

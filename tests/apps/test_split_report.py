@@ -22,6 +22,7 @@ from edgewise.apps.vision.split_report import ReportConfig, report
 from edgewise.apps.vision.split_wire import loopback
 from edgewise.codec.select import codec_for
 from edgewise.core.errors import EdgewiseError, ModelError, SourceError
+from edgewise.core.wire import websocket_header
 from edgewise.data.junction import Junction
 from edgewise.net.frame import HEADER_SIZE
 from edgewise.node.heads import Heads

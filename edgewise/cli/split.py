@@ -171,7 +171,7 @@ def tables(
     of frames that fitted nothing. The new bundle differs in its manifest alone, so what `publish --from` sends is small.
 
       edgewise split tables bundle --data frames.tar --out tuned
-      edgewise publish tuned --from bundle --server edge.example --key keys/publisher
+      edgewise publish tuned --channel cameras --from bundle --server edge.example
 
     Args:
         bundle: the bundle folder; it has points of codec `rans`.
@@ -205,7 +205,7 @@ def tables(
     )
     show_left(found.left, screen)
     address = found.manifest.address
-    screen.print(f"bundle {address[:12]} in {out}; next: edgewise publish {out} --from {bundle}", highlight=False)
+    screen.print(f"bundle {address[:12]} in {out}; next: edgewise publish {out} --channel … --from {bundle}", highlight=False)
     write_json(json, {"address": address, "points": found.rows, "fitted": found.fitted, "judged": found.judged})
     return 0
 

@@ -5,7 +5,7 @@ import numpy as np
 from bench.split_ghnd import better, exact, near, small
 from bench.split_ways import SIDES, Way, Wire
 from edgewise.core.placement import Quality
-from edgewise.net.frame import HEADER_SIZE
+from edgewise.core.wire import socket_bytes
 
 
 def by(**tasks: float) -> dict[str, Quality]:
@@ -16,11 +16,11 @@ def way(size: int) -> Way:
     return Way("a way", (size, size), ())
 
 
-def test_a_payload_comes_whole_and_is_counted_with_its_header() -> None:
+def test_a_payload_comes_whole_and_counts_as_on_a_socket() -> None:
     wire = Wire()
     for size in (0, 1, 5000, 400_000):
         payload = np.random.default_rng(size).bytes(size)
-        assert wire.carry(payload) == (payload, HEADER_SIZE + size)
+        assert wire.carry(payload) == (payload, socket_bytes(size))
     wire.close()
 
 

@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
 from bench.split_things import curve, rows_of  # noqa: E402
+from edgewise.core.wire import socket_bytes  # noqa: E402
 from edgewise.data.junction.footage import footage  # noqa: E402
-from edgewise.net.frame import HEADER_SIZE  # noqa: E402
 from edgewise.training.nets import fpn  # noqa: E402
 
 
@@ -14,7 +14,7 @@ def test_quality_costs_bytes_and_every_frame_is_answered():
     torch.manual_seed(0)
     frames = list(footage([100, 101], 1, ("clear",)))
     raw, *points = curve(fpn.build().eval(), frames, (30, 80))
-    assert raw.bytes == (HEADER_SIZE + 216 * 384 * 3,) * 2
+    assert raw.bytes == (socket_bytes(216 * 384 * 3),) * 2
     assert [p.case for p in points] == [f"JPEG q{q} of {w} px" for w in (384, 640) for q in (30, 80)]
     small, better, wide, widest = (sum(p.bytes) for p in points)
     assert small < better and wide < widest and small < wide and better < widest

@@ -124,8 +124,8 @@ def test_operating_points_keep_their_bytes_and_qualities_and_get_times_of_these_
     graphs = {"head": graph, "tail": graph, "local": graph}
     drop, local, split, image = of_bundle(bundle(), graphs, machine(1e9), machine(1e10))
     assert [c.kind for c in (drop, local, split, image)] == ["drop", "local", "split", "image"]
-    assert (split.placement.crossing, split.quality, image.quality) == ((200.0, 90.0), 0.8, None)
-    assert image.placement.crossing[0] == 2000.0 and image.placement.crossing[-1] == 90.0
+    assert (split.placement.crossing, split.quality, image.quality) == ((224.0, 114.0), 0.8, None), "payloads, and a header each"
+    assert image.placement.crossing[0] == 2024.0 and image.placement.crossing[-1] == 114.0
     seconds = [p.time for p in split.placement.parts]
     assert seconds[0] is not None and seconds[0] > graph.flops / 1e9
     on_edge = [p.time for p in image.placement.parts[1:]]

@@ -26,6 +26,7 @@ from edgewise.data import scoring
 from edgewise.data.decoding import answers
 from edgewise.runtime.session import Session
 from edgewise.split.gallery import Gallery
+from edgewise.split.layer_worths import by_layers
 
 Floats = NDArray[np.float32]
 BATCH = 8
@@ -83,10 +84,10 @@ class Judge:
         return len(self._chosen)
 
     def split(self, point: OperatingPoint, codec: Codec) -> OperatingPoint:
-        """`point` as measured, every picture through head, `codec` and tail."""
+        """`point` as measured, every picture through head, `codec` and tail; worth by layers, too, where its frames have some."""
         head, tail = self._sessions.head, self._sessions.tail
         said: list[Answer] = []
-        sent, device, edge, replies = [], [], [], []
+        payloads, device, edge, replies = [], [], [], []
         for i in self._chosen:
             begun = time.thread_time()
             features = head.run({head.inputs[0].name: self._gallery.of([i])})[head.outputs[0].name]
@@ -96,9 +97,16 @@ class Judge:
             said += answers(outputs, self._decoding, self._labels)
             edge.append(time.thread_time() - there)
             device.append(there - begun)
-            sent.append(len(payload))
+            payloads.append(payload)
             replies.append(len(msgspec.msgpack.encode(said[-1])))
-        return self._measured(point, said, sent, device, edge, replies)
+        found = self._measured(point, said, [len(p) for p in payloads], device, edge, replies)
+        layers = by_layers(
+            codec,
+            payloads,
+            lambda features: answers(self._sessions.tailed(features), self._decoding, self._labels),
+            lambda parts: self.worth([answer for part in parts for answer in part])["all"],
+        )
+        return msgspec.structs.replace(found, quality=found.quality | layers)
 
     def image(self, point: OperatingPoint, codec: Codec, original: Callable[[int], NDArray[np.uint8]]) -> OperatingPoint:
         """`point` as measured: `original(i)` compressed as the device would send it, answered by the whole model."""

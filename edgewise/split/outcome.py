@@ -45,7 +45,9 @@ class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Int8Row(Struct, frozen=True, forbid_unknown_fields=True):
-    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame on a socket, bytes of both files before and after."""
+    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame on a socket, bytes of both files before and
+    after.
+    """
 
     agreement: Agreement
     bytes: float

@@ -48,7 +48,7 @@ def ranged(features: Floats, per_channel: bool) -> Ranges:
 def coded(bottleneck: Bottleneck, features: Floats, bits: Sequence[int], order: Sequence[int]) -> dict[str, Coding]:
     """Codings by point: `split-B` has 2^B levels a channel, tables of `features` (n, channels, …), a layer for each channel.
 
-    No frame may be larger than GUARD times the largest of these features (the byte guard).
+    No payload may be larger than GUARD times the largest of these features (the byte guard).
     """
     found = {}
     for width in bits:

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from edgewise.codec.features import FeatureCodec
 from edgewise.codec.image import ImageCodec
-from edgewise.core.artifact import Manifest, PartName
+from edgewise.core.artifact import Coding, Manifest, PartName
 from edgewise.core.errors import BudgetError
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.core.wire import socket_bytes
@@ -24,11 +25,13 @@ from edgewise.data.decoding import answers
 from edgewise.data.preprocess import fit
 from edgewise.runtime.session import Session
 from edgewise.split.calibrate import through
+from edgewise.split.layer_worths import BATCH, by_layers
+from edgewise.split.measure import Measure
 from edgewise.split.outcome import Int8Row
 from edgewise.split.package import package
 from edgewise.split.request import Quick
 from edgewise.split.subject import Advance, Subject
-from edgewise.split.trial import FINEST, Trial, Tried, joined
+from edgewise.split.trial import FINEST, Outputs, Trial, Tried, joined
 
 FINER, FINE = 2, 6  # so many rates are finer than the one searched, where there are five, by so many rungs each
 MORE = 4  # times as many answers may differ at each coarser rate
@@ -73,7 +76,7 @@ def made(subject: Subject, trial: Trial, found: Tried, config: Quick, advance: A
                 reply,
                 round(one.device_time, 6),
                 round(one.edge_time, 6),
-                {"all": one.agreement.quality},
+                {"all": one.agreement.quality} | _layers(trial, code, judged[:BESIDE], beside, measure),
             )
         )
     within(points, config.bytes)
@@ -113,6 +116,15 @@ def _rungs(subject: Subject, trial: Trial, found: Tried, rates: int) -> list[int
         goal = 1 - (1 - subject.goal) * float(MORE) ** i
         rungs.append(max(found.rung, trial.search(subject.measure, max(goal, 0.0), rungs[-1] + 1, lambda _: None)))
     return sorted(set(rungs))
+
+
+def _layers(trial: Trial, code: Coding, values: Any, whole: Outputs, measure: Measure) -> dict[str, Quality]:
+    """Agreement with the first layers of a frame alone."""
+    codec = FeatureCodec(trial.bottleneck(), code)
+    if codec.total < 2:
+        return {}
+    payloads = [codec.encode(f[None]) for i in range(0, len(values), BATCH) for f in trial.heads(values[i : i + BATCH])]
+    return by_layers(codec, payloads, trial.tails, lambda said: measure.between(joined(said), whole).quality)
 
 
 def in_eight_bits(subject: Subject, trial: Trial, found: Tried, config: Quick) -> tuple[Trial, Tried, Int8Row]:

@@ -59,6 +59,9 @@ def test_a_bundle_comes_of_it_and_answers_and_a_second_call_changes_nothing(plac
     assert [p.name for p in splits] == ["split-8", "split-4", "split-2"]
     assert splits[0].bytes_up > splits[1].bytes_up > splits[2].bytes_up > 50
     assert splits[0].quality["all"].value > 0.6 and splits[0].quality["all"].n >= 4
+    for point in splits:  # a worth for each of the three layers, the last the whole frame's
+        assert [point.quality[f"layers={n}"].n for n in (1, 2, 3)] == [point.quality["all"].n] * 3
+        assert point.quality["layers=3"] == point.quality["all"]
     picture = np.ascontiguousarray(tiny.Blobs(1, 33, 41, seed=3).pictures)
     heads, tails = Heads(bundle), Tails([bundle])
     wanted = answers(bundle.session("full").run({"picture": picture}), manifest.decoding, manifest.labels)[0]

@@ -154,3 +154,15 @@ def test_a_model_without_a_single_cut_names_those_of_several(ground: Path, tmp_p
     with pytest.raises(ModelError, match="no cut at a single tensor") as caught:
         quick(Quick(model=tmp_path / "arms.onnx", calibrate=ground / "pictures", out=tmp_path / "out"))
     assert " + " in str(caught.value)
+
+
+def test_points_in_layers_say_what_each_layer_is_worth(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgewise.split.trial._LAYER", 20)  # of these small frames
+    quick(asked(ground, "layers", rates=1))
+    manifest = Bundle.open(ground / "layers").manifest
+    ((name, coding),) = manifest.codings.items()
+    assert len(coding.layers) > 1
+    worth = manifest.point(name).quality
+    assert {n for n in worth if n != "all"} == {f"layers={n + 1}" for n in range(len(coding.layers))}
+    assert worth["layers=1"].value < worth[f"layers={len(coding.layers)}"].value + 1e-9
+    assert abs(worth[f"layers={len(coding.layers)}"].value - worth["all"].value) < 0.05

@@ -5,9 +5,9 @@ submodules at dotted paths (see `onnx_paths`), so that `edgewise.training.paths`
 are parameters of the modules that use them, statistics and other constants are buffers; what depends on constants alone is
 computed once.
 
-The meaning of the operators is in `onnx_layers`, `onnx_values` and `onnx_shapes`. A model with others, with branches or
-loops, with more than one input, or with a graph that holds on to its batch is refused in a sentence. Batch normalisation
-keeps the statistics of the file: a network made here is taught from, not trained on.
+The meaning of the operators is in `onnx_layers`, `onnx_resize`, `onnx_values` and `onnx_shapes`. A model with others, with
+branches or loops, with more than one input, or with a graph that holds on to its batch is refused in a sentence. Batch
+normalisation keeps the statistics of the file: a network made here is taught from, not trained on.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from edgewise.graph.picture import freed
 from edgewise.graph.shapes import data_inputs
 from edgewise.training.onnx_layers import LAYERS, Kernel, Node, Value
 from edgewise.training.onnx_paths import STRETCH, Group, Tree, Wiring, tree
+from edgewise.training.onnx_resize import resize
 from edgewise.training.onnx_shapes import SHAPES
 from edgewise.training.onnx_values import SIMPLE, unknown
 from edgewise.training.paths import nearest
 
-KNOWN = {**LAYERS, **SIMPLE, **SHAPES}
+KNOWN = {**LAYERS, **SIMPLE, **SHAPES, "Resize": resize, "Upsample": resize}
 LEARNED = ("Conv", "ConvTranspose", "MatMul", "Gemm", "PRelu")
 NORMS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
 ROLES = {"BatchNormalization": ("", "weight", "bias", "running_mean", "running_var")}

@@ -23,7 +23,7 @@ from bench.report import Report, Row, Target, left_out
 from bench.split_vehicles import answered, features_of, subject, testing, truth
 from edgewise.codec.features import FeatureCodec
 from edgewise.core.answer import FrameRecord
-from edgewise.core.placement import OperatingPoint, Quality
+from edgewise.core.placement import OperatingPoint, Quality, layered
 from edgewise.core.power import RADIOS
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.data.metrics import bootstrap
@@ -31,7 +31,6 @@ from edgewise.meter.energy import EnergyModel
 from edgewise.node.edge import Edge
 from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
 from edgewise.node.work import Work
-from edgewise.plan.online.layers import layered
 
 LEVELS = (256, 16, 4)
 LAYERS = (2, 2, 2, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -71,6 +72,18 @@ class Quality(Struct, frozen=True, forbid_unknown_fields=True):
     low: float
     high: float
     n: int
+
+
+LAYERED = "layers={}"  # the condition of a quality that only the first layers of a frame came
+
+
+def layered(worths: Sequence[Quality]) -> dict[str, Quality]:
+    """The conditions of a point's quality that say what its layers are worth; `worths` with 1, 2 … of them.
+
+    >>> list(layered([Quality(0.5, 0.4, 0.6, 9), Quality(0.8, 0.7, 0.9, 9)]))
+    ['layers=1', 'layers=2']
+    """
+    return {LAYERED.format(n): worth for n, worth in enumerate(worths, start=1)}
 
 
 class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):

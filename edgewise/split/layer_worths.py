@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.codec.features import FeatureCodec
-from edgewise.core.placement import Quality
-from edgewise.plan.online.layers import layered
+from edgewise.core.placement import Quality, layered
 
 Said = TypeVar("Said")
 BATCH = 8

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.core.cost import Budget
-from edgewise.core.placement import OperatingPoint, Quality
+from edgewise.core.placement import OperatingPoint, Quality, layered
 from edgewise.plan.online import LinkEstimate, OnlinePolicy, Situation
-from edgewise.plan.online.layers import layered
 
 
 def quality(value: float, **conditions: float) -> dict[str, Quality]:

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edgewise.core.placement import Quality
+from edgewise.core.placement import LAYERED, Quality
 
-LAYERED = "layers={}"
 SURE = 0.9  # chance to be in time that a frame is cut to, where the worth of its layers is unknown
 
 
-def layered(worths: Sequence[Quality]) -> dict[str, Quality]:
-    """The conditions of a point's quality that say what its layers are worth; `worths` with 1, 2 … of them.
-
-    >>> list(layered([Quality(0.5, 0.4, 0.6, 9), Quality(0.8, 0.7, 0.9, 9)]))
-    ['layers=1', 'layers=2']
-    """
-    return {LAYERED.format(n): worth for n, worth in enumerate(worths, start=1)}
-
-
 class Layers:
-    """What is known of one point by its `quality`: worth by layers, and the share of a frame's bytes after each (evenly, until one
-    was seen). Without conditions for layers nothing is known, as of a point that is gone.
+    """What is known of one point by its `quality`: worth by layers, and the share of a frame's bytes after each (evenly, until
+    one was seen). Without conditions for layers nothing is known, as of a point that is gone.
     """
 
     def __init__(self, quality: Mapping[str, Quality]) -> None:

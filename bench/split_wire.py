@@ -10,6 +10,8 @@ It runs these parts, each a benchmark by itself (`./dev bench split_coder`) with
     split_coder        the entropy coder beside CompressAI's, constriction and zlib; decode errors over CPUs and versions
     split_quick        eight models cut without training: agreement and bytes at every cut
     split_ghnd         HND and GHND against their teacher and JPEG: boxes, masks, keypoints
+    split_bccd         `split fit` and `split report` on blood cells
+    split_coco         a detector of which only the ONNX file is there, on COCO photographs
     split_filter       the neural filter: the bound on its recall, bytes of empty frames
     split_guard        shot noise and attacks on the rate: no frame above its budget
     split_progressive  deadline misses of progressive and of whole frames
@@ -31,6 +33,8 @@ PARTS = (
     "split_coder",
     "split_quick",
     "split_ghnd",
+    "split_bccd",
+    "split_coco",
     "split_filter",
     "split_guard",
     "split_progressive",

@@ -2,7 +2,8 @@
 
 **Bytes.** Payloads are really coded and decoded, each of them; what a frame of them weighs on a device's socket (frame header,
 WebSocket, TLS records) is `edgewise.core.wire.socket_bytes`, in every part, for splits and JPEGs alike. A test holds that
-arithmetic against what a TLS socket carried. No part here opens such a socket itself: `edgewise split report` does, and counts.
+arithmetic against what a TLS socket carried. `split_bccd` opens such a socket, by
+`edgewise split report`, and counts there.
 In virtual time frames have the same bytes. `split_coder` alone speaks of payloads, for it compares coders.
 
 It runs these parts, each a benchmark by itself (`./dev bench split_coder`) with its baselines in the same run:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, shape_inference
 
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.core.graph import Tensor
@@ -94,12 +94,6 @@ def zeros(model: Any) -> dict[str, NDArray[Any]]:
 def weight_shapes(model: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
     """dtype and shape of every weight, by name."""
     return {x.name: (_dtype(x.data_type), tuple(x.dims)) for x in model.graph.initializer}
-
-
-def small_value(model: Any, name: str) -> NDArray[Any] | None:
-    """The value of a small weight; None where there is no such weight or it is large."""
-    found = next((x for x in model.graph.initializer if x.name == name), None)
-    return numpy_helper.to_array(found) if found is not None and int(np.prod(found.dims)) <= _SMALL else None
 
 
 def _inferred(model: Any) -> tuple[dict[str, Shape], dict[str, str]]:

@@ -11,7 +11,9 @@ of it, so that the sum of S_c·error_c + λ·bits_c is least at
     S_c · (variance_c − error_c) < λ · entropy_c
 
 is not worth its bits: it is not sent, and decoded as its mean. A channel that a ReLU made begins at 0, exactly; another one has
-its mean as a reconstruction point. The highest level holds the quantile `CLIPPED` of the values; what lies beyond is clipped.
+its mean as a reconstruction point. Levels reach a tenth of the range beyond the
+values of all calibration samples, for levels that hardly come cost hardly a bit, but a clipped value costs an answer; of more
+than 256 the outermost go.
 """
 
 from __future__ import annotations
@@ -25,33 +27,40 @@ from numpy.typing import NDArray
 from edgewise.codec.fitted import evenly, tabled
 from edgewise.core.coding import MOST_LEVELS, Coding
 
-CLIPPED = 0.9999
-_FEW, _MARGIN = 2000, 0.1  # with fewer values, so much of the range is added at either end
+CLIPPED = 0.9999  # quantile that 256 levels hold in any case
+MARGIN = 0.1  # of the range, added at either end: other samples reach further
 _UNSEEN = 4  # a code that calibration did not see counts as so many times less than one that it saw once
 Floats = NDArray[np.float32]
 _ROUNDS_TO_ZERO = 1e-12
 
 
 class Channels(Struct, frozen=True):
-    """What calibration saw of each channel, in float64: `mean`, `variance`, quantiles `low` and `high`; `values` (channel, n)."""
+    """What calibration saw of each channel, in float64: `mean`, `variance`, the least and the largest value of all samples with a
+    margin (`low`, `high`), and between which quantiles nearly all lie (`inner`, `outer`); `values` (channel, n) of some samples.
+    """
 
     values: Floats
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    inner: NDArray[np.float64]
+    outer: NDArray[np.float64]
 
 
-def channels(features: Floats, axis: int) -> Channels:
-    """Statistics of features (sample, *shape) whose channels lie along `axis` of the shape."""
-    values = np.ascontiguousarray(np.moveaxis(features, axis + 1, 0).reshape(features.shape[axis + 1], -1))
-    low = values.min(1).astype(np.float64)
-    exact = low == 0  # a ReLU's
-    spread = np.quantile(values, (1 - CLIPPED, CLIPPED), axis=1).astype(np.float64)
-    if values.shape[1] < _FEW:  # few values do not show how far others reach
-        spread += np.array([[-_MARGIN], [_MARGIN]]) * (spread[1] - spread[0])
+def channels(features: Floats, axis: int, some: int | None = None) -> Channels:
+    """Statistics of features (sample, *shape) with channels along `axis` of the shape; `values` are those of `some` samples."""
+    others = tuple(a for a in range(features.ndim) if a != axis + 1)
+    least, most = features.min(others).astype(np.float64), features.max(others).astype(np.float64)
+    part = features[:some]
+    values = np.ascontiguousarray(np.moveaxis(part, axis + 1, 0).reshape(features.shape[axis + 1], -1))
+    inner, outer = np.quantile(values, (1 - CLIPPED, CLIPPED), axis=1).astype(np.float64)
     mean, variance = values.mean(1, dtype=np.float64), values.var(1, dtype=np.float64)
-    return Channels(values, mean, variance, np.where(exact, 0.0, spread[0]), spread[1])
+    margin = MARGIN * (most - least)
+    exact = least == 0  # a ReLU's
+    return Channels(
+        values, mean, variance, np.where(exact, 0.0, least - margin), most + margin, np.where(exact, 0.0, inner), outer
+    )
 
 
 class Grid(Struct, frozen=True):
@@ -74,19 +83,16 @@ def grid(seen: Channels, sensitivity: NDArray[np.float64], t: float) -> Grid:
     slope = 2 * math.log(2) * t**2 / 12
     for c in range(count):
         low[c] = seen.mean[c]
-        span = seen.high[c] - seen.low[c]
+        span = seen.outer[c] - seen.inner[c]
         if sensitivity[c] <= 0 or span <= _ROUNDS_TO_ZERO:
             continue
         width = max(t / math.sqrt(sensitivity[c]), span / (MOST_LEVELS - 2))
         if seen.low[c] == 0:
-            start, n = 0.0, math.ceil(seen.high[c] / width - 0.5) + 1
+            start, n = 0.0, min(MOST_LEVELS, math.ceil(seen.high[c] / width - 0.5) + 1)
         else:
-            below = max(0, math.ceil((seen.mean[c] - seen.low[c]) / width - 0.5))
-            start = seen.mean[c] - below * width
-            n = below + max(0, math.ceil((seen.high[c] - seen.mean[c]) / width - 0.5)) + 1
+            start, n = _around(seen, c, width)
         if n < 2:
             continue
-        n = min(n, MOST_LEVELS)
         codes = quantised(seen.values[c], np.float32(start), np.float32(width), n)
         counts = np.bincount(codes, minlength=n)
         share = counts[counts > 0] / counts.sum()
@@ -96,6 +102,18 @@ def grid(seen: Channels, sensitivity: NDArray[np.float64], t: float) -> Grid:
             continue
         low[c], step[c], levels[c], bits[c], error[c] = np.float32(start), np.float32(width), n, entropy, noise
     return Grid(low, step, levels, bits, error)
+
+
+def _around(seen: Channels, c: int, width: float) -> tuple[float, int]:
+    """Start and number of levels with one at the mean; where all would be too many, as many of the outer ones as fit go."""
+    below, above = (max(0, math.ceil(d / width - 0.5)) for d in (seen.mean[c] - seen.low[c], seen.high[c] - seen.mean[c]))
+    over = below + above + 1 - MOST_LEVELS
+    if over > 0:
+        least, most = (max(0, math.ceil(d / width - 0.5)) for d in (seen.mean[c] - seen.inner[c], seen.outer[c] - seen.mean[c]))
+        spare = max(1, (below - least) + (above - most))
+        taken = min(below, round(over * (below - least) / spare))
+        below, above = below - taken, max(0, above - (over - taken))
+    return seen.mean[c] - below * width, min(MOST_LEVELS, below + above + 1)
 
 
 def quantised(values: Floats, low: np.float32, step: np.float32, levels: int) -> NDArray[np.int64]:

@@ -2,8 +2,9 @@
 
 A candidate is a full cut of one float tensor (`edgewise.graph.cut`). Left out, and counted, are cuts that another one behind them
 makes pointless: it sends no more values and costs the head at most a hundredth of the model's work more, as a ReLU behind its
-convolution does. Candidates stand in *stages*: neighbours whose tensors have as many positions (height × width, or tokens) are
-of one stage. The first stage is the stem and what still has its resolution.
+convolution does; and cuts behind which less than a hundredth of the work is left, for there is nothing to split. Candidates
+stand in *stages*: neighbours whose tensors have as many positions (height × width, or tokens) are of one stage. The first stage
+is the stem and what still has its resolution.
 
 The channel axis is where a convolution has it, or the last one of tokens. It does not know what a cut costs in bytes: that is
 measured.
@@ -68,7 +69,7 @@ def candidates(graph: Graph) -> tuple[Candidate, ...]:
     none.
     """
     total = graph.flops or 1.0
-    found = [c for c in cuts(graph, 1) if _usable(graph, c) and c.tail_flops > 0]
+    found = [c for c in cuts(graph, 1) if _usable(graph, c) and c.tail_flops >= POINTLESS * total]
     kept = [c for i, c in enumerate(found) if not any(_pointless(graph, c, d, total) for d in found[i + 1 :])]
     if not kept:
         raise _none(graph)

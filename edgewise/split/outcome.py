@@ -45,9 +45,7 @@ class ImageRow(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Int8Row(Struct, frozen=True, forbid_unknown_fields=True):
-    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame on a socket, bytes of both files before and
-    after.
-    """
+    """Head and tail in eight bits at the same coding: agreement, mean bytes of a frame on a socket, and of both files."""
 
     agreement: Agreement
     bytes: float
@@ -95,7 +93,7 @@ def row_of(trial: Trial, found: Tried) -> CutRow:
         high,
         round(candidate.raw / mean, 2),
         found.agreement,
-        candidate.channels,
+        trial.shape[candidate.axis],
         found.coding.sent,
         trial.turn is not None,
     )

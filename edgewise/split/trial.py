@@ -36,7 +36,7 @@ HELD = 1 << 25  # values of features held at once
 GUARD = 1.25  # the byte guard over the largest frame of calibration
 _SEEN = 64  # samples whose values fit ranges and tables
 _VALUES = 4096  # values of a channel that fit its range and table, at least, where there are as many
-_MOVED = 12  # samples that channels are disturbed on
+_MOVED = 24  # samples that channels are disturbed on
 _MANY = 64  # channels, from which on fewer samples disturb each
 _FEW = 48  # samples that a search begins with
 _LAYER = 400  # bytes that a layer should have
@@ -84,7 +84,7 @@ class Trial:
             self.shape = self.features.shape[1:]
         self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
         self.head, self.tail = (Session.load(m, threads) for m in self.models)
-        self.seen: Channels = channels(self.features[:seen], candidate.axis)
+        self.seen: Channels = channels(self.features, candidate.axis, seen)
         extra = 0.0 if self.turn is None else self.turn.flops(positions)
         self.share = (candidate.share * graph.flops + extra) / (graph.flops + 2 * extra)
         self.sensed = Sensed(np.zeros(0), 0.0)
@@ -108,7 +108,7 @@ class Trial:
     def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
         """Find how much each channel matters."""
         spread = np.sqrt(self.seen.variance)
-        each = 3 if self.candidate.channels <= _MANY else 2
+        each = 3 if self.shape[self.candidate.axis] <= _MANY else 2
         found = sensitivities(
             lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, each, advance
         )
@@ -122,7 +122,7 @@ class Trial:
     def search(self, measure: Measure, goal: float, start: int, advance: Advance) -> int:
         """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does.
 
-        Few samples find it, from `start` on; all of them confirm it, or send it back.
+        Few samples find it, from `start` on; all of them then move it up or down.
         """
         reached: dict[int, bool] = {}
 
@@ -142,22 +142,27 @@ class Trial:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if reaches(middle, _FEW) else (low, middle)
-        while low > FINEST and not reaches(low, len(self.features)):
+        every = len(self.features)
+        if reaches(low, every):
+            while low < COARSEST and reaches(low + 1, every):
+                low += 1
+        else:
             low -= 1
+            while low > FINEST and not reaches(low, every):
+                low -= 1
         advance(1.0)
-        return low
+        return max(low, FINEST)
 
     def bottleneck(self) -> Bottleneck:
         """Ranges for affine codes, of what calibration saw."""
         low, high = (tuple(float(np.float32(v)) for v in x) for x in (self.seen.low, self.seen.high))
-        return Bottleneck(
-            self.candidate.shape, low, tuple(max(a, b) for a, b in zip(low, high, strict=True)), self.candidate.axis
-        )
+        return Bottleneck(self.shape, low, tuple(max(a, b) for a, b in zip(low, high, strict=True)), self.candidate.axis)
 
     def code(self, rung: int, layers: int = 4) -> Coding:
         """The coding of a rung, with tables, layers and its byte guard."""
         how = self.at(rung)
-        expected = float((how.bits * (self.candidate.count / self.candidate.channels)).sum()) / 8
+        positions = math.prod(self.shape) // self.shape[self.candidate.axis]
+        expected = float(how.bits.sum()) * positions / 8
         made = coding(self.seen, how, self.sensed.sensitivity, max(1, min(layers, int(expected // _LAYER))))
         codec = FeatureCodec(self.bottleneck(), made)
         largest = max(len(codec.encode(f[None])) for f in self.features[:_SEEN])

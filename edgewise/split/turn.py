@@ -1,14 +1,15 @@
-"""Turn the channels of a cut so that they no longer repeat each other: a fixed rotation at the end of the head, undone in the
-tail.
+"""Turn the values of a cut so that they no longer repeat each other: a fixed rotation at the end of the head, undone in the tail.
 
-    y = V (x − μ)        x ≈ Vᵀ y + μ        V: eigenvectors of the covariance of the channels over calibration samples
+    y = V (x − μ)        x ≈ Vᵀ y + μ        V: eigenvectors of the covariance over calibration samples
 
-(Karhunen–Loève; what transform coding does to a picture's blocks). Noise in y is as large as in x, so the quantiser does not
-care, but channels that are alike become one that varies and others that hardly do and cost hardly a bit. Features of
-transformers, and other sums without an activation behind them, shrink to a half or a fifth; what a ReLU has left sparse grows,
-because a rotation fills its zeros. So both are tried on calibration samples, at a step that is a share of the spread, and the
-smaller is taken. A turn costs channels² multiply-adds a position on either side, as a 1 × 1 convolution; where no value was
-below zero, the tail takes off what noise put there.
+where x are the channels of a position, or those of a block of 2 × 2 positions (Karhunen–Loève; what transform coding does to
+blocks of a picture). Noise in y is as large as in x, so the quantiser does not care, but values that are alike become one that
+varies and others that hardly do and cost hardly a bit. Features of transformers, early maps of convolutional nets and sums
+without an activation behind them shrink to a half or less; what a ReLU has left sparse late in a net grows, because a rotation
+fills its zeros. So all are tried on calibration samples, at a step that is a share of the spread, and the smallest is taken.
+
+A turn costs channels² (with blocks four times as many) multiply-adds a position on either side, as one convolution; where no
+value was below zero, the tail takes off what noise put there.
 """
 
 from __future__ import annotations
@@ -22,41 +23,50 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Floats = NDArray[np.float32]
-STEP = 0.15  # of the spread of all values: the step at which bits are compared
-WORTH = 0.85  # of the bits that a turn must leave to be taken
+STEP = 0.25  # of the spread of all values: the step at which bits are compared
+WORTH = 0.9  # of the bits that a turn must leave to be taken
 FLAT = 1e-9  # of the largest variance: below, a turned channel is left out
-MOST = 1024  # channels, above which the rotation would cost more than it saves
+MOST = 1024  # turned channels, above which a rotation would cost more than it saves
+LEAST = 8  # positions a side, below which there are no blocks
 
 
 class Turn(Struct, frozen=True):
-    """`matrix` (turned, channel) with orthonormal rows, `mean` (channel,), and whether values are never negative."""
+    """`matrix` (turned, channel · block²) with orthonormal rows, `mean` (channel,), the side of a block, and whether values are
+    never negative.
+    """
 
     matrix: NDArray[np.float64]
     mean: NDArray[np.float64]
+    block: int
     positive: bool
 
     def flops(self, positions: int) -> float:
         """FLOPs on either side."""
-        return 2.0 * self.matrix.size * positions
+        return 2.0 * self.matrix.size * positions / self.block**2
+
+    def shape(self, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+        """The shape of turned features."""
+        return tuple(len(self.matrix) if a == axis else -(-n // self.block) for a, n in enumerate(shape))
 
     def features(self, values: Floats, axis: int) -> Floats:
         """Features (sample, *shape), turned along `axis` of the shape."""
-        moved = np.moveaxis(values, axis + 1, -1) - self.mean.astype(np.float32)
+        if self.block > 1:
+            values, axis = _blocks(values, self.block), 0
+        mean = np.repeat(self.mean, self.block**2).astype(np.float32)
+        moved = np.moveaxis(values, axis + 1, -1) - mean
         return np.ascontiguousarray(np.moveaxis(moved @ self.matrix.T.astype(np.float32), -1, axis + 1))
 
     def models(self, head: Any, tail: Any, tensor: str, axis: int, shape: tuple[int, ...]) -> tuple[Any, Any, str]:
         """Head and tail with the turn between them, and the name of the tensor that crosses now."""
         name = f"{tensor}_turned"
         front, back = _copy(head), _copy(tail)
-        bias = -(self.matrix @ self.mean)
-        front.graph.node.extend(_product(front, tensor, name, self.matrix, bias, axis, len(shape)))
+        front.graph.node.extend(self._forth(front, tensor, name, axis, shape))
         kept = list(back.graph.node)
         del back.graph.node[:]
-        back.graph.node.extend(_product(back, name, tensor, self.matrix.T, self.mean, axis, len(shape), self.positive))
-        back.graph.node.extend(kept)
-        batch = _batch(head, tensor)
-        sizes = [batch, *(len(self.matrix) if a == axis else n for a, n in enumerate(shape))]
-        crossing = helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+        back.graph.node.extend([*self._back(back, name, tensor, axis, shape), *kept])
+        dims = next(o for o in head.graph.output if o.name == tensor).type.tensor_type.shape.dim
+        batch = dims[0].dim_value if dims[0].HasField("dim_value") else "batch"
+        crossing = helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *self.shape(shape, axis)])
         outputs = [crossing if o.name == tensor else o for o in front.graph.output]
         inputs = [crossing if i.name == tensor else i for i in back.graph.input]
         del front.graph.output[:], back.graph.input[:]
@@ -66,31 +76,84 @@ class Turn(Struct, frozen=True):
         onnx.checker.check_model(back)
         return front, back, name
 
+    def _forth(self, model: Any, source: str, target: str, axis: int, shape: tuple[int, ...]) -> list[Any]:
+        bias = -(self.matrix @ np.repeat(self.mean, self.block**2))
+        if not _maps(axis, shape):
+            return _product(model, source, target, self.matrix.T, bias)
+        rank = len(shape) - 1
+        weight = self.matrix.reshape(len(self.matrix), shape[0], *[self.block] * rank)
+        past = [-n % self.block for n in shape[1:]]
+        names = _weights(model, target, weight, bias)
+        how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *past]}
+        return [helper.make_node("Conv", [source, *names], [target], name=f"{target}_turn", **how)]
+
+    def _back(self, model: Any, source: str, target: str, axis: int, shape: tuple[int, ...]) -> list[Any]:
+        made = f"{target}_unclipped" if self.positive else target
+        if _maps(axis, shape):
+            rank = len(shape) - 1
+            weight = self.matrix.reshape(len(self.matrix), shape[0], *[self.block] * rank)
+            past = [-n % self.block for n in shape[1:]]
+            names = _weights(model, target, weight, self.mean)
+            how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *past]}
+            nodes = [helper.make_node("ConvTranspose", [source, *names], [made], name=f"{target}_turn", **how)]
+        else:
+            nodes = _product(model, source, made, self.matrix, self.mean)
+        if self.positive:
+            nodes.append(helper.make_node("Relu", [made], [target], name=f"{target}_turn_relu"))
+        return nodes
+
 
 def turn_for(features: Floats, axis: int) -> Turn | None:
-    """The turn of these features (sample, *shape), where it is worth its while."""
-    count = features.shape[axis + 1]
-    if count < 2 or count > MOST or features[0].size // count * len(features) < count or features.ndim - axis > 5:
+    """The turn of these features (sample, *shape) that leaves the fewest bits, where that is worth its while."""
+    shape = features.shape[1:]
+    if axis not in (0, len(shape) - 1):
         return None
-    if axis not in (0, features.ndim - 2):
+    plain = np.moveaxis(features, axis + 1, 0).reshape(shape[axis], -1)
+    spread = float(plain.std())
+    if spread == 0 or shape[axis] < 2:
         return None
-    values = np.moveaxis(features, axis + 1, 0).reshape(count, -1).astype(np.float64)
-    mean = values.mean(1)
-    centred = values - mean[:, None]
-    spread = float(centred.std())
-    if spread == 0:
+    centred = plain if plain.min() >= 0 else plain - plain.mean(1, keepdims=True)
+    best, bits = None, WORTH * _bits(centred, STEP * spread)
+    for block in (1, 2):
+        if block > 1 and not (axis == 0 and len(shape) == 3 and min(shape[1:]) >= LEAST):
+            continue
+        turn = _turn(features, axis, block)
+        if turn is None:
+            continue
+        turned = turn.features(features, axis)
+        left = _bits(np.moveaxis(turned, axis + 1, 0).reshape(turned.shape[axis + 1], -1), STEP * spread) / block**2
+        if left < bits:
+            best, bits = turn, left
+    return best
+
+
+def _turn(features: Floats, axis: int, block: int) -> Turn | None:
+    """The eigenvectors of blocks; None where there are too many channels, or too few samples to know them."""
+    count = features.shape[axis + 1] * block**2
+    mean = np.moveaxis(features, axis + 1, 0).reshape(features.shape[axis + 1], -1).mean(1, dtype=np.float64)
+    values = _blocks(features, block) if block > 1 else features
+    flat = np.moveaxis(values, (0 if block > 1 else axis) + 1, 0).reshape(count, -1).astype(np.float64)
+    if count > MOST or flat.shape[1] < count:
         return None
-    variances, vectors = np.linalg.eigh(centred @ centred.T / values.shape[1])
-    enough = values.shape[1] >= 4 * count  # to say that a direction is flat
+    flat -= np.repeat(mean, block**2)[:, None]
+    variances, vectors = np.linalg.eigh(flat @ flat.T / flat.shape[1])
+    enough = flat.shape[1] >= 4 * count  # to say that a direction is flat
     kept = variances > (FLAT * variances.max() if enough else -np.inf)
-    matrix = vectors[:, kept].T[::-1]
-    positive = bool(values.min() >= 0)
-    plain = _bits(values if positive else centred, STEP * spread)
-    return Turn(matrix, mean, positive) if _bits(matrix @ centred, STEP * spread) < WORTH * plain else None
+    return Turn(vectors[:, kept].T[::-1], mean, block, bool(features.min() >= 0))
 
 
-def _bits(values: NDArray[np.float64], step: float) -> float:
-    """Bits a position of codes at this step, channels each with their own table."""
+def _blocks(values: Floats, block: int) -> Floats:
+    """(sample, channel, height, width) → (sample, channel · block², rows, columns), with zeros beyond the edges."""
+    n, channels, height, width = values.shape
+    rows, columns = -(-height // block), -(-width // block)
+    whole = np.zeros((n, channels, rows * block, columns * block), np.float32)
+    whole[:, :, :height, :width] = values
+    parts = whole.reshape(n, channels, rows, block, columns, block).transpose(0, 1, 3, 5, 2, 4)
+    return parts.reshape(n, channels * block**2, rows, columns)
+
+
+def _bits(values: NDArray[Any], step: float) -> float:
+    """Bits of a position, with codes of this step and a table for each channel."""
     total = 0.0
     for row in values:
         codes = np.floor(row / step + 0.5).astype(np.int64)
@@ -100,36 +163,25 @@ def _bits(values: NDArray[np.float64], step: float) -> float:
     return total
 
 
-def _product(
-    model: Any,
-    source: str,
-    target: str,
-    matrix: NDArray[np.float64],
-    bias: NDArray[np.float64],
-    axis: int,
-    rank: int,
-    positive: bool = False,
-) -> list[Any]:
-    """Nodes that multiply the channels of `source` into `target`; their weights are put into the model."""
-    word = f"{target}_turn"
-    weight = matrix.astype(np.float32)
-    if axis == 0 and rank > 1:
-        weight = weight.reshape(*weight.shape, *[1] * (rank - 1))
-        nodes = [helper.make_node("Conv", [source, f"{word}_weight", f"{word}_bias"], [f"{word}_sum"], name=word)]
-    else:
-        weight = np.ascontiguousarray(weight.T)
-        nodes = [
-            helper.make_node("MatMul", [source, f"{word}_weight"], [f"{word}_product"], name=f"{word}_matmul"),
-            helper.make_node("Add", [f"{word}_product", f"{word}_bias"], [f"{word}_sum"], name=word),
-        ]
-    if positive:
-        nodes.append(helper.make_node("Relu", [f"{word}_sum"], [target], name=f"{word}_relu"))
-    else:
-        nodes[-1].output[0] = target
-    model.graph.initializer.extend(
-        [numpy_helper.from_array(weight, f"{word}_weight"), numpy_helper.from_array(bias.astype(np.float32), f"{word}_bias")]
-    )
-    return nodes
+def _maps(axis: int, shape: tuple[int, ...]) -> bool:
+    """Whether channels come first and positions follow, as convolutions have them."""
+    return axis == 0 and len(shape) > 1
+
+
+def _product(model: Any, source: str, target: str, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> list[Any]:
+    """The last axis of `source` times a matrix (in, out)."""
+    weight, added = _weights(model, target, matrix, bias)
+    return [
+        helper.make_node("MatMul", [source, weight], [f"{target}_product"], name=f"{target}_turn_matmul"),
+        helper.make_node("Add", [f"{target}_product", added], [target], name=f"{target}_turn"),
+    ]
+
+
+def _weights(model: Any, target: str, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> list[str]:
+    names = [f"{target}_turn_weight", f"{target}_turn_bias"]
+    values = (np.ascontiguousarray(weight, np.float32), bias.astype(np.float32))
+    model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in zip(names, values, strict=True))
+    return names
 
 
 def _copy(model: Any) -> Any:
@@ -137,9 +189,3 @@ def _copy(model: Any) -> Any:
     made.CopyFrom(model)
     del made.graph.value_info[:]
     return made
-
-
-def _batch(head: Any, tensor: str) -> int | str:
-    """The first dimension of the tensor as the head declares it."""
-    dims = next(o for o in head.graph.output if o.name == tensor).type.tensor_type.shape.dim
-    return dims[0].dim_value if dims[0].HasField("dim_value") else "batch"

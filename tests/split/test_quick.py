@@ -34,7 +34,7 @@ def report(ground: Path) -> Any:
 
 
 def test_every_cut_sends_a_quarter_of_float16_and_says_the_same(report: Any) -> None:
-    assert len(report.cuts) >= 3 and report.metric == "same top-1"
+    assert len(report.cuts) >= 2 and report.metric == "same top-1"
     assert report.constant < 0.5, "the model must look at its pictures, or agreement says nothing"
     for row in report.cuts:
         assert row.agreement.value >= 0.97, row.tensor
@@ -157,7 +157,7 @@ def test_a_model_without_a_single_cut_names_those_of_several(ground: Path, tmp_p
 
 
 def test_points_in_layers_say_what_each_layer_is_worth(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewise.split.trial._LAYER", 20)  # of these small frames
+    monkeypatch.setattr("edgewise.split.trial._LAYER", 6)  # of these small frames
     quick(asked(ground, "layers", rates=1))
     manifest = Bundle.open(ground / "layers").manifest
     ((name, coding),) = manifest.codings.items()

@@ -86,7 +86,8 @@ def test_candidates_leave_out_what_a_later_cut_makes_pointless() -> None:
     assert all(c.cut.full and len(c.cut.tensors) == 1 for c in found)
     assert [c.share for c in found] == sorted(c.share for c in found)
     assert not any("conv" in c.tensor for c in found), "a ReLU follows each at no cost"
-    assert len({c.stage for c in found}) == 3  # two resolutions, and the vector, which costs no more than the last map
+    assert len({c.stage for c in found}) >= 2
+    assert all(c.cut.tail_flops > 0.01 * graph.flops for c in found), "behind the last map there is nothing to split"
 
 
 def test_channels_of_tokens_are_the_last_axis() -> None:
@@ -168,6 +169,29 @@ def test_a_turn_is_undone_and_gathers_what_is_alike(shape: tuple[int, ...], axis
     np.testing.assert_allclose(crossed, turn.features(made, axis), atol=1e-5)
     variances = np.sort(np.moveaxis(crossed, axis + 1, 0).reshape(crossed.shape[axis + 1], -1).var(1))
     assert variances[-2:].sum() > 0.95 * variances.sum()
+    whole = evaluate(model, {"x": values}, optimise=True)
+    parts = evaluate(back, {name: crossed}, optimise=True)
+    assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)
+
+
+@pytest.mark.parametrize("size", [(8, 10), (9, 11)])
+def test_blocks_of_positions_are_turned_and_put_back(size: tuple[int, int]) -> None:
+    """Smooth maps: blocks of 2 × 2 hold one value four times. An odd edge is filled and cut off again."""
+    s = Sketch("smooth", seed=5)
+    x = s.input("x", 3, *size)
+    model = load(s.model(s.activate(s.activate(x, "Relu"), "Tanh")).SerializeToString())
+    graph = graph_of(model)
+    tensor = graph.operators[0].outputs[0]
+    head, tail = split(model, tensor, graph)
+    coarse = RNG.standard_normal((60, 3, -(-size[0] // 2), -(-size[1] // 2)))
+    values = np.kron(coarse, np.ones((1, 1, 2, 2)))[:, :, : size[0], : size[1]].astype(np.float32)
+    made = evaluate(head, {"x": values}, optimise=False)[tensor]
+    turn = turn_for(made, 0)
+    assert turn is not None and turn.block == 2 and turn.positive
+    front, back, name = turn.models(head, tail, tensor, 0, (3, *size))
+    crossed = evaluate(front, {"x": values}, optimise=True)[name]
+    assert crossed.shape[1:] == turn.shape((3, *size), 0)
+    np.testing.assert_allclose(crossed, turn.features(made, 0), atol=1e-5)
     whole = evaluate(model, {"x": values}, optimise=True)
     parts = evaluate(back, {name: crossed}, optimise=True)
     assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)

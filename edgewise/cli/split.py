@@ -91,7 +91,7 @@ def filter(
     recall: float = 0.95,
     confidence: float = 0.95,
     learn: float = 0.02,
-    stretch: int = 15,
+    stretch: int = 250,
     scenes: int = 130,
     judged: int = 100,
     work: Path = Path("build/filter"),
@@ -115,9 +115,12 @@ def filter(
         recall: share of the frames with something in them that must pass.
         confidence: how surely.
         learn: share of the dropped frames that goes up all the same.
-        stretch: pictures that lie beside each other and count as one scene.
+        stretch: pictures that lie beside each other in a folder (a film) and count as one scene. Make it longer by far than a
+            vehicle or visitor stays in view: 250 are 10 s of 25 a second; pictures taken minutes apart may have 1. Too short, and
+            one visit counts as many: the recall is then not as sure as it says. No scene is of two folders; one is left out
+            between those that taught and those that judge.
         scenes: rendered scenes to learn from, where there is no data.
-        judged: rendered scenes to calibrate on, and as many to report on.
+        judged: rendered scenes to calibrate on (100 at most), and as many to report on (80 at most).
         work: where frames are kept between calls.
         threads: threads of training.
         json: write what came of it there.
@@ -149,8 +152,12 @@ def filter(
         f"{test.recall:.4f} of {test.present} with something in them, {test.dropped:.1%} of {test.empty} empty ones dropped",
         highlight=False,
     )
+    screen.print(f"who says what is in a picture: {done.truth}", highlight=False)
+    for warning in done.warnings:
+        screen.print(warning, highlight=False)
     screen.print(f"bundle {done.manifest.address[:12]} in {out}; next: edgewise split report {out} --data …", highlight=False)
-    write_json(json, {"address": done.manifest.address, "filter": done.manifest.filter, "test": test})
+    told = {"truth": done.truth, "films": done.films, "stretch": stretch, "warnings": done.warnings}
+    write_json(json, {"address": done.manifest.address, "filter": done.manifest.filter, "test": test, **told})
     return 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from edgewise.core.errors import ConfigError
-from edgewise.split.bound import By, Scored, certify, counted, fewest, held, lower, one_each, splits, staked, tail
+from edgewise.split.bound import By, Scored, certify, counted, fewest, held, lower, needed, one_each, splits, staked, tail
 
 
 def scenes(generator: np.random.Generator, blocks: int, frames: int, spread: float = 1.5) -> Scored:
@@ -38,6 +38,23 @@ def test_lower_is_clopper_and_pearsons(hits: int, n: int) -> None:
 def test_fewest_is_where_the_tail_crosses() -> None:
     n = fewest(0.95, 0.95)
     assert tail(0, n, 0.05) <= 0.05 < tail(0, n - 1, 0.05)
+
+
+@pytest.mark.parametrize("by", ["draw", "blocks"])
+def test_needed_is_where_nothing_missed_is_enough(by: By) -> None:
+    n = needed(0.9, 0.9, by)
+    perfect = [Scored(np.full(m, 0.9), np.ones(m, bool), tuple(map(str, range(m)))) for m in (n, n - 1)]
+    assert certify(perfect[0], 0.9, 0.9, by=by).n == n
+    with pytest.raises(ConfigError, match=f"takes {n} scenes"):
+        certify(perfect[1], 0.9, 0.9, by=by)
+
+
+@pytest.mark.parametrize("blocks", [1, 60, 2000, 50_000])
+def test_scenes_that_are_missed_whole_prove_nothing(blocks: int) -> None:
+    """Every stake is lost, and the logarithm of what is left has no bound."""
+    assert staked(np.ones((blocks, 2), np.int64), 0.95) == 1.0
+    with pytest.raises(ConfigError, match="too few"):
+        certify(Scored(np.zeros(blocks), np.ones(blocks, bool), tuple(map(str, range(blocks)))))
 
 
 @pytest.mark.parametrize("by", ["draw", "blocks"])
@@ -83,7 +100,7 @@ def test_too_few_scenes_are_told_so_with_what_they_can_show() -> None:
     frames = Scored(np.full(40, 0.9), np.ones(40, bool), tuple(f"s{i // 2}" for i in range(40)))
     with pytest.raises(ConfigError, match=r"from 20 blocks; allowed: recall 0\.8"):
         certify(frames, by="draw")
-    with pytest.raises(ConfigError, match="59 scenes"):
+    with pytest.raises(ConfigError, match="74 scenes"):
         certify(frames)
     with pytest.raises(ConfigError, match="no calibration frame holds anything"):
         certify(Scored(np.zeros(2), np.zeros(2, bool), ("a", "b")))

@@ -4,13 +4,14 @@ A filter that saw only rush hour and empty roads would learn the easy thing. Wha
 half of the frames with traffic hold a tenth of it. Frames whose only vehicle is too far, too small or too hidden to count as one
 are empty by the renderer's rule, as they are for the detector: they are the hardest, and they stay in.
 
-A block is a seed: a camera, its road, its houses. All weathers and hours of one are neighbours.
+A rendered block is a seed: a camera, its road, its houses. All weathers and hours of one are neighbours. The traffic is recorded
+once for each role of seeds (one episode of 240 s for seeds 200–299, two for 100–199), so blocks of a role show the same vehicles
+at other moments, from other cameras. One's own are long stretches of a film (`edgewise.split.films`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from edgewise.core.errors import ConfigError
 from edgewise.data.dataset import Dataset, Entry
 from edgewise.data.junction import Junction
 from edgewise.data.junction.weather import CONDITIONS
-from edgewise.data.pack import natural
 from edgewise.data.preprocess import fit
+from edgewise.split.films import STRETCH, film_of, ordered, runs, shots
 from edgewise.training.frames import recompressed
 
 SPARSE = (0.04, 0.25)  # share of the traffic on a nearly empty road, from … to
@@ -77,35 +78,37 @@ def rendered(
     return Roads(np.stack(pictures), np.array(present), tuple(condition), tuple(block))
 
 
-def owned(data: Dataset, of: str, picture: Picture, stretch: int, said: Says | None = None) -> Roads:
-    """A person's pictures: present where a box, or the class, of label `of` is in one (anything labelled, where `of` is empty).
+def owned(data: Dataset, of: str, picture: Picture, stretch: int = STRETCH, said: Says | None = None) -> tuple[Roads, int]:
+    """A person's pictures, film by film, and how many films: present where a box, or the class, of label `of` is in one.
 
-    Where nobody labelled them, `said` tells what is there: the uncut model itself, whose misses the filter then shares. `stretch`
-    neighbouring pictures, in order of name, are a block. What cannot be read stands in `data.unreadable`.
+    Anything labelled will do where `of` is empty. Where nobody labelled them, `said` tells what is there: the model itself, whose
+    misses the filter then shares. A block is a scene of `edgewise.split.films`, of `stretch` pictures; the condition is the film.
+    What cannot be read stands in `data.unreadable`.
     """
     if not data.labelled and said is None:
         raise ConfigError(
             "nobody says what is in these pictures", got=f"{len(data.entries)} without labels", allowed="labelled ones"
         )
-    found: list[tuple[str, NDArray[np.uint8], bool]] = []
+    entries: list[Entry] = []
+    images: list[NDArray[np.uint8]] = []
+    wanted: list[bool] = []
     for example in data:
         there = said(example.values) if said is not None and not data.labelled else _names(example.entry)
-        wanted = bool(there) if not of else of in there
-        found.append((example.entry.name, fit(example.values, picture)[0], wanted))
-    found.sort(key=lambda one: natural(one[0]))
-    blocks = tuple(f"{data.pack.path.name} {i // stretch}" for i in range(len(found)))
-    pictures = np.stack([image for _, image, _ in found])
-    return Roads(pictures, np.array([wanted for *_, wanted in found]), (data.pack.path.name,) * len(found), blocks)
+        entries.append(example.entry)
+        images.append(fit(example.values, picture)[0])
+        wanted.append(bool(there) if not of else of in there)
+    order = ordered([e.name for e in entries], [e.label for e in entries])
+    films = tuple(film_of(entries[i].name, entries[i].label) for i in order)
+    blocks = tuple(shot.scene for shot in shots(films, stretch))
+    roads = Roads(np.stack([images[i] for i in order]), np.array([wanted[i] for i in order]), films, blocks)
+    return roads, len(set(films))
 
 
-def parted(roads: Roads, shares: Sequence[float], seed: int) -> list[Roads]:
-    """Whole blocks, shuffled by `seed`, in parts of these shares of the blocks."""
-    names = sorted(set(roads.block))
-    order = np.random.default_rng(seed).permutation(len(names))
-    ends = np.round(np.cumsum([0.0, *shares]) / sum(shares) * len(names)).astype(int)
+def parted(roads: Roads, shares: Sequence[float]) -> list[Roads]:
+    """Runs of whole blocks in parts of these shares, a block left out between two (`edgewise.split.films.runs`)."""
     parts = []
-    for first, last in pairwise(ends):
-        wanted = {names[i] for i in order[first:last]}
+    for run in runs(roads.block, shares):
+        wanted = set(run)
         chosen = np.array([b in wanted for b in roads.block], bool)
         condition, block = (tuple(x for x, c in zip(words, chosen) if c) for words in (roads.condition, roads.block))
         parts.append(Roads(roads.pictures[chosen], roads.present[chosen], condition, block))

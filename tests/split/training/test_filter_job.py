@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from edgewise.core.errors import ConfigError
+from edgewise.data.junction import Junction
 from edgewise.runtime.bundle import Bundle
 from edgewise.split.training.filter import Learning
-from edgewise.split.training.filter_job import Watch, make
+from edgewise.split.training.filter_job import Watch, make, own
 
 VEHICLES = Path(__file__).parents[3] / "edgewise" / "bundles" / "vehicles"
 
@@ -38,14 +40,33 @@ def test_a_folder_becomes_a_filter(folder: Path, tmp_path: Path) -> None:
     manifest = Bundle.open(tmp_path / "out").manifest
     assert manifest == outcome.manifest and manifest.filter is not None
     assert (manifest.filter.of, manifest.filter.recall, manifest.filter.n) == ("lorry", 0.8, outcome.certified.n)
-    assert outcome.test.present + outcome.test.empty == 28  # a fifth of the scenes
-    assert "something in 70" in told[0]
+    assert outcome.test.present + outcome.test.empty == 27  # a fifth of the scenes that no gap takes
+    assert "140 pictures in 140 scenes of 1 films, something in 70" in told[0]
+    assert (outcome.films, outcome.truth) == (1, "labels (classes)") and "not for another camera" in outcome.warnings[0]
+    written = {name: manifest.provenance[f"filter_{name}"] for name in ("truth", "films", "stretch", "warning")}
+    assert written == {"truth": outcome.truth, "films": "1", "stretch": "1", "warning": outcome.warnings[0]}
 
 
 def test_scenes_that_are_too_few_are_told_before_a_bundle_is_written(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="too few"):
-        make(_short(Watch(VEHICLES, tmp_path / "out", of="lorry", data=folder, stretch=1)), lambda line: None)
-    assert not (tmp_path / "out").exists()
+    told: list[str] = []
+    with pytest.raises(ConfigError, match=r"too few.* 74 or more for recall 0\.95.*62,500 pictures"):
+        make(_short(Watch(VEHICLES, tmp_path / "out", of="lorry", data=folder)), told.append)
+    assert not (tmp_path / "out").exists() and not any("epoch" in line for line in told)
+
+
+def test_where_nobody_labelled_them_the_model_is_the_judge_and_it_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "monday"
+    folder.mkdir()
+    for i in range(8):
+        Image.fromarray(rendered_road(i)).save(folder / f"{i}.png")
+    bundle = Bundle.open(VEHICLES)
+    watch = Watch(VEHICLES, tmp_path / "out", data=folder, stretch=1, recall=0.3, confidence=0.5, by="draw")
+    seen = own(watch, bundle, bundle.manifest.pictures["head"], lambda line: None)
+    assert "the model itself" in seen.truth and len(seen.train) and len(seen.test)
+
+
+def rendered_road(number: int) -> NDArray[np.uint8]:
+    return Junction(101).frame(7.0 * number)[0]
 
 
 def _short(watch: Watch) -> Watch:

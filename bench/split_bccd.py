@@ -1,9 +1,9 @@
 """A person's own pictures from end to end: `split fit` on blood cells, then `split report` on pictures that taught nothing.
 
 The teacher is our detector of three kinds of cells (`edgewise.training.bccd`); GHND gives it a bottleneck of three channels on
-the pack's unlabelled training pictures, minutes on one core, with rounding noise for half of them (ours). The 72 test pictures and their boxes judge every operating point,
-the uncut model and JPEG in one run; bytes are counted on a socket with TLS. The pack is not part of the project; the student
-stays in the build folder, and a run that is called again carries on there.
+the pack's unlabelled training pictures, minutes on one core, with rounding noise for half of them (ours). The 72 test pictures
+and their boxes judge every operating point, the uncut model and JPEG in one run; bytes are counted on a socket with TLS. The
+pack is not part of the project; the student stays in the build folder, and a run that is called again carries on there.
 """
 
 from __future__ import annotations

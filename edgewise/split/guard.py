@@ -26,6 +26,7 @@ from edgewise.core.artifact import Bottleneck, Coding
 from edgewise.core.errors import ConfigError
 
 SHARE = 0.01  # of clean frames may lose a layer
+ENOUGH = 99  # frames, from which on something so rare is known
 
 
 def budget(sizes: Sequence[int], share: float = SHARE) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -22,11 +21,12 @@ from edgewise.core.artifact import Bottleneck, Coding, Decoding, Manifest, Param
 from edgewise.core.errors import BudgetError
 from edgewise.core.placement import OperatingPoint
 from edgewise.runtime.bundle import write_bundle
+from edgewise.split.guard import ENOUGH, guarded
 from edgewise.split.judged import Floats, Judge
 
 QUALITIES = (50, 75)
 LAYERS = 8  # of a frame, at most
-GUARD, GUARDED = 1.5, 64  # times the largest of so many frames
+GUARDED = 4  # every so many-th frame fits no tables: the byte guard is set by it
 
 
 class Ranges(Struct, frozen=True):
@@ -48,15 +48,16 @@ def ranged(features: Floats, per_channel: bool) -> Ranges:
 def coded(bottleneck: Bottleneck, features: Floats, bits: Sequence[int], order: Sequence[int]) -> dict[str, Coding]:
     """Codings by point: `split-B` has 2^B levels a channel, tables of `features` (n, channels, …), a layer for each channel.
 
-    No payload may be larger than GUARD times the largest of these features (the byte guard).
+    Every fourth of these features fits no tables and sets the byte guard (`edgewise.split.guard`): of clean frames like them, one
+    in a hundred loses its last layers. Where those are too few to know that, all features do both.
     """
+    held = np.arange(len(features)) % GUARDED == GUARDED - 1
+    fitted, clean = (features[~held], features[held]) if held.sum() >= ENOUGH else (features, features)
     found = {}
     for width in bits:
         levels = [1 << width] * bottleneck.channels
-        coding = coding_for(bottleneck, [features], levels, order, min(bottleneck.channels, LAYERS))
-        codec = FeatureCodec(bottleneck, coding)
-        largest = max(len(codec.encode(one[None])) for one in features[:: max(1, len(features) // GUARDED)])
-        found[f"split-{width}"] = msgspec.structs.replace(coding, most=round(GUARD * largest))
+        coding = coding_for(bottleneck, [fitted], levels, order, min(bottleneck.channels, LAYERS))
+        found[f"split-{width}"] = guarded(bottleneck, coding, [clean])
     return found
 
 

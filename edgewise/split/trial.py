@@ -24,6 +24,7 @@ from edgewise.graph.cut import split
 from edgewise.runtime.session import Session
 from edgewise.split.calibrate import Channels, Grid, channels, coding, grid, through
 from edgewise.split.cuts import Candidate
+from edgewise.split.guard import ENOUGH, guarded
 from edgewise.split.measure import Agreement, Measure
 from edgewise.split.sensitivity import sensitivities
 from edgewise.split.turn import turn_for
@@ -33,12 +34,13 @@ Outputs = dict[str, NDArray[Any]]
 Advance = Callable[[float], None]
 COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
 HELD = 1 << 25  # values of features held at once
-GUARD = 1.25  # the byte guard over the largest frame of calibration
+GUARD = 1.25  # the byte guard over the largest frame of calibration, where too few fitted no tables
 _SEEN = 64  # samples whose values fit ranges and tables
 _VALUES = 4096  # values of a channel that fit its range and table, at least, where there are as many
 _MOVED = 24  # samples that channels are disturbed on
 _MANY = 64  # channels, from which on fewer samples disturb each
 _FEW = 48  # samples that a search begins with
+_GUARDED = 2 * ENOUGH - 1  # samples that set the byte guard, at most
 _LAYER = 400  # bytes that a layer should have
 
 
@@ -85,6 +87,7 @@ class Trial:
         self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
         self.head, self.tail = (Session.load(m, threads) for m in self.models)
         self.seen: Channels = channels(self.features, candidate.axis, seen)
+        self._fitted = seen
         extra = 0.0 if self.turn is None else self.turn.flops(positions)
         self.share = (candidate.share * graph.flops + extra) / (graph.flops + 2 * extra)
         self.sensed = Sensed(np.zeros(0), 0.0)
@@ -164,6 +167,9 @@ class Trial:
         positions = math.prod(self.shape) // self.shape[self.candidate.axis]
         expected = float(how.bits.sum()) * positions / 8
         made = coding(self.seen, how, self.sensed.sensitivity, max(1, min(layers, int(expected // _LAYER))))
+        clean = self.features[self._fitted :]
+        if len(clean) >= ENOUGH:
+            return guarded(self.bottleneck(), made, [clean[:_GUARDED]])
         codec = FeatureCodec(self.bottleneck(), made)
         largest = max(len(codec.encode(f[None])) for f in self.features[:_SEEN])
         return msgspec.structs.replace(made, most=math.ceil(GUARD * largest) + 16)

@@ -10,6 +10,7 @@ from edgewise.codec.fitted import coding_for
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.errors import ConfigError
 from edgewise.split.guard import budget, guarded
+from edgewise.split.points import coded
 
 BOTTLENECK = Bottleneck((4, 12, 16), (0.0,) * 4, (1.0,) * 4)
 
@@ -52,3 +53,13 @@ def test_no_frame_is_larger_than_its_budget(what: str) -> None:
         kept = list(coding.order[: codec.layers(frame)])
         back = codec.decode(frame)[0]
         np.testing.assert_allclose(back[kept], one[kept].clip(0, 1), atol=0.5 / 15 + 1e-6)
+
+
+def test_points_of_a_student_cut_a_noisy_frame_and_hardly_a_clean_one() -> None:
+    coding = coded(BOTTLENECK, clean(480, 0), [4], range(4))["split-4"]
+    codec = FeatureCodec(BOTTLENECK, coding)
+    layers = [codec.layers(codec.encode(one[None])) for one in clean(200, 5)]
+    assert np.mean([n < len(coding.layers) for n in layers]) < 0.04
+    noise = np.random.default_rng(2).random((8, *BOTTLENECK.shape)).astype(np.float32)
+    frames = [codec.encode(one[None]) for one in noise]
+    assert max(map(len, frames)) <= coding.most and all(codec.layers(f) < len(coding.layers) for f in frames)

@@ -1,10 +1,14 @@
 """The neural filter: does the bound on its recall hold, and what becomes of the bytes of empty frames?
 
-The classifier learns on the vehicles head's early features from scenes of its own, its epoch is chosen on others. 200 scenes
-that neither head nor filter ever saw are parted 20 times, whole scenes on either side, into calibration (two thirds) and test:
-each time a threshold is certified (recall 0.95, confidence 0.95) and judged on the other side. "Holds" is read literally: the
-recall that is seen on the test frames is 0.95 or more. Bytes are those of the bundle's own points for the empty frames of the
-test side.
+The classifier learns on the vehicles head's early features from scenes of its own, its epoch is chosen on others. 180 scenes
+(seeds 100–199 and 220–299; 200–219 chose how the head is decoded) that neither head nor filter ever saw are parted 20 times,
+whole scenes on either side, into calibration (two thirds) and test: each time a threshold is certified (recall 0.95, confidence
+0.95) and judged on the other side. "Holds" is read literally: the recall that is seen on the test frames is 0.95 or more. Bytes
+are those of the bundle's own points for the empty frames of the test side, less the share that goes up to learn from.
+
+Those 20 splits differ in cameras, paint, weather and moments, but not in traffic: the renderer drives three recorded episodes of
+240 s (one for seeds 220–299, two for 100–199), and vehicles of each are on both sides. So two more splits are by episode:
+calibrated on one recording of the traffic, judged on the others, and the other way round.
 
 Baselines on the same splits, by the same bound: the JPEG's size as a score (a busy picture has more bytes), and the whole
 detector's strongest cell, which is what a device would know had it the tail too. Real footage: a clip in which every frame
@@ -25,7 +29,7 @@ from bench.split_vehicles import SHIPPED
 from edgewise.codec.image import ImageCodec
 from edgewise.codec.select import codec_for
 from edgewise.core.artifact import Picture
-from edgewise.core.errors import EdgewiseError
+from edgewise.core.errors import ConfigError, EdgewiseError
 from edgewise.core.wire import socket_bytes
 from edgewise.data.pack import open_pack
 from edgewise.data.picture import SUFFIXES, read_picture
@@ -41,6 +45,9 @@ AT = "relu_7"  # what the head squeezes into its bottleneck
 LOOK = Picture(320, 180)
 WORK = ROOT / "bench" / "out" / "filter"
 COUNT, SHARE = 20, 2 / 3  # splits, and how much of the scenes calibrates
+TESTING, CHOSEN = 100, 220  # first seeds: traffic of two episodes, and of one other
+LEARN = 0.02  # share of the dropped frames that goes up all the same, as in `edgewise.split.gate`
+SAME = "same traffic on both sides"
 RECALL = CONFIDENCE = 0.95
 GONE = 0.5
 NIGHT = ("night", "low_light")
@@ -49,10 +56,10 @@ Kinds = tuple[int, int, int]
 
 def run(quick: bool) -> Report:
     learning = Learning(epochs=2 if quick else 14)
-    sizes, kinds = ((12, 6, 120), (0, 1, 1)) if quick else ((130, 32, 200), (1, 1, 2))
+    sizes, kinds = ((12, 6, 120), (0, 1, 1)) if quick else ((130, 32, 180), (1, 1, 2))
     train = _roads(5000, sizes[0], (1, 2, 2), 0.3)
     choose = _roads(5200, sizes[1], (1, 2, 2))
-    pool = joined([_roads(first, scenes, kinds) for first, scenes in ((100, 100), (200, sizes[2] - 100))])
+    pool = joined([_roads(first, scenes, kinds) for first, scenes in ((TESTING, 100), (CHOSEN, sizes[2] - 100))])
     head = (SHIPPED / "head.onnx").read_bytes()
     features = of_model(front(head, AT))
     learnt = learn(features, train, choose, learning)
@@ -67,6 +74,7 @@ def run(quick: bool) -> Report:
     bound: By = "blocks"
     found = _splits(frames, bound)
     rows += _judged("filter", frames, found, pool, sent)
+    rows += _by_episode(frames)
     rows += _judged("filter, one draw a scene", frames, _splits(frames, "draw"), pool, {})
     for name, score in _baselines(pool).items():
         other = Scored(score, pool.present, pool.block)
@@ -76,6 +84,7 @@ def run(quick: bool) -> Report:
     threshold = float(np.median([certified.threshold for certified, _ in found]))
     rows += _real(learnt, features, threshold)
     config = {"at": AT, "epochs": learning.epochs, "learnt": len(train), "scenes": len(set(pool.block)), "frames": len(pool)}
+    config["traffic"] = "20 splits by scene: the same recorded episodes on both sides; rows by episode: others on either side"
     return Report(rows, _targets(rows), config)
 
 
@@ -102,9 +111,9 @@ def _judged(
     tests = [(certified.threshold, held(test, certified.threshold)) for certified, test in found]
     recalls = [h.recall for _, h in tests]
     rows = [
-        _over(case, "recall on test, 20 splits", recalls),
-        Row(case, "splits whose test recall is 0.95 or more", float(sum(r >= RECALL for r in recalls)), "", len(tests)),
-        _over(case, "empty frames dropped on test, 20 splits", [h.dropped for _, h in tests]),
+        _over(case, f"recall on test, 20 splits ({SAME})", recalls),
+        Row(case, f"splits whose test recall is 0.95 or more ({SAME})", float(sum(r >= RECALL for r in recalls)), "", len(tests)),
+        _over(case, f"empty frames dropped on test, 20 splits ({SAME})", [h.dropped for _, h in tests]),
         _over(case, "threshold, 20 splits", [t for t, _ in tests]),
     ]
     condition = np.array(pool.condition)
@@ -122,8 +131,32 @@ def _judged(
             gone = []
             for (threshold, _), side in zip(tests, sides, strict=True):
                 empty = here & side & ~pool.present
-                gone.append(float(size[empty & (frames.score < threshold)].sum() / size[empty].sum()))
+                gone.append((1 - LEARN) * float(size[empty & (frames.score < threshold)].sum() / size[empty].sum()))
             rows.append(_over(case, f"bytes of empty frames gone, {point}, {name}", gone))
+    return rows
+
+
+def _by_episode(frames: Scored) -> list[Row]:
+    """Calibrated on the traffic of one role of seeds, judged on that of the other; where they are too few, how many."""
+    names = list(dict.fromkeys(frames.block))
+    one = [n for n in names if int(n.split()[1]) >= CHOSEN]
+    two = [n for n in names if int(n.split()[1]) < CHOSEN]
+    rows = []
+    for case, calibrate, test in (
+        ("filter, calibrated on one episode, judged on two others", one, two),
+        ("filter, calibrated on two episodes, judged on one other", two, one),
+    ):
+        try:
+            certified = certify(frames.of(calibrate), RECALL, CONFIDENCE)
+        except ConfigError:  # quick runs have few scenes, and one that is missed whole makes 80 too few
+            rows.append(Row(case, "scenes, too few to certify", float(len(calibrate)), "", len(calibrate)))
+            continue
+        found = held(frames.of(test), certified.threshold)
+        rows += [
+            Row(case, "threshold", certified.threshold, "", certified.n),
+            Row(case, "recall on test", found.recall, "", found.present),
+            Row(case, "empty frames dropped on test", found.dropped, "", found.empty),
+        ]
     return rows
 
 
@@ -211,7 +244,7 @@ def _targets(rows: list[Row]) -> list[Target]:
         at_least(
             "filter: recall bound 0.95 holds, of 20 splits by scene",
             0.95 * COUNT,
-            row("splits whose test recall is 0.95 or more"),
+            row(f"splits whose test recall is 0.95 or more ({SAME})"),
             reason,
         ),
         at_least(

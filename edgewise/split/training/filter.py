@@ -128,7 +128,8 @@ def learn(
         raise ModelError("a filter needs features that are a map", got=early.shape, allowed="(batch, channel, height, width)")
     net = Classifier(*early.shape[1:])
     optimiser = torch.optim.AdamW(net.parameters(), lr=learning.rate, weight_decay=learning.decay)
-    steps = learning.epochs * (len(train) // learning.batch)
+    batch = min(learning.batch, len(train))
+    steps = learning.epochs * (len(train) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning.rate, total_steps=steps, pct_start=0.15)
     areas: list[float] = []
     best: dict[str, Any] = {}
@@ -136,8 +137,8 @@ def learn(
         net.train()
         generator = np.random.default_rng([learning.seed, epoch])
         order = generator.permutation(len(train))
-        for first in range(0, len(train) // learning.batch * learning.batch, learning.batch):
-            chosen = np.sort(order[first : first + learning.batch])
+        for first in range(0, len(train) // batch * batch, batch):
+            chosen = np.sort(order[first : first + batch])
             x = torch.from_numpy(features(varied(train.pictures[chosen], generator)))
             loss = functional.cross_entropy(net(x), torch.from_numpy(train.present[chosen]).long())
             optimiser.zero_grad(set_to_none=True)

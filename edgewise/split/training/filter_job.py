@@ -169,8 +169,8 @@ def _enough(watch: Watch, found: Roads, calibrate: Roads | None = None) -> None:
         "the scenes are too few to know that recall",
         got=f"{there} to calibrate on with something in them, of {scenes} in all ({len(found)} pictures)",
         allowed=f"{least} or more for recall {watch.recall:g} with confidence {watch.confidence:g}: some {whole} in all",
-        hint=f"Frames of one scene count once. With scenes of {watch.stretch} pictures (--stretch) that is some "
-        f"{whole * watch.stretch:,} pictures; a lower --recall takes fewer, and so do pictures taken further apart.",
+        hint=f"Frames of one scene count once. That is some {whole} folders, or {whole * watch.stretch:,} pictures of one film "
+        f"in scenes of {watch.stretch} (--stretch); a lower --recall takes fewer, and so do pictures taken further apart.",
     )
 
 

@@ -49,7 +49,7 @@ def test_a_folder_becomes_a_filter(folder: Path, tmp_path: Path) -> None:
 
 def test_scenes_that_are_too_few_are_told_before_a_bundle_is_written(folder: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    with pytest.raises(ConfigError, match=r"too few.* 74 or more for recall 0\.95.*62,500 pictures"):
+    with pytest.raises(ConfigError, match=r"too few.* 74 or more for recall 0\.95.*250 folders, or 62,500 pictures"):
         make(_short(Watch(VEHICLES, tmp_path / "out", of="lorry", data=folder)), told.append)
     assert not (tmp_path / "out").exists() and not any("epoch" in line for line in told)
 
@@ -72,4 +72,4 @@ def rendered_road(number: int) -> NDArray[np.uint8]:
 def _short(watch: Watch) -> Watch:
     import msgspec
 
-    return msgspec.structs.replace(watch, learning=Learning(epochs=2, batch=8))
+    return msgspec.structs.replace(watch, learning=Learning(epochs=2, batch=64))  # more than there are

@@ -97,7 +97,7 @@ def taught(
     source = Pictures(open_pack(coco), open_pack(others), SEED)
     shape = geometry(teacher, CUT, looked(source.of([0, 1]), LOOK))
     net = student(teacher, CUT, shape, CHANNELS, SEED)
-    recipe = Recipe("ghnd", PATHS, relative=True, rate=5e-3, batch=4, seconds=seconds, noise="round", late=0.3, schedule="cosine")
+    recipe = Recipe("ghnd", PATHS, relative=True, rate=2e-3, batch=4, seconds=seconds, schedule="cosine")
     learnt = Training(teacher, net, CUT, source, LOOK, recipe, SEED, work).learn(heard)
     return Taught(parts(teacher, net, CUT, LOOK), learnt)
 

@@ -1,14 +1,18 @@
 """HND and GHND against their teacher and against JPEG: bytes of whole frames, and boxes, masks and keypoints that come of them.
 
-One detector of three tasks is the teacher (`full` of the bundle `things`); in its students the module at stride 4 is a
-bottleneck of three channels, taught without labels (`edgewise.split.training.things`): as published, HND and GHND, and GHND as
-we do it, with codes that training knows and bits that have a price. What crosses goes through a socket as a frame; the tail
-sees decoded bytes alone. JPEG of several qualities, at the teacher's size and at the camera's, is answered by the teacher in
-the same run.
+One detector of three tasks is the teacher (`full` of the bundle `things`); in its students a module is a bottleneck of three
+channels, taught without labels (`edgewise.split.training.things`): HND and GHND with the published losses, codes and widths (in
+two epochs, by a cosine), and GHND as we do it, with codes that training knows, bits that have a price and a decoder twice as
+wide. All are cut at `stem.2`, and GHND has five losses, there and at layer1 to layer4: our detector's stem has stride 8, while
+the published encoder stands at stride 4, in place of ResNet's layer1, with four losses. What crosses goes through a socket as a
+frame; the tail sees decoded bytes alone. JPEG of several qualities, at the teacher's size and at the camera's, is answered by
+the teacher in the same run.
 
-Test scenes are seeds 100 and on, which neither teaching nor choosing saw; the point that is judged is chosen on seeds 200 and
-on: the best of those whose frames have a quarter of the bytes of JPEG q75. Differences are paired: each drawing of scenes
-scores both sides. Rendered frames are poorer in texture than real ones, which flatters JPEG's bytes and every score alike.
+Test scenes are seeds 100 and on, which neither teaching nor choosing saw; the point that is judged is chosen on seeds 200 and on:
+the best of those whose frames have a quarter of the bytes of JPEG q75 of the camera's picture. That rule was settled after two
+stricter ones (on points lost, without a bound on bytes) had picked 8 bits, so that the choice of a rule has seen figures, though
+not the point's on the test scenes alone. Differences are paired: each drawing of scenes scores both sides. Rendered frames are
+poorer in texture than real ones, which flatters JPEG's bytes and every score alike.
 """
 
 from __future__ import annotations
@@ -48,12 +52,18 @@ BELOW = 0.015  # AP below the teacher that the target allows
 QUARTER = 0.25
 SCALE = 8  # bytes of scale and zero point beside the published codes
 COMPARED = ("split-8", "split-4")  # points at which GHND and HND are held against each other: as published, and coarse
-TABLES, SAVED = "static tables on published codes of 8 bits", "15 % of the bytes at least, exact"
+TABLES, SAVED = "static tables on published codes of 8 bits", "15 to 40 % of the bytes saved, or more, exact"
+LEAST, MOST = 0.15, 0.40  # of the bytes: what static tables are to save
+EQUAL = "JPEG at its score"
+TRIED = (
+    "three trainings were tried: as published, with a price of 1.5 on bits, and with a price of 0.5 and a decoder twice as wide; "
+    "its 4 bits were 5,157 B of 8,941 B (0.58) of JPEG q75 of 384 px, and 2 bits, a quarter of it, lose 3.5 to 4 points"
+)
 NAMES = {"box": "AP of boxes", "mask": "AP of masks", "points": "AP of keypoints"}
 
 
 def run(quick: bool, folder: Path | None = None) -> Report:
-    """Rows of every way, paired differences, four targets; a `folder` may hold other `things`, `things-ghnd`, `things-hnd`."""
+    """Rows of every way, paired differences, six targets; a `folder` may hold other `things`, `things-ghnd`, `things-hnd`."""
     ours = opened(folder / "things" if folder else OURS)
     places = {name: folder / f"things-{name.lower()}" if folder else place for name, place in PUBLISHED.items()}
     pair = {name: opened(place) for name, place in places.items() if (place / "manifest.json").is_file()}
@@ -70,12 +80,13 @@ def run(quick: bool, folder: Path | None = None) -> Report:
         for row in rows_of(way, test)
     ]
     rows += chose
-    rows += equals(ways, jpegs, test)
+    level = equals(ways, jpegs, test)
+    rows += level
     against = {"teacher": teacher} | {f"JPEG q75 of {side}": jpegs[side][75] for side in SIDES}
     found = {name: test.differences(best, other) for name, other in against.items()}
     for name, by in found.items():
         rows += [paired(f"{best.case} less {name}", by[task], task) for task in TASKS]
-    targets = [near(best, found["teacher"]), small(best, found, jpegs)]
+    targets = [near(best, found["teacher"]), *(small(best, found, jpegs, side) for side in reversed(SIDES)), even(best, level)]
     if len(pair) == 2:
         more, two = published(pair, test, choose, teacher, wire)
         rows += more
@@ -137,8 +148,8 @@ def equals(ways: dict[str, Way], jpegs: dict[str, dict[int, Way]], at: Set) -> l
         mine = score(way)
         found = [float(np.exp(np.interp(mine, curve, size))) for curve, size in curves if curve[0] <= mine <= curve[-1]]
         if found:
-            rows.append(Row(way.case, "JPEG at its score", min(found), "bytes", len(way.bytes)))
-            rows.append(Row(way.case, "bytes of JPEG at its score", float(np.mean(way.bytes)) / min(found), "", len(way.bytes)))
+            rows.append(Row(way.case, EQUAL, min(found), "bytes", len(way.bytes)))
+            rows.append(Row(way.case, f"bytes of {EQUAL}", float(np.mean(way.bytes)) / min(found), "", len(way.bytes)))
     return rows
 
 
@@ -203,19 +214,26 @@ def near(best: Way, by: dict[str, Quality]) -> Target:
     return Target(f"{best.case}, against the teacher", want, told(by), met, "" if met else "the student learned too little")
 
 
-def small(best: Way, found: dict[str, dict[str, Quality]], jpegs: dict[str, dict[int, Way]]) -> Target:
-    """Against q75 of the camera's size, which is what a device sends otherwise; equal means within the teacher's target.
+def small(best: Way, found: dict[str, dict[str, Quality]], jpegs: dict[str, dict[int, Way]], side: str) -> Target:
+    """Bytes and points against q75 of one size: of the camera's, which is what a device sends, or of the network's own."""
+    size, jpeg = float(np.mean(best.bytes)), float(np.mean(jpegs[side][75].bytes))
+    by = found[f"JPEG q75 of {side}"]
+    met = size <= QUARTER * jpeg and all(by[t].value >= -BELOW for t in TASKS)
+    whose = "the camera's picture (640 x 360)" if side == SIDES[1] else "the network's own size (384 x 216)"
+    want = f"<= 1/4 of the bytes, no task more than {100 * BELOW:.1f} points below it"
+    got = f"{size:,.0f} of {jpeg:,.0f} B = {size / jpeg:.2f}; {told(by)}"
+    return Target(f"{best.case}, against JPEG q75 of {whose}", want, got, met, "" if met else TRIED)
 
-    The JPEG of the network's own size, which costs fewer bytes and loses little, stands beside it.
-    """
-    size = float(np.mean(best.bytes))
-    sizes = {side: float(np.mean(jpegs[side][75].bytes)) for side in SIDES}
-    by = found[f"JPEG q75 of {SIDES[1]}"]
-    met = size <= QUARTER * sizes[SIDES[1]] and all(by[t].value >= -BELOW for t in TASKS)
-    shares = "; ".join(f"{size / whole:.2f} of {whole:,.0f} B at {side}" for side, whole in reversed(sizes.items()))
-    want = f"<= 1/4 of the bytes of JPEG q75 of the camera's size, no task more than {100 * BELOW:.1f} points below it"
-    reason = "" if met else "frames too large, or a task too far below"
-    return Target(f"{best.case}, against JPEG", want, f"{size:,.0f} B: {shares}; {told(by)}", met, reason)
+
+def even(best: Way, rows: list[Row]) -> Target:
+    """Bytes against JPEG of the quality, at the better of its sizes, at which the mean of the three tasks is the same."""
+    name, want = f"{best.case}, against JPEG at an equal mean score", "<= 1/4 of the bytes of the better JPEG"
+    known = {row.metric: row.value for row in rows if row.case == best.case}
+    if EQUAL not in known:
+        return Target(name, want, "no JPEG of q10 to q90 has its score", None, "its score is beyond the curves, both of them")
+    share = known[f"bytes of {EQUAL}"]
+    met = share <= QUARTER
+    return Target(name, want, f"{share * known[EQUAL]:,.0f} of {known[EQUAL]:,.0f} B = {share:.2f}", met, "" if met else TRIED)
 
 
 def better(found: dict[str, dict[str, Quality]]) -> Target:
@@ -226,9 +244,13 @@ def better(found: dict[str, dict[str, Quality]]) -> Target:
 
 
 def exact(by: dict[str, tuple[float, bool]]) -> Target:
-    met = all(saved >= 0.15 and same for saved, same in by.values())
-    got = "; ".join(f"{name} -{saved:.0%}, {'exact' if same else 'not exact'}" for name, (saved, same) in by.items())
-    return Target(TABLES, SAVED, got, met, "" if met else "codes are nearly uniform")
+    """Every student saves LEAST or more; one that saves more than MOST is told as such."""
+    met = all(saved >= LEAST and same for saved, same in by.values())
+    parts = []
+    for name, (saved, same) in by.items():
+        beyond = f", beyond {MOST:.0%}" if saved > MOST else ""
+        parts.append(f"{name} -{saved:.1%}{beyond}, {'exact' if same else 'not exact'}")
+    return Target(TABLES, SAVED, "; ".join(parts), met, "" if met else "codes are nearly uniform")
 
 
 def told(by: dict[str, Quality]) -> str:

@@ -191,7 +191,7 @@ def fit(
         task: what its outputs are, where that cannot be seen from their shapes.
         labels: names of the classes, in order.
         epochs: times through the pictures.
-        seconds: seconds of training instead of epochs.
+        seconds: seconds of training instead of epochs, counted in steps before it begins, as an idle machine would take them.
         rate: learning rate at the beginning.
         schedule: steps, as published (a tenth after a quarter and after three quarters), or cosine, for short runs.
         batch: pictures a step.

@@ -18,12 +18,16 @@ MAX_BYTES = 256_000_000  # one file of a pack is read whole
 
 
 class Pack(Protocol):
-    """`names` in natural order; `read` gives one file's bytes, or SourceError where it is gone or too large."""
+    """`names` in natural order; `read` gives one file's bytes, or SourceError where it is gone or too large; `stamp` is another
+    one once a file was replaced (its size, time and place), without reading it.
+    """
 
     path: Path
     names: tuple[str, ...]
 
     def read(self, name: str) -> bytes: ...
+
+    def stamp(self, name: str) -> tuple[int, ...]: ...
 
 
 def natural(name: str) -> list[str | int]:
@@ -61,6 +65,9 @@ class FolderPack:
     def read(self, name: str) -> bytes:
         return _whole(self.path / name)
 
+    def stamp(self, name: str) -> tuple[int, ...]:
+        return _stamp(self.path / name)
+
 
 class FilePack:
     """A single file as a pack of one."""
@@ -71,6 +78,9 @@ class FilePack:
 
     def read(self, name: str) -> bytes:
         return _whole(self.path)
+
+    def stamp(self, name: str) -> tuple[int, ...]:
+        return _stamp(self.path)
 
 
 class TarPack:
@@ -105,6 +115,18 @@ class TarPack:
         if len(data) != size:
             raise SourceError("the tar ends inside a file", got=f"{len(data)} of {size} bytes of {name} in {self.path}")
         return data
+
+    def stamp(self, name: str) -> tuple[int, ...]:
+        return (*self._places.get(name, ()), *_stamp(self.path))
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Bytes and time (ns) of a file; nothing where it is gone."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
 def _hidden(name: str) -> bool:

@@ -137,8 +137,9 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
     look = Look(*_size(config, pack, names), 3, config.scale, config.mean, config.std, config.bgr)
     net = teacher(config.model, config.weights, config.cut)
     gallery = gathered(pack, look.picture, work, config.most_bad, config.limit, names, advance)
-    learn, judged = parted(len(gallery), config.validation, config.seed)
-    log.info("%d pictures to learn from, %d to judge on, %d left out", len(learn), len(judged), len(gallery.left))
+    learn, judged = parted(gallery.names, config.validation, config.seed)
+    between = len(gallery) - len(learn) - len(judged)
+    log.info("%d pictures to learn from, %d to judge on, %d between them unused", len(learn), len(judged), between)
     source = Chosen(gallery, learn)
     done = made(
         net,
@@ -179,13 +180,15 @@ def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
         points=points,
         codings=codings,
         parameters=done.parts.parameters,
-        provenance=provenance(config, gallery, len(judge), judge.measure, done.learnt.steps, done.learnt.seconds),
+        provenance=provenance(config, gallery, len(judge), between, judge.measure, done.learnt.steps, done.learnt.seconds),
     )
     left = tuple((x.name, x.why) for x in gallery.left)
     return Fitted(config.out, manifest, done.learnt.steps, done.learnt.seconds, left, judge.measure)
 
 
-def provenance(config: Fit, gallery: Gallery, judged: int, measure: str, steps: int, seconds: float) -> dict[str, str]:
+def provenance(
+    config: Fit, gallery: Gallery, judged: int, between: int, measure: str, steps: int, seconds: float
+) -> dict[str, str]:
     """How it was made, in words and figures for the manifest; no path of this machine."""
     model = Path(config.model).name
     shown = msgspec.structs.replace(config, model=model, out=Path(), work=None, data=Path(config.data.name), weights=None)
@@ -196,7 +199,8 @@ def provenance(config: Fit, gallery: Gallery, judged: int, measure: str, steps: 
         "data": f"{len(gallery)} pictures of {config.data.name}, {len(gallery.left)} left out; no labels were learned from",
         "trained": f"{config.recipe.upper()} at {config.cut}, {steps} steps in {seconds:.0f} s",
         "seed": str(config.seed),
-        "quality": f"{measure}, on {judged} pictures that taught nothing; 95 % intervals by bootstrap over neighbours",
+        "quality": f"{measure}, on {judged} pictures that taught nothing, in stretches of each folder, {between} neighbours "
+        "between them and what taught left out; 95 % intervals by bootstrap over neighbours",
         "times": f"measured, median processor time of 1 thread, {platform.machine()}, onnxruntime; neither waiting nor link",
         "bytes": "measured, mean payload, without frame header",
         "versions": ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),

@@ -5,7 +5,11 @@ pictures in the same order: so they are read once into one `.npy` of a work fold
 be read is left out, counted under its reason and named; where more than a share of them fails, the folder is not what its owner
 thinks it is, and that is an error.
 
-`parted` keeps a share of the pictures for judging. Neighbours by name (frames of one film, as often as not) stay on one side.
+Which pictures they were is known by their names, sizes and times: one that was replaced has all of them read again.
+
+`parted` keeps a share of the pictures for judging. Neighbours by name are frames of one film, as often as not, and a frame beside
+one that taught is no test: so what judges are a few long stretches of each folder, and between them and what teaches a border is
+left out. It knows names alone: a folder that mixes films frame by frame has neighbours on both sides all the same.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from edgewise.data.preprocess import fit
 Pictures = NDArray[np.uint8]
 Advance = Callable[[str, float], None]
 NAMED = 5
-BLOCKS = 20
+STRETCHES, LONG = 8, 100  # of one folder, at most, and the pictures that there are for each
+BORDER, BORDERS = 16, 20  # pictures between judging and learning, at most; and no more than one in so many
 
 
 class Left(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +87,7 @@ def gathered(
         wanted = [wanted[i] for i in np.linspace(0, len(wanted) - 1, limit).round().astype(int)]
     if not wanted:
         raise SourceError("there is no picture to learn from", got=pack.path, allowed=" ".join(sorted(SUFFIXES)))
-    key = hashlib.sha256(msgspec.json.encode((str(pack.path), picture, wanted))).hexdigest()
+    key = hashlib.sha256(msgspec.json.encode((str(pack.path), picture, wanted, [pack.stamp(n) for n in wanted]))).hexdigest()
     kept = _kept(work, key)
     if kept is None:
         kept = _read(pack, picture, work, key, wanted, most_bad, advance)
@@ -142,17 +147,43 @@ def _named(left: Sequence[Left]) -> str:
     return "; ".join(f"{x.name} ({x.why})" for x in left[:NAMED]) + more
 
 
-def parted(count: int, share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Indices to learn from and indices to judge on, in blocks of neighbours; at least one picture on each side.
+def parted(names: Sequence[str], share: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Indices to learn from and indices to judge on, at least one of each; what is on neither side is the border between them.
 
-    >>> parted(4, 0.25, 0)
-    ((0, 1, 3), (2,))
+    Each folder gives its share, so that every class is judged where folders are classes; where one picture of each would be more
+    than twice the share, folders count for nothing and the pictures are one row in the order of `names`.
+
+    >>> parted([f"{i}.png" for i in range(4)], 0.25, 0)
+    ((1, 2, 3), (0,))
     """
-    if count < 2:
-        raise SourceError("there are too few pictures", got=count, allowed="2 or more: some to learn from, some to judge on")
-    block = max(1, min(16, count // BLOCKS))
-    blocks = [range(i, min(i + block, count)) for i in range(0, count, block)]
-    held = max(1, min(len(blocks) - 1, round(share * len(blocks))))
-    chosen = set(np.random.default_rng([seed, 11]).permutation(len(blocks))[:held].tolist())
-    judged = tuple(i for b in sorted(chosen) for i in blocks[b])
-    return tuple(i for b in range(len(blocks)) if b not in chosen for i in blocks[b]), judged
+    if len(names) < 2:
+        raise SourceError("there are too few pictures", got=len(names), allowed="2 or more: some to learn from, some to judge on")
+    folders: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        folders.setdefault(str(PurePosixPath(name).parent), []).append(i)
+    if len(folders) > min(0.5, 2 * share) * len(names):
+        folders = {"": list(range(len(names)))}
+    generator = np.random.default_rng([seed, 11])
+    learn: list[int] = []
+    judged: list[int] = []
+    for row in folders.values():
+        held = _stretches(len(row), share, generator)
+        learn += [i for i, side in zip(row, held, strict=True) if side == 0]
+        judged += [i for i, side in zip(row, held, strict=True) if side == 1]
+    return tuple(sorted(learn)), tuple(sorted(judged))
+
+
+def _stretches(count: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    """For each of `count` neighbours 0 (learn), 1 (judge) or 2 (border): a stretch somewhere in each of a few equal sections."""
+    side = np.zeros(count, np.int64)
+    held = min(count - 1, max(1, round(share * count))) if count > 1 else 0
+    sections = max(1, min(STRETCHES, count // LONG, held))
+    ends = np.linspace(0, count, sections + 1).astype(int)
+    parts = np.diff(np.linspace(0, held, sections + 1).astype(int))
+    border = min(BORDER, count // (BORDERS * sections), min((np.diff(ends) - parts) // 4))
+    for begin, end, part in zip(ends, ends[1:], parts):
+        first = int(generator.integers(begin, end - part + 1))
+        near = side[max(0, first - border) : first + part + border]
+        near[near == 0] = 2
+        side[first : first + part] = 1
+    return side

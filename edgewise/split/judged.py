@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgewise.codec.select import Codec
 from edgewise.core.answer import Answer
-from edgewise.core.decoding import Decoding, Raw
+from edgewise.core.decoding import Decoding, Grid, Things
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.data import scoring
 from edgewise.data.decoding import answers
@@ -78,6 +78,7 @@ class Judge:
             said += answers(outputs, decoding, self._labels)
             times.append(time.thread_time() - begun)
         self.whole, self.whole_time = said, float(np.median(times))
+        self._threshold = decoding.threshold if isinstance(decoding, Grid | Things) else 0.5
         self.true = classes_of([gallery.names[i] for i in self._chosen], self._labels)
 
     def __len__(self) -> int:
@@ -150,19 +151,24 @@ class Judge:
         """Quality by condition: as the caller scores it, by labels where there are some, else agreement with the uncut model."""
         if self._worth is not None:
             return self._worth(said)
-        if self.true is not None and said[0].classes:
-            found = scoring.of_classes(said, [scoring.Truth(label=t) for t in self.true], self._blocks)
-        else:
-            found = scoring.agreement(said, self.whole, self._blocks)
+        found = self._scored(said)
         value, low, high = (round(float(np.nan_to_num(v)), 4) for v in (found.value, found.low, found.high))
         return {"all": Quality(value, low, high, found.n)}
 
+    def _scored(self, said: Sequence[Answer]) -> scoring.Scored:
+        if self.true is not None and said[0].classes:
+            return scoring.of_classes(said, [scoring.Truth(label=t) for t in self.true], self._blocks)
+        return scoring.agreement(said, self.whole, self._blocks, self._threshold)
+
     @property
     def measure(self) -> str:
-        """What the qualities are, in words."""
+        """What the qualities are: the metric (`edgewise.data.scoring`) and whose word it takes."""
+        metric = self._scored(self.whole).metric
         if self.true is not None and self.whole[0].classes:
-            return "top-1 by the names of class folders"
-        return "agreement with the uncut model" + ("" if isinstance(self._decoding, Raw) else ", its answers standing for labels")
+            return f"{metric} by the names of class folders"
+        if isinstance(self._decoding, Grid | Things):
+            return f"{metric} by agreement with the uncut model, its boxes from {self._threshold:g} on standing for labels"
+        return f"{metric} by agreement with the uncut model"
 
 
 def classes_of(names: Sequence[str], labels: Sequence[str]) -> list[str] | None:

@@ -1,6 +1,6 @@
 """The samples that `split quick` calibrates and judges with: a person's own pictures, or .npy arrays for models that take none.
 
-They are drawn over the whole folder or tar, and parted in blocks of neighbours: what calibrated never judges (`gallery.parted`).
+They are drawn over the whole folder or tar, and parted in long stretches: what calibrated never judges (`gallery.parted`).
 What cannot be read is left out, counted and named; above a share of it the folder is not what its owner thinks it is.
 """
 
@@ -53,7 +53,7 @@ def of_pictures(
     with TemporaryDirectory() as work:
         found = gathered(pack, picture, Path(work), most_bad, calibrate + judge, None, advance)
         values = np.array(found.pictures)
-    first, second = parted(len(values), judge / (calibrate + judge), seed)
+    first, second = parted(found.names, judge / (calibrate + judge), seed)
     return Samples(values, found.names, first, second, found.left, pack, True)
 
 
@@ -85,7 +85,7 @@ def of_arrays(
                 raise SourceError("too many arrays cannot be used", got=told, allowed=f"{most_bad:.0%} of {len(names)}") from None
         if number % 64 == 0:
             advance("reading arrays", number / len(names))
-    first, second = parted(len(values), judge / (calibrate + judge), seed)
+    first, second = parted(kept, judge / (calibrate + judge), seed)
     return Samples(np.stack(values), tuple(kept), first, second, tuple(left), pack, False)
 
 

@@ -1,6 +1,7 @@
 """Pictures read once: what is unreadable is named and counted, and too much of it is an error."""
 
 import itertools
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,23 @@ def test_a_second_call_reads_nothing_again(pictures: Path, tmp_path: Path) -> No
     assert heard and other.names == ("0.png", "4.png", "9.png")
 
 
+@pytest.mark.parametrize("tarred", [False, True])
+def test_a_picture_replaced_under_its_name_is_read_again(tarred: bool, pictures: Path, tmp_path: Path) -> None:
+    def found() -> list[int]:
+        place = pictures
+        if tarred:
+            place = tmp_path / "pictures.tar"
+            with tarfile.open(place, "w") as tar:
+                tar.add(pictures, ".")
+        gallery = gathered(open_pack(place), Picture(20, 10), tmp_path / "work")
+        return [int(p[5, 5, 0]) for p in gallery.pictures]
+
+    before, size = found(), (pictures / "6.png").stat().st_size
+    Image.new("RGB", (40, 20), (121, 0, 0)).save(pictures / "6.png")
+    assert (pictures / "6.png").stat().st_size == size  # so that its time alone tells
+    assert found() == [*before[:6], 121, *before[7:]]
+
+
 def test_a_reading_that_was_killed_is_not_believed(pictures: Path, tmp_path: Path) -> None:
     (pictures / "9.png").write_bytes(b"")
     with pytest.raises(SourceError):
@@ -55,10 +73,29 @@ def test_no_pictures_at_all(tmp_path: Path) -> None:
         gathered(open_pack(tmp_path), Picture(4, 4), tmp_path / "work")
 
 
-@pytest.mark.parametrize("count", [2, 7, 100, 5000])
-def test_parts_are_apart_and_neighbours_together(count: int) -> None:
-    learn, judge = parted(count, 0.1, 3)
-    assert sorted((*learn, *judge)) == list(range(count)) and learn and judge
-    assert (learn, judge) == parted(count, 0.1, 3)
-    runs = sum(b - a > 1 for a, b in itertools.pairwise(judge)) + 1
-    assert runs <= max(1, len(judge) // min(16, max(1, count // 20))) + 1
+@pytest.mark.parametrize("count", [2, 7, 40, 205, 5000])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_stretches_judge_with_a_border_to_what_teaches(count: int, share: float) -> None:
+    names = [f"{i}.png" for i in range(count)]
+    learn, judge = parted(names, share, 3)
+    assert learn and judge and not set(learn) & set(judge)
+    assert (learn, judge) == parted(names, share, 3)
+    assert len(judge) == max(1, round(share * count)) and len(learn) >= 0.8 * (count - len(judge))
+    stretches = sum(b - a > 1 for a, b in itertools.pairwise(judge)) + 1
+    assert stretches <= max(1, min(8, count // 100))
+    border = min(16, count // (20 * max(1, min(8, count // 100))))
+    distance = np.abs(np.array(judge)[:, None] - np.array(learn)[None]).min()
+    assert distance == (border + 1 if count > 2 else 1)
+
+
+def test_every_class_is_judged_where_folders_are_classes() -> None:
+    names = [f"{folder}/{i}.png" for folder in ("ants", "bees", "cats") for i in range(50)] + ["rare/0.png", "rare/1.png"]
+    learn, judge = parted(names, 0.1, 0)
+    for side in (learn, judge):
+        assert {names[i].split("/")[0] for i in side} == {"ants", "bees", "cats", "rare"}
+    assert len(judge) == 16
+
+
+def test_folders_of_one_picture_each_are_one_row() -> None:
+    learn, judge = parted([f"{i}/frame.png" for i in range(60)], 0.1, 0)
+    assert len(judge) == 6 and judge == tuple(range(judge[0], judge[0] + 6)) and len(learn) >= 48

@@ -2,15 +2,20 @@
 
 For that, everything that a step depends on is either kept in the checkpoint (weights and statistics of the bottleneck, the
 optimiser's state, ranges and densities of a disturbed run, the number of steps) or follows from the seed and the number of the
-step: which pictures, which levels, which noise. On one thread torch's own arithmetic repeats. A run that is bounded by seconds
-counts its steps once, from the speed of its first ones, and then keeps to that number.
+step: which pictures, which levels, which noise. On one thread torch's own arithmetic repeats.
+
+A run that is bounded by seconds counts its steps before the first of them: some are tried, timed and undone, the number is kept
+at once, and from there on the run is the one that had been told that number. Their measure is the processor time that the process
+took, over its threads: what the steps would last on a machine with nothing else to do, so that a busy one trains longer and not
+less. Waiting for a disk is not in it, nor what the noise of a disturbed run costs.
 
 Batches go through the pictures in an order drawn anew each epoch. The checkpoint names what was trained on what; another teacher,
-cut, recipe or other pictures are refused rather than mixed.
+cut, recipe or other pictures are refused rather than mixed; of the pictures it knows up to KNOWN, evenly chosen.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -40,7 +45,8 @@ from edgewise.training.paths import gathered, siblings, taps
 log = logging.getLogger(__name__)
 
 Advance = Callable[[str, float], None]
-TRIAL = 6  # steps by which a run that is bounded by seconds is timed, after two to warm up
+FIRST, TRIAL = 2, 6  # steps that are tried before a run bounded by seconds: to warm up, and to be timed
+KNOWN = 2048  # pictures by which a checkpoint knows what it was trained on
 CALIBRATED = 64  # pictures that fix the ranges of a disturbed run
 LONGEST = 5.0  # norm of a gradient
 OUTSIDE = 0.001  # share of a channel's values that its range leaves out on each side
@@ -94,24 +100,26 @@ class Training:
         self._resume()
 
     def learn(
-        self, advance: Advance = lambda what, share: None, keep: float = 30.0, clock: Callable[[], float] = time.monotonic
+        self,
+        advance: Advance = lambda what, share: None,
+        keep: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        processor: Callable[[], float] = time.process_time,
     ) -> Learnt:
-        """Train to the end, keeping a checkpoint every `keep` seconds."""
+        """Train to the end, keeping a checkpoint every `keep` seconds of `clock`; bounded runs are timed by `processor`."""
         begun = kept = clock()
-        timed: list[float] = []
-        while not self._steps or self._step < self._steps:
-            before = clock()
+        if not self._steps:
+            self._steps = self._counted(processor)
+            self._keep(self._spent + clock() - begun)
+        while self._step < self._steps:
+            self._prepare()
             parts = self._one()
             now = clock()
-            timed.append(now - before)
-            if not self._steps and len(timed) == TRIAL + 2:
-                self._steps = max(len(timed), round(self._recipe.seconds / float(np.median(timed[2:]))))
-            if self._steps and (now - kept >= keep or self._step == self._steps):
+            if now - kept >= keep or self._step == self._steps:
                 self._keep(self._spent + now - begun)
                 kept = now
                 self._report(self._spent + now - begun, parts)
-            if self._steps:
-                advance("learning", self._step / self._steps)
+            advance("learning", self._step / self._steps)
         self._spent += clock() - begun
         between = self._split.between
         low, high = ((), ()) if not isinstance(between, Disturbance) else (_numbers(between.low), _numbers(between.high))
@@ -119,14 +127,32 @@ class Training:
         self._net.eval().requires_grad_(False)
         return Learnt(self._step, round(self._spent, 1), self._loss, low, high)
 
+    def _counted(self, processor: Callable[[], float]) -> int:
+        """How many steps the recipe's seconds hold; those that were tried are undone."""
+        before = copy.deepcopy((self._split.state_dict(), self._optimiser.state_dict()))
+        for group in self._optimiser.param_groups:
+            group["lr"] = 0.0
+        marks = [processor()]
+        for _ in range(FIRST + TRIAL):
+            self._one()
+            marks.append(processor())
+        self._split.load_state_dict(before[0])
+        self._optimiser.load_state_dict(before[1])
+        self._step, self._loss = 0, math.nan
+        one = float(np.median(np.diff(marks)[FIRST:])) / torch.get_num_threads()
+        return max(1, round(self._recipe.seconds / max(one, 1e-6)))
+
+    def _prepare(self) -> None:
+        """What the number of the step decides: noise, and the learning rate."""
+        if recipes.disturbed(self._recipe, self._step, self._steps):
+            self._disturb()
+        for group in self._optimiser.param_groups:
+            group["lr"] = recipes.rate(self._recipe, self._step, self._steps) * group.get("times", 1.0)
+
     def _one(self) -> Mapping[str, float]:
         number, recipe = self._step, self._recipe
         chosen = self._batch(number)
         pictures = looked(self._source.of(chosen), self._look)
-        if recipes.disturbed(recipe, number, self._steps or number + 2):
-            self._disturb()
-        for group in self._optimiser.param_groups:
-            group["lr"] = recipes.rate(recipe, number, self._steps or number * 4 + 4) * group.get("times", 1.0)
         between = self._split.between
         if isinstance(between, Disturbance):
             between.draw(np.random.default_rng([self._seed, number, 5]), len(chosen), recipe.bits)
@@ -245,7 +271,8 @@ def _key(
 ) -> str:
     """One digest of everything that decides what comes out."""
     digest = hashlib.sha256(msgspec.json.encode((cut, look, recipe, seed, len(source), dict(factors))))
-    digest.update(source.of([0, len(source) // 2, len(source) - 1]).tobytes())
+    for i in np.linspace(0, len(source) - 1, min(KNOWN, len(source))).round().astype(int).tolist():
+        digest.update(source.of([i]).tobytes())
     for name, value in (*teacher.state_dict().items(), *((k, v.shape) for k, v in net.state_dict().items())):
         digest.update(name.encode())
         digest.update(value.detach().numpy().tobytes() if isinstance(value, Tensor) else str(tuple(value)).encode())

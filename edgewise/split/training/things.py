@@ -56,8 +56,8 @@ log = logging.getLogger(__name__)
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole job. `teacher` empty: fresh weights, for trying it out. `frames`: the shards of the teacher's own training.
 
-    `seconds` of the recipe are wall time at `threads`; its `bits` are those that training draws, `bits` here those of the points.
-    `full` puts the teacher into the bundle; `only_train` writes none.
+    `seconds` of the recipe are processor time, over `threads`; its `bits` are those that training draws, `bits` here those of
+    the points. `full` puts the teacher into the bundle; `only_train` writes none.
     """
 
     work: Path = Path("build/ghnd")

@@ -1,6 +1,7 @@
 """A student learns, nobody else does, and a training that is killed ends as if it had not been."""
 
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
@@ -104,18 +106,19 @@ sys.path.insert(0, {root!r})
 torch.set_num_threads(1)
 from tests.split.training.test_learn import *
 net = pupil(build())
-recipe = Recipe("ghnd", epochs=15, noise="round", relative=True, price=1.0)
+recipe = Recipe("ghnd", {bound}, noise="round", relative=True, price=1.0)
 class Slow(Blobs):
     def of(self, indices):
         time.sleep({pause})
         return super().of(indices)
-Training(build(), net, "layer1", Slow(), LOOK, recipe, 1, Path(sys.argv[1])).learn(keep=0.05)
+Training(build(), net, "layer1", Slow(), LOOK, recipe, 1, Path(sys.argv[1])).learn(keep={keep})
 print(digest(net))
 """
 
 
-def run(work: Path, pause: float = 0.0) -> subprocess.Popen[str]:
-    program = RUN.format(root=str(ROOT), pause=pause)
+def run(work: Path, pause: float = 0.0, bound: str = "epochs=15") -> subprocess.Popen[str]:
+    keep = 30.0 if "seconds" in bound else 0.05
+    program = RUN.format(root=str(ROOT), pause=pause, bound=bound, keep=keep)
     return subprocess.Popen([sys.executable, "-c", program, str(work)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -166,6 +169,46 @@ def test_a_run_bounded_by_seconds_counts_its_steps_once(tmp_path: Path) -> None:
     assert learnt.steps > 20
     again = Training(teacher, pupil(teacher), "layer1", Blobs(), LOOK, recipe, 1, tmp_path).learn()
     assert again == learnt  # nothing is left to do
+
+
+def test_a_busy_machine_learns_as_many_steps(tmp_path: Path) -> None:
+    """Waiting is not training: the steps are counted by processor time."""
+    teacher, passed = build(), itertools.count()
+
+    class Waiting(Blobs):
+        def of(self, indices: list[int]) -> NDArray[np.uint8]:
+            time.sleep(0.002)
+            return super().of(indices)
+
+    training = Training(teacher, pupil(teacher), "layer1", Waiting(), LOOK, Recipe("hnd", seconds=0.5), 1, tmp_path)
+    assert training.learn(processor=lambda: 0.02 * next(passed)).steps == 25
+
+
+@pytest.mark.parametrize("schedule", ["steps", "cosine"])
+def test_killed_right_after_its_steps_were_counted_it_is_the_run_of_that_many(schedule: str, tmp_path: Path) -> None:
+    with run(tmp_path / "broken", pause=0.004, bound=f"seconds=1.0, schedule={schedule!r}") as broken:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (tmp_path / "broken" / CHECKPOINT).exists():
+            time.sleep(0.002)
+        os.kill(broken.pid, signal.SIGKILL)
+        assert broken.wait() == -signal.SIGKILL
+    state = torch.load(tmp_path / "broken" / CHECKPOINT, weights_only=True)
+    assert state["step"] == 0 and state["steps"] > 8  # the count is the first thing that it keeps
+    with run(tmp_path / "broken", bound=f"seconds=1.0, schedule={schedule!r}") as again:
+        said = again.communicate(timeout=60)[0].strip()
+    net, teacher = pupil(build()), build()
+    recipe = Recipe("ghnd", epochs=(state["steps"] - 0.5) / 12, noise="round", relative=True, price=1.0, schedule=schedule)
+    learnt = Training(teacher, net, "layer1", Blobs(), LOOK, recipe, 1, tmp_path / "whole").learn()
+    assert learnt.steps == state["steps"] and said == digest(net)
+
+
+def test_a_picture_in_the_middle_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    teacher, recipe, other = build(), Recipe("hnd", epochs=1), Blobs()
+    Training(teacher, pupil(teacher), "layer1", Blobs(), LOOK, recipe, 1, tmp_path).learn()
+    other.pictures = other.pictures.copy()
+    other.pictures[17, 3, 3, 0] ^= 1
+    with pytest.raises(ConfigError, match="another training"):
+        Training(teacher, pupil(teacher), "layer1", other, LOOK, recipe, 1, tmp_path)
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ ZOO = ROOT / "bench" / "out" / "zoo"
 NAMES = ("resnet18", "mobilenet_v2", "densenet", "vit", "yolo", "segmenter", "audio_cnn", "vehicles")
 QUICK = ("audio_cnn", "vehicles")
 EVERY, CHOSEN = 4.0, 8.0  # times fewer bytes than float16
-SAMPLES, JUDGED = 160, 300
+SAMPLES, JUDGED = 192, 300
 
 
 class Case(Struct, frozen=True):

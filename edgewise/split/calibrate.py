@@ -37,6 +37,7 @@ _ROUNDS_TO_ZERO = 1e-12
 class Channels(Struct, frozen=True):
     """What calibration saw of each channel, in float64: `mean`, `variance`, the least and the largest value of all samples with a
     margin (`low`, `high`), and between which quantiles nearly all lie (`inner`, `outer`); `values` (channel, n) of some samples.
+    Where `lattice` is above 0 all values are multiples of it (`edgewise.split.turn`), and no finer step is of use.
     """
 
     values: Floats
@@ -46,9 +47,10 @@ class Channels(Struct, frozen=True):
     high: NDArray[np.float64]
     inner: NDArray[np.float64]
     outer: NDArray[np.float64]
+    lattice: NDArray[np.float64]
 
 
-def channels(features: Floats, axis: int, some: int | None = None) -> Channels:
+def channels(features: Floats, axis: int, some: int | None = None, lattice: NDArray[np.float64] | None = None) -> Channels:
     """Statistics of features (sample, *shape) with channels along `axis` of the shape; `values` are those of `some` samples."""
     others = tuple(a for a in range(features.ndim) if a != axis + 1)
     least, most = features.min(others).astype(np.float64), features.max(others).astype(np.float64)
@@ -58,9 +60,9 @@ def channels(features: Floats, axis: int, some: int | None = None) -> Channels:
     mean, variance = values.mean(1, dtype=np.float64), values.var(1, dtype=np.float64)
     margin = MARGIN * (most - least)
     exact = least == 0  # a ReLU's
-    return Channels(
-        values, mean, variance, np.where(exact, 0.0, least - margin), most + margin, np.where(exact, 0.0, inner), outer
-    )
+    low, start = np.where(exact, 0.0, least - margin), np.where(exact, 0.0, inner)
+    none = np.zeros(len(mean)) if lattice is None else lattice
+    return Channels(values, mean, variance, low, most + margin, start, outer, none)
 
 
 class Grid(Struct, frozen=True):
@@ -87,7 +89,11 @@ def grid(seen: Channels, sensitivity: NDArray[np.float64], t: float) -> Grid:
         if sensitivity[c] <= 0 or span <= _ROUNDS_TO_ZERO:
             continue
         width = max(t / math.sqrt(sensitivity[c]), span / (MOST_LEVELS - 2))
-        if seen.low[c] == 0:
+        if width < 2 * seen.lattice[c]:
+            width = seen.lattice[c]
+            start = width * math.floor(seen.low[c] / width)
+            n = min(MOST_LEVELS, math.ceil((seen.high[c] - start) / width) + 1)
+        elif seen.low[c] == 0:
             start, n = 0.0, min(MOST_LEVELS, math.ceil(seen.high[c] / width - 0.5) + 1)
         else:
             start, n = _around(seen, c, width)

@@ -92,17 +92,16 @@ class Classes:
         return _wilson(self.metric, int((a == b).sum()), len(a))
 
     def steady(self, said: Outputs, whole: Outputs) -> float:
-        """The share expected where any sample's error could meet any sample's lead, both in units of the sample's spread: leads
-        that are nearly nothing are rare, and few samples have few of them."""
+        """The share expected where any sample's error could meet any sample's lead: leads that are nearly nothing are rare, and
+        few samples have few of them."""
         a, b = (x[self.output].reshape(len(x[self.output]), -1).astype(np.float64) for x in (said, whole))
         order = np.argsort(b, axis=1)[:, ::-1]
-        rows, spread = np.arange(len(b)), np.maximum(b.std(1), 1e-12)
-        lead = (b[rows, order[:, 0]] - b[rows, order[:, 1]]) / spread
-        moved = (a[rows, order[:, 0]] - a[rows, order[:, 1]]) / spread - lead
-        both = np.concatenate([moved, -moved])
-        expected = float((both[:, None] + lead > 0).mean())
+        rows = np.arange(len(b))
+        lead = b[rows, order[:, 0]] - b[rows, order[:, 1]]
+        moved = a[rows, order[:, 0]] - a[rows, order[:, 1]] - lead
+        expected = float((np.concatenate([moved, -moved])[:, None] + lead > 0).mean())
         seen = float((a.argmax(1) == order[:, 0]).mean())
-        return min((expected + seen) / 2, seen + 1.5 / len(b))
+        return min(expected, seen + 1.5 / len(b))
 
     def vectors(self, outputs: Outputs) -> list[NDArray[np.float64]]:
         values = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64)

@@ -57,7 +57,7 @@ def quick(config: Quick, advance: Advance = lambda what, share: None) -> Report:
     images = jpegs(subject, advance) if subject.samples.pictures else ()
     candidate, sensed, found = kept[best.tensor]
     trial = begun(subject, candidate, config)
-    trial.sensed = sensed
+    trial.restore(sensed)
     bundle = made(subject, trial, found, config, advance)
     flat = trial.seen.mean.astype(np.float32).reshape([-1 if a == trial.candidate.axis else 1 for a in range(len(trial.shape))])
     said = trial.tails(np.broadcast_to(flat, (subject.batch, *trial.shape)).copy())

@@ -6,8 +6,9 @@ calibration samples, and the tail runs on them:
     S_c = E ‖ answer(features + noise_c) − answer(features) ‖² / variance of the noise
 
 in units of the answer's own variance, so that several outputs count alike. This is a finite difference along a random
-direction: to first order it is the trace of JᵀJ over the channel, the diagonal of what a second-order method would use. Samples
-are drawn anew for each channel from few; a factor of two in S_c is a fifth of the step, and costs next to nothing.
+direction: to first order it is the trace of JᵀJ over the channel, the diagonal of what a second-order method would use. All
+channels are disturbed on the same few samples: how sensitive samples are differs more than how sensitive channels are, and only
+the latter counts. A factor of two in S_c is a fifth of the step, and costs next to nothing.
 
 The classes of a classifier are compared after their mean is taken off, which no argmax sees.
 """
@@ -41,7 +42,8 @@ def sensitivities(
     scale = [max(float(a.var()), 1e-12) * a.shape[1] for a in clean]
     found = np.zeros(count)
     alive = [c for c in range(count) if spread[c] > 0]
-    jobs = [(c, int(row)) for c in alive for row in rng.permutation(len(features))[:each]]
+    rows = rng.permutation(len(features))[:each]  # the same for every channel: samples differ more than channels do
+    jobs = [(c, int(row)) for c in alive for row in rows]
     for begin in range(0, len(jobs), _BATCH):
         some = jobs[begin : begin + _BATCH]
         batch = features[[row for _, row in some]].copy()

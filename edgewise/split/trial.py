@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgewise.codec.features import FeatureCodec
 from edgewise.core.artifact import Bottleneck, Coding
+from edgewise.core.coding import MOST_LEVELS
 from edgewise.core.errors import ModelError
 from edgewise.graph.cut import split
 from edgewise.runtime.session import Session
@@ -27,7 +28,7 @@ from edgewise.split.cuts import Candidate
 from edgewise.split.guard import ENOUGH, guarded
 from edgewise.split.measure import Agreement, Measure
 from edgewise.split.sensitivity import sensitivities
-from edgewise.split.turn import turn_for
+from edgewise.split.turn import straight, turn_for
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
@@ -41,6 +42,8 @@ _MOVED = 24  # samples that channels are disturbed on
 _MANY = 64  # channels, from which on fewer samples disturb each
 _FEW = 48  # samples that a search begins with
 _GUARDED = 2 * ENOUGH - 1  # samples that set the byte guard, at most
+_FINE = -10  # rung for whose steps channels are halved
+_PIECES = 200  # multiples of the lattice in a halved channel's reach
 _LAYER = 400  # bytes that a layer should have
 
 
@@ -56,10 +59,12 @@ class Tried(Struct, frozen=True):
 
 
 class Sensed(Struct, frozen=True):
-    """The sensitivity of the answer to each channel, and the first guess at t."""
+    """The sensitivity of the answer to each channel that crosses, the first guess at t, and which channels are halved."""
 
     sensitivity: NDArray[np.float64]
     first: float
+    halved: tuple[int, ...] = ()
+    lattice: tuple[float, ...] = ()
 
 
 class Trial:
@@ -80,17 +85,45 @@ class Trial:
         positions = candidate.count // candidate.channels
         seen = max(_SEEN, _VALUES // positions)
         self.turn = turn_for(self.features[:seen], candidate.axis)
-        if self.turn is not None:
-            head, tail, self.crosses = self.turn.models(head, tail, candidate.tensor, candidate.axis, candidate.shape)
-            self.features = self.turn.features(self.features, candidate.axis)
-            self.shape = self.features.shape[1:]
-        self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
-        self.head, self.tail = (Session.load(m, threads) for m in self.models)
-        self.seen: Channels = channels(self.features, candidate.axis, seen)
+        self._uncut, self._plain, self._threads = (head, tail), self.features, threads
         self._fitted = seen
+        self._turned()
         extra = 0.0 if self.turn is None else self.turn.flops(positions)
         self.share = (candidate.share * graph.flops + extra) / (graph.flops + 2 * extra)
         self.sensed = Sensed(np.zeros(0), 0.0)
+
+    def _turned(self) -> None:
+        """Models, features and statistics of the tensor that crosses."""
+        head, tail = self._uncut
+        axis, lattice = self.candidate.axis, None
+        if self.turn is not None:
+            head, tail, self.crosses = self.turn.models(head, tail, self.candidate.tensor, axis, self.candidate.shape)
+            self.features = self.turn.features(self._plain, axis)
+            self.shape = self.features.shape[1:]
+            lattice = np.zeros(self.shape[axis])
+            lattice[list(self.turn.halved)] = self.turn.lattice
+        self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
+        self.head, self.tail = (Session.load(m, self._threads) for m in self.models)
+        self.seen: Channels = channels(self.features, axis, self._fitted, lattice)
+
+    def restore(self, sensed: Sensed) -> None:
+        """Take up what another trial of this cut felt."""
+        if sensed.halved:
+            plain = self.turn or straight(self._plain, self.candidate.axis)
+            self.turn = msgspec.structs.replace(plain, halved=sensed.halved, lattice=sensed.lattice)
+            self._turned()
+        self.sensed = sensed
+
+    def _halve(self) -> None:
+        """Halve the channels whose reach is too wide for the steps of a fine rung."""
+        span = self.seen.high - self.seen.low
+        step = self.sensed.first * 2 ** (_FINE / 4) / np.sqrt(np.maximum(self.sensed.sensitivity, 1e-30))
+        wide = np.flatnonzero(span / (MOST_LEVELS - 2) > step)
+        if not len(wide) or len(wide) > len(span) // 2:
+            return
+        sensitivity = np.concatenate([self.sensed.sensitivity, self.sensed.sensitivity[wide]])
+        lattice = tuple(float(np.float32(v)) for v in span[wide] / _PIECES)
+        self.restore(Sensed(sensitivity, self.sensed.first, tuple(int(c) for c in wide), lattice))
 
     def replaced(self, head: bytes, tail: bytes, threads: int) -> Trial:
         """The same cut with other models in the place of its two: what calibration saw stays."""
@@ -111,12 +144,13 @@ class Trial:
     def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
         """Find how much each channel matters."""
         spread = np.sqrt(self.seen.variance)
-        each = 3 if self.shape[self.candidate.axis] <= _MANY else 2
+        each = 6 if self.shape[self.candidate.axis] <= _MANY else 4
         found = sensitivities(
             lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, each, advance
         )
         weight = np.sqrt(found) * spread
         self.sensed = Sensed(found, float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0)
+        self._halve()
 
     def at(self, rung: int) -> Grid:
         """The quantiser at a rung of the ladder: t doubles every four."""
@@ -125,13 +159,16 @@ class Trial:
     def search(self, measure: Measure, goal: float, start: int, advance: Advance) -> int:
         """The coarsest rung at which calibration samples reach the goal; the finest one there is where none does.
 
-        Few samples find it, from `start` on; all of them then move it up or down.
+        Few samples find it, from `start` on; all of them then move it up or down. Samples that fitted ranges and turn are spared
+        where there are others: they are coded better than what comes.
         """
+        first = self._fitted if len(self.features) - self._fitted >= _FEW else 0
+        unseen = self.features[first:]
         reached: dict[int, bool] = {}
 
         def reaches(rung: int, most: int) -> bool:
-            said = self.tails(through(self.features[:most], self.candidate.axis, self.at(rung)))
-            return measure.steady(said, {name: v[:most] for name, v in self._whole.items()}) >= goal
+            said = self.tails(through(unseen[:most], self.candidate.axis, self.at(rung)))
+            return measure.steady(said, {name: v[first : first + most] for name, v in self._whole.items()}) >= goal
 
         rung = min(COARSEST, max(FINEST, start))
         stride = 4 if reaches(rung, _FEW) else -4
@@ -145,7 +182,7 @@ class Trial:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if reaches(middle, _FEW) else (low, middle)
-        every = len(self.features)
+        every = len(unseen)
         if reaches(low, every):
             while low < COARSEST and reaches(low + 1, every):
                 low += 1

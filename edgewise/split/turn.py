@@ -8,6 +8,10 @@ varies and others that hardly do and cost hardly a bit. Features of transformers
 without an activation behind them shrink to a half or less; what a ReLU has left sparse late in a net grows, because a rotation
 fills its zeros. So all are tried on calibration samples, at a step that is a share of the spread, and the smallest is taken.
 
+The channels that a turn gathers reach far, and 256 levels (`edgewise.core.coding`) may be too coarse for them. Such a channel is
+sent as two: `Round(y / L) · L`, which a step of L meets exactly, and what is left, within L / 2 of zero. Together they cost what
+one of many levels would.
+
 A turn costs channels² (with blocks four times as many) multiply-adds a position on either side, as one convolution; where no
 value was below zero, the tail takes off what noise put there.
 """
@@ -32,13 +36,20 @@ LEAST = 8  # positions a side, below which there are no blocks
 
 class Turn(Struct, frozen=True):
     """`matrix` (turned, channel · block²) with orthonormal rows, `mean` (channel,), the side of a block, and whether values are
-    never negative.
+    never negative. The turned channels `halved` are sent as multiples of `lattice` and a rest, which follow behind all others.
     """
 
     matrix: NDArray[np.float64]
     mean: NDArray[np.float64]
     block: int
     positive: bool
+    halved: tuple[int, ...] = ()
+    lattice: tuple[float, ...] = ()
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """The matrix with a row for each channel that crosses."""
+        return np.concatenate([self.matrix, self.matrix[list(self.halved)]])
 
     def flops(self, positions: int) -> float:
         """FLOPs on either side."""
@@ -46,7 +57,7 @@ class Turn(Struct, frozen=True):
 
     def shape(self, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
         """The shape of turned features."""
-        return tuple(len(self.matrix) if a == axis else -(-n // self.block) for a, n in enumerate(shape))
+        return tuple(len(self.spread) if a == axis else -(-n // self.block) for a, n in enumerate(shape))
 
     def features(self, values: Floats, axis: int) -> Floats:
         """Features (sample, *shape), turned along `axis` of the shape."""
@@ -54,7 +65,13 @@ class Turn(Struct, frozen=True):
             values, axis = _blocks(values, self.block), 0
         mean = np.repeat(self.mean, self.block**2).astype(np.float32)
         moved = np.moveaxis(values, axis + 1, -1) - mean
-        return np.ascontiguousarray(np.moveaxis(moved @ self.matrix.T.astype(np.float32), -1, axis + 1))
+        turned = moved @ self.matrix.T.astype(np.float32)
+        if self.halved:
+            part, step = turned[..., list(self.halved)], np.array(self.lattice, np.float32)
+            rest = part - np.round(part * (1 / step).astype(np.float32)) * step
+            turned[..., list(self.halved)] -= rest
+            turned = np.concatenate([turned, rest], -1)
+        return np.ascontiguousarray(np.moveaxis(turned, -1, axis + 1))
 
     def models(self, head: Any, tail: Any, tensor: str, axis: int, shape: tuple[int, ...]) -> tuple[Any, Any, str]:
         """Head and tail with the turn between them, and the name of the tensor that crosses now."""
@@ -78,26 +95,55 @@ class Turn(Struct, frozen=True):
 
     def _forth(self, model: Any, source: str, target: str, axis: int, shape: tuple[int, ...]) -> list[Any]:
         bias = -(self.matrix @ np.repeat(self.mean, self.block**2))
-        if not _maps(axis, shape):
-            return _product(model, source, target, self.matrix.T, bias)
-        rank = len(shape) - 1
-        weight = self.matrix.reshape(len(self.matrix), shape[0], *[self.block] * rank)
-        past = [-n % self.block for n in shape[1:]]
-        names = _weights(model, target, weight, bias)
-        how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *past]}
-        return [helper.make_node("Conv", [source, *names], [target], name=f"{target}_turn", **how)]
+        made = f"{target}_whole" if self.halved else target
+        if _maps(axis, shape):
+            rank = len(shape) - 1
+            names = _weights(model, made, self.matrix.reshape(len(self.matrix), shape[0], *[self.block] * rank), bias)
+            how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *(-n % self.block for n in shape[1:])]}
+            nodes = [helper.make_node("Conv", [source, *names], [made], name=f"{target}_turn", **how)]
+        else:
+            nodes = _product(model, source, made, self.matrix.T, bias)
+        return nodes + (self._halves(model, made, target, axis, shape) if self.halved else [])
+
+    def _halves(self, model: Any, source: str, target: str, axis: int, shape: tuple[int, ...]) -> list[Any]:
+        """Multiples of the lattice in the place of the halved channels, and what is left of them behind all."""
+        along = [-1, *[1] * (len(shape) - 1)] if _maps(axis, shape) else [-1]
+        step = np.ones(len(self.matrix), np.float32)
+        step[list(self.halved)] = self.lattice
+        chosen = np.zeros(len(self.matrix), np.float32)
+        chosen[list(self.halved)] = 1
+        values = {
+            "inverse": (1 / step).reshape(along),
+            "step": step.reshape(along),
+            "chosen": chosen.reshape(along),
+            "halved": np.array(self.halved, np.int64),
+        }
+        model.graph.initializer.extend(numpy_helper.from_array(v, f"{target}_{word}") for word, v in values.items())
+        chain = (
+            ("Mul", (source, f"{target}_inverse"), f"{target}_scaled"),
+            ("Round", (f"{target}_scaled",), f"{target}_rounded"),
+            ("Mul", (f"{target}_rounded", f"{target}_step"), f"{target}_near"),
+            ("Sub", (source, f"{target}_near"), f"{target}_off"),
+            ("Mul", (f"{target}_off", f"{target}_chosen"), f"{target}_rests"),
+            ("Sub", (source, f"{target}_rests"), f"{target}_firsts"),
+        )
+        nodes = [helper.make_node(kind, list(read), [made], name=made) for kind, read, made in chain]
+        where = 1 if _maps(axis, shape) else len(shape)
+        rest = f"{target}_rest"
+        nodes.append(helper.make_node("Gather", [f"{target}_rests", f"{target}_halved"], [rest], name=rest, axis=where))
+        nodes.append(helper.make_node("Concat", [f"{target}_firsts", rest], [target], name=f"{target}_join", axis=where))
+        return nodes
 
     def _back(self, model: Any, source: str, target: str, axis: int, shape: tuple[int, ...]) -> list[Any]:
         made = f"{target}_unclipped" if self.positive else target
         if _maps(axis, shape):
             rank = len(shape) - 1
-            weight = self.matrix.reshape(len(self.matrix), shape[0], *[self.block] * rank)
-            past = [-n % self.block for n in shape[1:]]
+            weight = self.spread.reshape(len(self.spread), shape[0], *[self.block] * rank)
             names = _weights(model, target, weight, self.mean)
-            how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *past]}
+            how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *(-n % self.block for n in shape[1:])]}
             nodes = [helper.make_node("ConvTranspose", [source, *names], [made], name=f"{target}_turn", **how)]
         else:
-            nodes = _product(model, source, made, self.matrix, self.mean)
+            nodes = _product(model, source, made, self.spread, self.mean)
         if self.positive:
             nodes.append(helper.make_node("Relu", [made], [target], name=f"{target}_turn_relu"))
         return nodes
@@ -125,6 +171,11 @@ def turn_for(features: Floats, axis: int) -> Turn | None:
         if left < bits:
             best, bits = turn, left
     return best
+
+
+def straight(features: Floats, axis: int) -> Turn:
+    """No turn at all, for channels that are only to be halved."""
+    return Turn(np.eye(features.shape[axis + 1]), np.zeros(features.shape[axis + 1]), 1, False)
 
 
 def _turn(features: Floats, axis: int, block: int) -> Turn | None:

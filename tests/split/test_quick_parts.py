@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edgewise.codec.features import FeatureCodec
 from edgewise.core.artifact import Bottleneck
@@ -170,6 +171,14 @@ def test_a_turn_is_undone_and_gathers_what_is_alike(shape: tuple[int, ...], axis
     variances = np.sort(np.moveaxis(crossed, axis + 1, 0).reshape(crossed.shape[axis + 1], -1).var(1))
     assert variances[-2:].sum() > 0.95 * variances.sum()
     whole = evaluate(model, {"x": values}, optimise=True)
+    parts = evaluate(back, {name: crossed}, optimise=True)
+    assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)
+    halved = replace(turn, halved=(0, 2), lattice=(0.25, 0.125))
+    front, back, name = halved.models(head, tail, tensor, axis, shape)
+    crossed = evaluate(front, {"x": values}, optimise=True)[name]
+    assert crossed.shape[1:] == halved.shape(shape, axis)
+    first = np.take(crossed, 0, axis + 1)
+    np.testing.assert_allclose(first, np.round(first / 0.25) * 0.25, atol=1e-6)
     parts = evaluate(back, {name: crossed}, optimise=True)
     assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)
 

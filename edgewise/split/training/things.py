@@ -3,9 +3,9 @@
     python -m edgewise.split.training.things --work build/ghnd --teacher bench/weights/things.safetensors --recipe.name ghnd
 
 The teacher is the small detector of boxes, masks and keypoints (`edgewise.training.nets.fpn`); the module of its stem that
-takes stride 4 and gives 8 (`stem.2`; ResNet's layer1, which the paper replaces, takes 4 and gives 4) becomes a bottleneck of three
-channels, as fine as what it takes, that learns on rendered frames without their labels. Truth is used once the student is done, on scenes kept for choosing, and only to say what
-each operating point is worth.
+takes stride 4 and gives 8 (`stem.2`; ResNet's layer1, which the paper replaces, takes 4 and gives 4) becomes a bottleneck of
+three channels, as fine as what it takes, that learns on rendered frames without their labels. Truth is used once the student is
+done, on scenes kept for choosing, and only to say what each operating point is worth.
 """
 
 from __future__ import annotations

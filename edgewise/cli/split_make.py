@@ -63,7 +63,8 @@ def quick(
         link: … over this link; without both, the one of the least bytes that leaves the edge its share of the work.
         edge: the edge server's profile.
         agreement: with the uncut model that points aim at (0: 0.99; 0.98 of mAP for detectors).
-        bytes: largest mean frame: payload and its header of 24 bytes (WebSocket and TLS apart); where no point can, the nearest is named (0: none asked).
+        bytes: largest mean frame: payload and its header of 24 bytes (WebSocket and TLS apart); where no point can, the nearest
+            is named (0: none asked).
         task: what the outputs are, where that cannot be seen from their shapes.
         labels: names of the classes, in order.
         size: width and height of the picture, where the model leaves them free.
@@ -198,7 +199,8 @@ def fit(
         bits: widths of the codes to make operating points of.
         noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.
         price: of a bit, while training (ours): smaller frames.
-        bytes: keep only points whose mean frame (payload and its header of 24 bytes) is not larger; where none is, the nearest is named.
+        bytes: keep only points whose mean frame (payload and its header of 24 bytes) is not larger; where none is, the nearest
+            is named.
         validation: share of the pictures that teach nothing and judge.
         limit: pictures at most (0: all).
         unreadable: share of the pictures that may be unreadable before it is an error; they are named and counted.

@@ -60,8 +60,8 @@ class FrameRecord(Struct, frozen=True, forbid_unknown_fields=True):
     Times in s; `latency` runs from capture to answer and `late` says that it was over the deadline. `parts` holds the
     measured seconds of each step (filter, head, encode, link, wait, tail …). `energy` (J) is that of the device.
 
-    `learn`: the filter saw nothing, and the frame went up all the same, to learn from; `missed`: something was found in it. A frame
-    in layers went with `layers` of them, after `cut` were left out for the link's sake and `guarded` by the byte guard.
+    `learn`: the filter saw nothing, and the frame went up all the same, to learn from; `missed`: something was found in it. A
+    frame in layers went with `layers` of them, after `cut` were left out for the link's sake and `guarded` by the byte guard.
     """
 
     node: str

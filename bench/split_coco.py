@@ -34,7 +34,7 @@ from edgewise.data.pack import open_pack
 from edgewise.data.picture import read_picture
 from edgewise.data.readers.coco import read_coco
 from edgewise.runtime.session import Session
-from edgewise.split.points import coded
+from edgewise.split.points import coded, ranged
 
 PACKS = ROOT.parent / "shared" / "data"
 MODEL, COCO, OTHERS = (PACKS / name for name in ("detectors/yolox_nano.onnx", "coco-open.tar", "imagenette.tar"))
@@ -107,7 +107,8 @@ def run(quick: bool, work: Path | None = None) -> Report:
     source = student.Pictures(open_pack(COCO), open_pack(OTHERS), student.SEED)
     counted = np.linspace(0, len(source) - 1, 8 if quick else COUNTED).round().astype(int).tolist()
     features = np.concatenate([_run(head, source.of([i])) for i in counted])
-    bottleneck = Bottleneck(made.parts.shape, made.learnt.low, made.learnt.high)
+    held = ranged(features, True)
+    bottleneck = Bottleneck(made.parts.shape, held.low, held.high)
     wire = Wire()
     teacher = at.way("teacher", [p.size for p in seen], _all(full, seen))
     ways = [teacher]

@@ -265,4 +265,5 @@ def _size(config: Fit, pack: Pack, names: Sequence[str]) -> tuple[int, int]:
                     hint="Say it, as in `--size 640 360`.",
                 )
             return height, width
-    raise SourceError("there is no picture to learn from", got=pack.path, allowed=" ".join(sorted(SUFFIXES)))
+    found = f"{len(names)} in {pack.path}, of which none can be read" if names else pack.path
+    raise SourceError("there is no picture to learn from", got=found, allowed=" ".join(sorted(SUFFIXES)))

@@ -31,7 +31,7 @@ from edgewise.core.wire import socket_bytes
 from edgewise.split import quick as job
 from edgewise.split.calibrate import Grid, coding, quantised
 from edgewise.split.cuts import candidates
-from edgewise.split.measure import Agreement
+from edgewise.split.measure import Agreement, Boxes
 from edgewise.split.outcome import CutRow
 from edgewise.split.outcome import Report as Found
 from edgewise.split.subject import prepared
@@ -41,6 +41,7 @@ PACKS = Path(os.environ.get("EDGEWISE_DATA", ROOT.parent / "shared" / "data"))
 ZOO = ROOT / "bench" / "out" / "zoo"
 NAMES = ("resnet18", "mobilenet_v2", "densenet", "vit", "yolo", "segmenter", "audio_cnn", "vehicles")
 QUICK = ("audio_cnn", "vehicles")
+COARSE = 0.98  # AP50, beside the mAP over all overlaps that the targets count
 EVERY, CHOSEN = 4.0, 8.0  # times fewer bytes than float16
 SAMPLES, JUDGED = 192, 300
 
@@ -172,6 +173,12 @@ def baselines(case: Case, report: Found) -> list[Row]:
         code = alike(trial, 1 << bits)
         found = trial.measured(code, 0, judged, subject.second, subject.measure)
         rows += _pair(f"{case.name} at {candidate.tensor}, {1 << bits} levels for every channel", found.sizes, found.agreement)
+    if isinstance(subject.measure, Boxes):
+        coarse = Boxes(subject.measure.form, coarse=True)
+        trial.feel(coarse, case.config.seed, lambda share: None)
+        rung = trial.search(coarse, COARSE + 0.1 * (1 - COARSE), job.START, lambda share: None)
+        found = trial.measured(trial.code(rung), rung, judged, subject.second, coarse)
+        rows += _pair(f"{case.name} at {candidate.tensor}, boxes that overlap by half", found.sizes, found.agreement)
     if candidate.axis == 0 and len(candidate.shape) == 3:
         codec = TensorCodec(trial.bottleneck(), 8)
         payloads = [codec.encode(f[None]) for f in trial.heads(judged)]

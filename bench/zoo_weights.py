@@ -143,7 +143,7 @@ def settle(net: nn.Module, batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def ridge(net: nn.Module, batches: Iterator[Tensor], truth: NDArray[np.int64], strength: float = 1e-2) -> None:
+def ridge(net: nn.Module, batches: Iterator[Tensor], truth: NDArray[np.int64], strength: float = 0.1) -> None:
     """The last layer in closed form: ridge regression of ±1 on the features, scaled to the spread of logits."""
     features = torch.cat([net.embed(x) for x in batches]).double()
     wanted = functional.one_hot(torch.from_numpy(truth)).double() * 2 - 1
@@ -260,7 +260,7 @@ MAKERS: dict[str, Callable[[Path, Path], tuple[nn.Module, Tensor, str]]] = {
     "segmenter": make_segmenter,
     "yolo": make_yolo,
     "vit": classifier(zoo.VisionTransformer, 700, SIDE),
-    "mobilenet_v2": classifier(zoo.mobilenet_v2, 300),
+    "mobilenet_v2": classifier(zoo.mobilenet_v2, 900),
     "densenet": classifier(zoo.densenet, 250),
     "resnet18": classifier(zoo.resnet18, 250),
 }

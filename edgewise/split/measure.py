@@ -84,28 +84,39 @@ class Classes:
 
     metric = "same top-1"
 
-    def __init__(self, output: str) -> None:
-        self.output = output
+    def __init__(self, output: str, temperature: float = 1.0) -> None:
+        self.output, self.temperature = output, temperature
+
+    def tempered(self, whole: Outputs) -> Classes:
+        """The same for outputs of this size: the median lead of the first class over the second becomes two."""
+        best = np.sort(whole[self.output].reshape(len(whole[self.output]), -1).astype(np.float64), axis=1)
+        lead = float(np.median(best[:, -1] - best[:, -2])) if best.shape[1] > 1 else 1.0
+        return Classes(self.output, max(lead / 2, 1e-6))
 
     def between(self, said: Outputs, whole: Outputs) -> Agreement:
         a, b = (x[self.output].reshape(len(x[self.output]), -1).argmax(1) for x in (said, whole))
         return _wilson(self.metric, int((a == b).sum()), len(a))
 
     def steady(self, said: Outputs, whole: Outputs) -> float:
-        """The share expected where any sample's error could meet any sample's lead: leads that are nearly nothing are rare, and
-        few samples have few of them."""
+        """The share expected where any sample's error could meet any sample's lead. Few samples have few small leads, and one of
+        nearly nothing would decide alone: the smallest fifth counts as spread evenly from 0 on."""
         a, b = (x[self.output].reshape(len(x[self.output]), -1).astype(np.float64) for x in (said, whole))
         order = np.argsort(b, axis=1)[:, ::-1]
         rows = np.arange(len(b))
         lead = b[rows, order[:, 0]] - b[rows, order[:, 1]]
         moved = a[rows, order[:, 0]] - a[rows, order[:, 1]] - lead
-        expected = float((np.concatenate([moved, -moved])[:, None] + lead > 0).mean())
+        small = len(lead) // 5
+        leads = np.sort(lead)
+        leads[:small] = leads[small] * (np.arange(small) + 0.5) / max(small, 1)
+        expected = float((np.concatenate([moved, -moved])[:, None] + leads > 0).mean())
         seen = float((a.argmax(1) == order[:, 0]).mean())
         return min(expected, seen + 1.5 / len(b))
 
     def vectors(self, outputs: Outputs) -> list[NDArray[np.float64]]:
-        values = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64)
-        return [values - values.mean(1, keepdims=True)]
+        """2 √p, whose squared differences are those of Fisher's metric: classes that compete count, those far behind do not."""
+        values = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64) / self.temperature
+        p = np.exp(values - values.max(1, keepdims=True))
+        return [2 * np.sqrt(p / p.sum(1, keepdims=True))]
 
 
 class Cells:
@@ -157,12 +168,11 @@ class Values:
 
 
 class Boxes:
-    """mAP of the boxes of one against those of the other."""
+    """mAP of the boxes of one against those of the other; `coarse` counts an overlap of 0.50 alone."""
 
-    metric = "mAP"
-
-    def __init__(self, form: Boxed) -> None:
-        self.form = form
+    def __init__(self, form: Boxed, coarse: bool = False) -> None:
+        self.form, self._coarse = form, coarse
+        self.metric = "AP50" if coarse else "mAP"
 
     def between(self, said: Outputs, whole: Outputs) -> Agreement:
         ours, theirs = self.form.answers(said), self.form.answers(whole)
@@ -175,6 +185,8 @@ class Boxes:
             quiet = [float(not any(b.score >= sure for b in a.boxes)) for a in ours]
             return _wilson("also nothing", int(sum(quiet)), len(quiet))
         found = scoring.of_boxes(ours, truths, list(range(len(ours))))
+        if self._coarse:
+            return Agreement(self.metric, found.value, found.low, found.high, found.n, {"mAP": found.more["AP"]})
         value = found.more["AP"]
         # the interval is that of AP50, moved to the mean over overlaps
         low, high = (min(1.0, max(0.0, v + value - found.value)) for v in (found.low, found.high))

@@ -1,16 +1,17 @@
-"""How much the answer moves when a channel of the cut is noisy.
+"""How much the answer moves when channels of the cut are noisy, each alone and any two together.
 
-For each channel c alone, uniform noise of a width in proportion to the channel's spread is added to the features of a few
-calibration samples, and the tail runs on them:
+For each channel c alone, noise of a few calibration samples, the same pattern over positions for every channel, is put on the
+features, and the tail runs on them:
 
-    S_c = E ‖ answer(features + noise_c) − answer(features) ‖² / variance of the noise
+    d_c = (answer(features + σ_c · noise in c) − answer(features)) / σ_c         M_cc' = E d_c · d_c'
 
-in units of the answer's own variance, so that several outputs count alike. This is a finite difference along a random
-direction: to first order it is the trace of JᵀJ over the channel, the diagonal of what a second-order method would use. All
-channels are disturbed on the same few samples: how sensitive samples are differs more than how sensitive channels are, and only
-the latter counts. A factor of two in S_c is a fifth of the step, and costs next to nothing.
+With independent noise at every position the mean of d_c · d_c' over patterns is that entry of JᵀJ, summed over positions: what a
+quantiser's error e costs is eᵀ M e, to first order. The diagonal says how fine each channel must be (`calibrate`); the rest says
+in which directions errors do not matter, which a turn can use (`turn`). It takes one run of the tail a channel and sample.
 
-The classes of a classifier are compared after their mean is taken off, which no argmax sees.
+Answers are in units of their own variance, so that several outputs count alike. All channels are disturbed on the same samples:
+how sensitive samples are differs more than how sensitive channels are. Few samples of few outputs do not show all directions;
+who uses M must not believe that what it did not see is free.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Answers = list[NDArray[np.float64]]
-NOISE = 0.5  # width of the noise, in standard deviations of the channel
+NOISE = 0.15  # standard deviation of the noise, in those of the channel
 _BATCH = 16
+_CHUNK = 1 << 22  # values of answers held at once
 
 
 def sensitivities(
@@ -35,33 +37,43 @@ def sensitivities(
     each: int = 4,
     advance: Callable[[float], None] = lambda _: None,
 ) -> NDArray[np.float64]:
-    """S of every channel, from `each` samples a channel; `tail` takes features (sample, *shape) to arrays (sample, value)."""
+    """M (channel, channel) from `each` samples; `tail` takes features (sample, *shape) to arrays (sample, value)."""
     rng = np.random.default_rng(seed)
     count = features.shape[axis + 1]
-    clean = _answers(tail, features)
-    scale = [max(float(a.var()), 1e-12) * a.shape[1] for a in clean]
-    found = np.zeros(count)
+    rows = rng.permutation(len(features))[:each]
+    clean = _answers(tail, features[rows])
+    scale = [np.sqrt(max(float(a.var()), 1e-12) * a.shape[1]) for a in clean]
+    found = np.zeros((count, count))
     alive = [c for c in range(count) if spread[c] > 0]
-    rows = rng.permutation(len(features))[:each]  # the same for every channel: samples differ more than channels do
-    jobs = [(c, int(row)) for c in alive for row in rows]
-    for begin in range(0, len(jobs), _BATCH):
-        some = jobs[begin : begin + _BATCH]
-        batch = features[[row for _, row in some]].copy()
-        strength = np.empty(len(some))
-        for i, (c, _) in enumerate(some):
-            one = np.moveaxis(batch[i], axis, 0)
-            width = NOISE * spread[c]
-            noise = rng.uniform(-width / 2, width / 2, one[c].shape).astype(np.float32)
-            one[c] += noise
-            strength[i] = width**2 / 12
-        noisy = tail(batch)
-        moved = np.zeros(len(some))
-        for output, (was, now) in enumerate(zip(clean, noisy, strict=True)):
-            moved += np.square(now - was[[row for _, row in some]]).sum(1) / scale[output]
-        for i, (c, _) in enumerate(some):
-            found[c] += moved[i] / strength[i] / min(each, len(features))
-        advance(min(1.0, (begin + _BATCH) / max(1, len(jobs))))
+    for number, row in enumerate(rows):
+        plain = np.moveaxis(features[row], axis, 0)
+        pattern = rng.uniform(-np.sqrt(3), np.sqrt(3), plain.shape[1:])
+        moved: list[list[NDArray[np.float32]]] = [[] for _ in clean]
+        for begin in range(0, len(alive), _BATCH):
+            some = alive[begin : begin + _BATCH]
+            batch = np.repeat(features[row][None], len(some), axis=0)
+            for i, c in enumerate(some):
+                np.moveaxis(batch[i], axis, 0)[c] += (NOISE * spread[c] * pattern).astype(np.float32)
+            widths = NOISE * spread[some][:, None]
+            for output, now in enumerate(tail(batch)):
+                change = (now - clean[output][number]) / (scale[output] * widths)
+                moved[output].append(change.astype(np.float32))
+            advance(
+                (number + (begin + _BATCH) / len(alive)) / len(rows) if begin + _BATCH < len(alive) else (number + 1) / len(rows)
+            )
+        for parts in moved:
+            found[np.ix_(alive, alive)] += _products(np.concatenate(parts)) / len(rows)
     return found
+
+
+def _products(d: NDArray[np.float32]) -> NDArray[np.float64]:
+    """d dᵀ, some columns at a time, so that no second copy of all is made in float64."""
+    total = np.zeros((len(d), len(d)))
+    width = max(1, _CHUNK // max(1, len(d)))
+    for begin in range(0, d.shape[1], width):
+        part = d[:, begin : begin + width].astype(np.float64)
+        total += part @ part.T
+    return total
 
 
 def _answers(tail: Callable[[Floats], Answers], features: Floats) -> Answers:

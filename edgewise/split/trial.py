@@ -28,18 +28,19 @@ from edgewise.split.cuts import Candidate
 from edgewise.split.guard import ENOUGH, guarded
 from edgewise.split.measure import Agreement, Measure
 from edgewise.split.sensitivity import sensitivities
-from edgewise.split.turn import straight, turn_for
+from edgewise.split.turn import Turn, straight, turn_for
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
 Advance = Callable[[float], None]
-COARSEST, FINEST = 14, -18  # quarter octaves of t around its first guess
+COARSEST, FINEST = 16, -26  # quarter octaves of t around its first guess
 HELD = 1 << 25  # values of features held at once
 GUARD = 1.25  # the byte guard over the largest frame of calibration, where too few fitted no tables
 _SEEN = 64  # samples whose values fit ranges and tables
 _VALUES = 4096  # values of a channel that fit its range and table, at least, where there are as many
-_MOVED = 24  # samples that channels are disturbed on
-_MANY = 64  # channels, from which on fewer samples disturb each
+_EACH = 8  # samples that channels are disturbed on
+_COMPARED = -2  # rung at which turns are compared
+_MANY = 192  # channels, from which on fewer samples disturb each
 _FEW = 48  # samples that a search begins with
 _GUARDED = 2 * ENOUGH - 1  # samples that set the byte guard, at most
 _FINE = -10  # rung for whose steps channels are halved
@@ -59,12 +60,11 @@ class Tried(Struct, frozen=True):
 
 
 class Sensed(Struct, frozen=True):
-    """The sensitivity of the answer to each channel that crosses, the first guess at t, and which channels are halved."""
+    """The sensitivity of the answer to each channel that crosses, the first guess at t, and how the tensor is turned."""
 
     sensitivity: NDArray[np.float64]
     first: float
-    halved: tuple[int, ...] = ()
-    lattice: tuple[float, ...] = ()
+    turn: Turn | None = None
 
 
 class Trial:
@@ -75,55 +75,52 @@ class Trial:
     ) -> None:
         head, tail = split(model, candidate.cut, graph)
         self.candidate, self.crosses, self.shape = candidate, candidate.tensor, candidate.shape
-        self._batch = batch
+        self._batch, self._flops = batch, graph.flops
         self.head = Session.load(head.SerializeToString(), threads)
         held = max(16, min(len(values), HELD // candidate.count))
         self.features = self.heads(values[:held])
         self._whole = {name: v[:held] for name, v in whole.items()}
         if not np.isfinite(self.features).all():
             raise ModelError("a tensor of the model holds NaN or infinity on the samples", got=candidate.tensor)
-        positions = candidate.count // candidate.channels
-        seen = max(_SEEN, _VALUES // positions)
-        self.turn = turn_for(self.features[:seen], candidate.axis)
         self._uncut, self._plain, self._threads = (head, tail), self.features, threads
-        self._fitted = seen
-        self._turned()
-        extra = 0.0 if self.turn is None else self.turn.flops(positions)
-        self.share = (candidate.share * graph.flops + extra) / (graph.flops + 2 * extra)
+        self._fitted = max(_SEEN, _VALUES // (candidate.count // candidate.channels))
+        self._crossing(None)
         self.sensed = Sensed(np.zeros(0), 0.0)
 
-    def _turned(self) -> None:
-        """Models, features and statistics of the tensor that crosses."""
+    def _crossing(self, turn: Turn | None) -> None:
+        """Models, features and statistics of the tensor that crosses, turned so."""
         head, tail = self._uncut
-        axis, lattice = self.candidate.axis, None
-        if self.turn is not None:
-            head, tail, self.crosses = self.turn.models(head, tail, self.candidate.tensor, axis, self.candidate.shape)
-            self.features = self.turn.features(self._plain, axis)
-            self.shape = self.features.shape[1:]
-            lattice = np.zeros(self.shape[axis])
-            lattice[list(self.turn.halved)] = self.turn.lattice
+        axis, shape = self.candidate.axis, self.candidate.shape
+        self.turn, self.crosses, self.features, lattice, extra = turn, self.candidate.tensor, self._plain, None, 0.0
+        if turn is not None:
+            head, tail, self.crosses = turn.models(head, tail, self.candidate.tensor, axis, shape)
+            self.features = turn.features(self._plain, axis)
+            lattice = np.zeros(self.features.shape[axis + 1])
+            lattice[list(turn.halved)] = turn.lattice
+            extra = turn.flops(self.candidate.count // self.candidate.channels)
+        self.shape = self.features.shape[1:]
         self.models = (head.SerializeToString(deterministic=True), tail.SerializeToString(deterministic=True))
         self.head, self.tail = (Session.load(m, self._threads) for m in self.models)
         self.seen: Channels = channels(self.features, axis, self._fitted, lattice)
+        self.share = (self.candidate.share * self._flops + extra) / (self._flops + 2 * extra)
 
     def restore(self, sensed: Sensed) -> None:
         """Take up what another trial of this cut felt."""
-        if sensed.halved:
-            plain = self.turn or straight(self._plain, self.candidate.axis)
-            self.turn = msgspec.structs.replace(plain, halved=sensed.halved, lattice=sensed.lattice)
-            self._turned()
+        if sensed.turn is not None:
+            self._crossing(sensed.turn)
         self.sensed = sensed
 
     def _halve(self) -> None:
         """Halve the channels whose reach is too wide for the steps of a fine rung."""
         span = self.seen.high - self.seen.low
         step = self.sensed.first * 2 ** (_FINE / 4) / np.sqrt(np.maximum(self.sensed.sensitivity, 1e-30))
-        wide = np.flatnonzero(span / (MOST_LEVELS - 2) > step)
-        if not len(wide) or len(wide) > len(span) // 2:
-            return
-        sensitivity = np.concatenate([self.sensed.sensitivity, self.sensed.sensitivity[wide]])
-        lattice = tuple(float(np.float32(v)) for v in span[wide] / _PIECES)
-        self.restore(Sensed(sensitivity, self.sensed.first, tuple(int(c) for c in wide), lattice))
+        wide = np.flatnonzero((span / (MOST_LEVELS - 2) > step) & (self.sensed.sensitivity > 0))
+        if len(wide):
+            turn = self.turn or straight(self._plain, self.candidate.axis)
+            lattice = tuple(float(np.float32(v)) for v in span[wide] / _PIECES)
+            turn = msgspec.structs.replace(turn, halved=tuple(int(c) for c in wide), lattice=lattice)
+            sensitivity = np.concatenate([self.sensed.sensitivity, self.sensed.sensitivity[wide]])
+            self.restore(Sensed(sensitivity, self.sensed.first, turn))
 
     def replaced(self, head: bytes, tail: bytes, threads: int) -> Trial:
         """The same cut with other models in the place of its two: what calibration saw stays."""
@@ -142,14 +139,18 @@ class Trial:
         return joined([self.tail.run({source: features[i : i + self._batch]}) for i in range(0, len(features), self._batch)])
 
     def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
-        """Find how much each channel matters."""
+        """Find how much each channel matters, and turn and halve them where that makes them smaller."""
         spread = np.sqrt(self.seen.variance)
-        each = 6 if self.shape[self.candidate.axis] <= _MANY else 4
+        axis, count = self.candidate.axis, self.candidate.channels
+        each = _EACH if count <= _MANY else max(3, _EACH // 2)
         found = sensitivities(
-            lambda f: measure.vectors(self.tails(f)), self.features[:_MOVED], self.candidate.axis, spread, seed, each, advance
+            lambda f: measure.vectors(self.tails(f)), self.features[: self._fitted], axis, spread, seed, each, advance
         )
-        weight = np.sqrt(found) * spread
-        self.sensed = Sensed(found, float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0)
+        alone = np.diag(found)
+        weight = np.sqrt(alone) * spread
+        first = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
+        turn = turn_for(self._plain[: self._fitted], axis, found, first * 2 ** (_COMPARED / 4))
+        self.restore(Sensed(alone, first) if turn is None else Sensed(np.ones(len(turn.matrix)), first, turn))
         self._halve()
 
     def at(self, rung: int) -> Grid:

@@ -1,19 +1,24 @@
-"""Turn the values of a cut so that they no longer repeat each other: a fixed rotation at the end of the head, undone in the tail.
+"""Turn the values of a cut so that they no longer repeat each other, nor say what the answer does not hear.
 
-    y = V (x − μ)        x ≈ Vᵀ y + μ        V: eigenvectors of the covariance over calibration samples
+    y = A (x − μ)        x ≈ A⁺ y + μ
 
-where x are the channels of a position, or those of a block of 2 × 2 positions (Karhunen–Loève; what transform coding does to
-blocks of a picture). Noise in y is as large as in x, so the quantiser does not care, but values that are alike become one that
-varies and others that hardly do and cost hardly a bit. Features of transformers, early maps of convolutional nets and sums
-without an activation behind them shrink to a half or less; what a ReLU has left sparse late in a net grows, because a rotation
-fills its zeros. So all are tried on calibration samples, at a step that is a share of the spread, and the smallest is taken.
+at the end of the head and undone in the tail. x are the channels of a position, or those of a block of 2 × 2 positions. With Σ
+their covariance over calibration samples and M the sensitivity of the answer to errors in them (`edgewise.split.sensitivity`),
+
+    A = Vᵀ M^½          V: eigenvectors of M^½ Σ M^½
+
+An error in y costs the answer what it costs anywhere else in y, so one step serves all; and what does not vary, or does not
+matter, becomes channels that hardly cost a bit (Karhunen–Loève in the metric of the answer; what transform coding does to
+blocks of a picture). M is known from few samples: a share `TRUST` of it is believed, its diagonal stands for the rest.
+
+Features of transformers and sums without an activation behind them shrink to a tenth or a half, early maps of convolutional nets
+in blocks; what a ReLU has left sparse late in a net grows, because a turn fills its zeros. So all are tried: fitted to one half
+of the samples, and their bits counted on the other half, which a turn that only knows its samples by heart does not survive.
 
 The channels that a turn gathers reach far, and 256 levels (`edgewise.core.coding`) may be too coarse for them. Such a channel is
 sent as two: `Round(y / L) · L`, which a step of L meets exactly, and what is left, within L / 2 of zero. Together they cost what
-one of many levels would.
-
-A turn costs channels² (with blocks four times as many) multiply-adds a position on either side, as one convolution; where no
-value was below zero, the tail takes off what noise put there.
+one of many levels would. A turn costs channels² (with blocks four times as many) multiply-adds a position on either side, as one
+convolution; where no value was below zero, the tail takes off what noise put there.
 """
 
 from __future__ import annotations
@@ -27,19 +32,20 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Floats = NDArray[np.float32]
-STEP = 0.25  # of the spread of all values: the step at which bits are compared
-WORTH = 0.9  # of the bits that a turn must leave to be taken
-FLAT = 1e-9  # of the largest variance: below, a turned channel is left out
+WORTH = 0.93  # of the bits that a turn must leave to be taken
+TRUST = 0.7  # of what M says beside its diagonal
+FLOOR = 1e-4  # of the mean sensitivity: no direction is freer than that
 MOST = 1024  # turned channels, above which a rotation would cost more than it saves
 LEAST = 8  # positions a side, below which there are no blocks
 
 
 class Turn(Struct, frozen=True):
-    """`matrix` (turned, channel · block²) with orthonormal rows, `mean` (channel,), the side of a block, and whether values are
+    """`matrix` (turned, channel · block²) and its `inverse`, `mean` (channel,), the side of a block, and whether values are
     never negative. The turned channels `halved` are sent as multiples of `lattice` and a rest, which follow behind all others.
     """
 
     matrix: NDArray[np.float64]
+    inverse: NDArray[np.float64]
     mean: NDArray[np.float64]
     block: int
     positive: bool
@@ -47,9 +53,10 @@ class Turn(Struct, frozen=True):
     lattice: tuple[float, ...] = ()
 
     @property
-    def spread(self) -> NDArray[np.float64]:
-        """The matrix with a row for each channel that crosses."""
-        return np.concatenate([self.matrix, self.matrix[list(self.halved)]])
+    def restoring(self) -> NDArray[np.float64]:
+        """What each channel that crosses adds to the values: (crossing, channel · block²)."""
+        rows = self.inverse.T
+        return np.concatenate([rows, rows[list(self.halved)]])
 
     def flops(self, positions: int) -> float:
         """FLOPs on either side."""
@@ -57,7 +64,7 @@ class Turn(Struct, frozen=True):
 
     def shape(self, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
         """The shape of turned features."""
-        return tuple(len(self.spread) if a == axis else -(-n // self.block) for a, n in enumerate(shape))
+        return tuple(len(self.matrix) + len(self.halved) if a == axis else -(-n // self.block) for a, n in enumerate(shape))
 
     def features(self, values: Floats, axis: int) -> Floats:
         """Features (sample, *shape), turned along `axis` of the shape."""
@@ -138,59 +145,76 @@ class Turn(Struct, frozen=True):
         made = f"{target}_unclipped" if self.positive else target
         if _maps(axis, shape):
             rank = len(shape) - 1
-            weight = self.spread.reshape(len(self.spread), shape[0], *[self.block] * rank)
+            weight = self.restoring.reshape(len(self.restoring), shape[0], *[self.block] * rank)
             names = _weights(model, target, weight, self.mean)
             how = {"strides": [self.block] * rank, "pads": [*[0] * rank, *(-n % self.block for n in shape[1:])]}
             nodes = [helper.make_node("ConvTranspose", [source, *names], [made], name=f"{target}_turn", **how)]
         else:
-            nodes = _product(model, source, made, self.spread, self.mean)
+            nodes = _product(model, source, made, self.restoring, self.mean)
         if self.positive:
             nodes.append(helper.make_node("Relu", [made], [target], name=f"{target}_turn_relu"))
         return nodes
 
 
-def turn_for(features: Floats, axis: int) -> Turn | None:
-    """The turn of these features (sample, *shape) that leaves the fewest bits, where that is worth its while."""
+def turn_for(features: Floats, axis: int, sensitivity: NDArray[np.float64], t: float) -> Turn | None:
+    """The turn of features (sample, *shape) that leaves the fewest bits at t (`edgewise.split.calibrate`), where that is worth
+    it.
+
+    `sensitivity` is M. What is taken is fitted to all samples again.
+    """
     shape = features.shape[1:]
-    if axis not in (0, len(shape) - 1):
+    if axis not in (0, len(shape) - 1) or shape[axis] < 2 or len(features) < 4 or t <= 0:
         return None
-    plain = np.moveaxis(features, axis + 1, 0).reshape(shape[axis], -1)
-    spread = float(plain.std())
-    if spread == 0 or shape[axis] < 2:
-        return None
-    centred = plain if plain.min() >= 0 else plain - plain.mean(1, keepdims=True)
-    best, bits = None, WORTH * _bits(centred, STEP * spread)
+    first, second = features[::2], features[1::2]
+    values = _flat(second, axis)
+    centred = values if values.min() >= 0 else values - values.mean(1, keepdims=True)
+    weights = np.sqrt(np.maximum(np.diag(sensitivity), 0.0))
+    best, least = 0, WORTH * _bits(centred * weights[:, None], t)
     for block in (1, 2):
         if block > 1 and not (axis == 0 and len(shape) == 3 and min(shape[1:]) >= LEAST):
             continue
-        turn = _turn(features, axis, block)
-        if turn is None:
-            continue
-        turned = turn.features(features, axis)
-        left = _bits(np.moveaxis(turned, axis + 1, 0).reshape(turned.shape[axis + 1], -1), STEP * spread) / block**2
-        if left < bits:
-            best, bits = turn, left
-    return best
+        turn = _turn(first, axis, block, sensitivity)
+        if turn is not None:
+            left = _bits(_flat(turn.features(second, axis), axis), t) / block**2
+            if left < least:
+                best, least = block, left
+    return _turn(features, axis, best, sensitivity) if best else None
 
 
 def straight(features: Floats, axis: int) -> Turn:
     """No turn at all, for channels that are only to be halved."""
-    return Turn(np.eye(features.shape[axis + 1]), np.zeros(features.shape[axis + 1]), 1, False)
+    count = features.shape[axis + 1]
+    return Turn(np.eye(count), np.eye(count), np.zeros(count), 1, False)
 
 
-def _turn(features: Floats, axis: int, block: int) -> Turn | None:
-    """The eigenvectors of blocks; None where there are too many channels, or too few samples to know them."""
+def _turn(features: Floats, axis: int, block: int, sensitivity: NDArray[np.float64]) -> Turn | None:
+    """The turn of blocks of this side; None where there are too many channels, or too few samples to know them."""
     count = features.shape[axis + 1] * block**2
-    mean = np.moveaxis(features, axis + 1, 0).reshape(features.shape[axis + 1], -1).mean(1, dtype=np.float64)
-    values = _blocks(features, block) if block > 1 else features
-    flat = np.moveaxis(values, (0 if block > 1 else axis) + 1, 0).reshape(count, -1).astype(np.float64)
+    mean = _flat(features, axis).mean(1, dtype=np.float64)
+    flat = _flat(_blocks(features, block), 0) if block > 1 else _flat(features, axis)
     if count > MOST or flat.shape[1] < count:
         return None
-    flat -= np.repeat(mean, block**2)[:, None]
-    variances, vectors = np.linalg.eigh(flat @ flat.T / flat.shape[1])
-    enough = flat.shape[1] >= 4 * count  # to say that a direction is flat
-    kept = variances > (FLAT * variances.max() if enough else -np.inf)
-    return Turn(vectors[:, kept].T[::-1], mean, block, bool(features.min() >= 0))
+    flat = flat - np.repeat(mean, block**2)[:, None]
+    diagonal = np.diag(np.diag(sensitivity))
+    level = np.trace(sensitivity) / len(sensitivity)
+    believed = TRUST * sensitivity + (1 - TRUST) * diagonal + FLOOR * level * np.eye(len(sensitivity))
+    root = np.kron(_power(believed, 0.5), np.eye(block**2))
+    unroot = np.kron(_power(believed, -0.5), np.eye(block**2))
+    _, vectors = np.linalg.eigh(root @ (flat @ flat.T / flat.shape[1]) @ root)
+    vectors = vectors[:, ::-1]
+    return Turn(vectors.T @ root, unroot @ vectors, mean, block, bool(features.min() >= 0))
+
+
+def _power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """A power of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    result: NDArray[np.float64] = vectors * values**exponent @ vectors.T
+    return result
+
+
+def _flat(values: Floats, axis: int) -> NDArray[np.float64]:
+    """(channel, sample and position)."""
+    return np.moveaxis(values, axis + 1, 0).reshape(values.shape[axis + 1], -1).astype(np.float64)
 
 
 def _blocks(values: Floats, block: int) -> Floats:

@@ -69,16 +69,18 @@ def test_bits_fall_and_errors_grow_along_the_ladder() -> None:
 
 
 def test_sensitivity_of_a_linear_tail_is_its_gain() -> None:
-    """For answer = Σ g_c · mean of channel c, S_c is in the ratio of g_c²."""
+    """For answer = Σ g_c · mean of channel c, M is in the ratio of g_c g_c'."""
     gains = np.array([1.0, 0.0, 3.0])
     x = RNG.standard_normal((16, 3, 6, 6)).astype(np.float32)
 
     def tail(f: np.ndarray) -> list[np.ndarray]:
-        return [(f.mean((2, 3)) * gains).astype(np.float64)]
+        return [(f.mean((2, 3)) @ gains[:, None]).astype(np.float64)]
 
     found = sensitivities(tail, x, 0, x.std((0, 2, 3)).astype(np.float64), seed=1, each=16)
-    assert found[1] == 0
-    assert 4 < found[2] / found[0] < 20  # 9 in expectation
+    assert found.shape == (3, 3) and np.allclose(found, found.T)
+    assert abs(found[1]).max() == 0
+    assert found[2, 2] / found[0, 0] == pytest.approx(9, rel=0.01)  # the same noise for each
+    assert found[0, 2] / found[0, 0] == pytest.approx(3, rel=0.01)
 
 
 def test_candidates_leave_out_what_a_later_cut_makes_pointless() -> None:
@@ -163,7 +165,7 @@ def test_a_turn_is_undone_and_gathers_what_is_alike(shape: tuple[int, ...], axis
     values = np.ascontiguousarray(np.moveaxis(0.2 * values, 1, axis + 1).astype(np.float32))
     tensor = head.graph.output[0].name
     made = evaluate(head, {"x": values}, optimise=False)[tensor]
-    turn = turn_for(made, axis)
+    turn = turn_for(made, axis, np.eye(6), 0.3 * float(made.std()))
     assert turn is not None
     front, back, name = turn.models(head, tail, tensor, axis, shape)
     crossed = evaluate(front, {"x": values}, optimise=True)[name]
@@ -195,7 +197,7 @@ def test_blocks_of_positions_are_turned_and_put_back(size: tuple[int, int]) -> N
     coarse = RNG.standard_normal((60, 3, -(-size[0] // 2), -(-size[1] // 2)))
     values = np.kron(coarse, np.ones((1, 1, 2, 2)))[:, :, : size[0], : size[1]].astype(np.float32)
     made = evaluate(head, {"x": values}, optimise=False)[tensor]
-    turn = turn_for(made, 0)
+    turn = turn_for(made, 0, np.eye(3), 0.3 * float(made.std()))
     assert turn is not None and turn.block == 2 and turn.positive
     front, back, name = turn.models(head, tail, tensor, 0, (3, *size))
     crossed = evaluate(front, {"x": values}, optimise=True)[name]
@@ -206,6 +208,18 @@ def test_blocks_of_positions_are_turned_and_put_back(size: tuple[int, int]) -> N
     assert all(np.allclose(whole[k], parts[k], atol=1e-4) for k in whole)
 
 
+def test_what_the_answer_does_not_hear_is_not_sent() -> None:
+    """Six independent channels, of which the answer hears one sum: turned, they cost fewer bits at the same error in it."""
+    heard = np.array([1.0, -1.0, 2.0, 0.5, 1.0, -2.0])
+    x = RNG.standard_normal((40, 6, 8, 8)).astype(np.float32)
+    turn = turn_for(x, 0, np.outer(heard, heard), 0.2)
+    assert turn is not None
+    seen = channels(turn.features(x, 0), 0)
+    bits = np.sort(grid(seen, np.ones(len(turn.matrix)), 0.8).bits)
+    plain = grid(channels(x, 0), heard**2, 0.8)
+    assert bits.sum() / turn.block**2 < 0.75 * plain.bits.sum()
+
+
 def test_what_a_relu_left_sparse_is_not_turned() -> None:
     sparse = np.maximum(RNG.standard_normal((30, 8, 6, 6)) - 1, 0).astype(np.float32)
-    assert turn_for(sparse, 0) is None
+    assert turn_for(sparse, 0, np.eye(8), 0.3 * float(sparse.std())) is None

@@ -43,7 +43,7 @@ NAMES = ("resnet18", "mobilenet_v2", "densenet", "vit", "yolo", "segmenter", "au
 QUICK = ("audio_cnn", "vehicles")
 COARSE = 0.98  # AP50, beside the mAP over all overlaps that the targets count
 EVERY, CHOSEN = 4.0, 8.0  # times fewer bytes than float16
-SAMPLES, JUDGED = 192, 300
+SAMPLES, JUDGED = 256, 600
 
 
 class Case(Struct, frozen=True):

@@ -84,14 +84,8 @@ class Classes:
 
     metric = "same top-1"
 
-    def __init__(self, output: str, temperature: float = 1.0) -> None:
-        self.output, self.temperature = output, temperature
-
-    def tempered(self, whole: Outputs) -> Classes:
-        """The same for outputs of this size: the median lead of the first class over the second becomes two."""
-        best = np.sort(whole[self.output].reshape(len(whole[self.output]), -1).astype(np.float64), axis=1)
-        lead = float(np.median(best[:, -1] - best[:, -2])) if best.shape[1] > 1 else 1.0
-        return Classes(self.output, max(lead / 2, 1e-6))
+    def __init__(self, output: str) -> None:
+        self.output = output
 
     def between(self, said: Outputs, whole: Outputs) -> Agreement:
         a, b = (x[self.output].reshape(len(x[self.output]), -1).argmax(1) for x in (said, whole))
@@ -113,10 +107,9 @@ class Classes:
         return min(expected, seen + 1.5 / len(b))
 
     def vectors(self, outputs: Outputs) -> list[NDArray[np.float64]]:
-        """2 √p, whose squared differences are those of Fisher's metric: classes that compete count, those far behind do not."""
-        values = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64) / self.temperature
-        p = np.exp(values - values.max(1, keepdims=True))
-        return [2 * np.sqrt(p / p.sum(1, keepdims=True))]
+        """Scores without their mean, which no argmax sees."""
+        values = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64)
+        return [values - values.mean(1, keepdims=True)]
 
 
 class Cells:

@@ -15,7 +15,7 @@ from edgewise.graph.count import graph_of
 from edgewise.graph.load import load
 from edgewise.graph.picture import Look, freed, look_of, pictured, with_options
 from edgewise.runtime.session import Session
-from edgewise.split.measure import LEAST, Classes, Measure, measure_for
+from edgewise.split.measure import LEAST, Measure, measure_for
 from edgewise.split.request import Quick
 from edgewise.split.samples import Samples, has_arrays, of_arrays, of_pictures
 from edgewise.split.task import OVERLAP, THRESHOLD, task_of
@@ -77,8 +77,6 @@ def prepared(config: Quick, advance: Advance) -> Subject:
     session = Session.load(model.SerializeToString(), config.threads)
     batch = 8 if free else 1
     first, second = (outputs(session, samples.of(rows), batch) for rows in (samples.calibrate, samples.judge))
-    if isinstance(measure, Classes):
-        measure = measure.tempered(first)
     least = config.agreement or LEAST.get(measure.metric, 0.99)
     labels = config.labels or (("thing",) if isinstance(decoding, Grid | Things) else ())
     return Subject(model, graph, look, samples, first, second, task, decoding, measure, least, batch, labels, tuple(notes))

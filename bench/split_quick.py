@@ -175,8 +175,8 @@ def baselines(case: Case, report: Found) -> list[Row]:
         rows += _pair(f"{case.name} at {candidate.tensor}, {1 << bits} levels for every channel", found.sizes, found.agreement)
     if isinstance(subject.measure, Boxes):
         coarse = Boxes(subject.measure.form, coarse=True)
-        trial.feel(coarse, case.config.seed, lambda share: None)
-        rung = trial.search(coarse, COARSE + 0.1 * (1 - COARSE), job.START, lambda share: None)
+        options = trial.feel(coarse, case.config.seed, lambda share: None)
+        rung = trial.best(options, coarse, COARSE + 0.1 * (1 - COARSE), job.START, lambda share: None)
         found = trial.measured(trial.code(rung), rung, judged, subject.second, coarse)
         rows += _pair(f"{case.name} at {candidate.tensor}, boxes that overlap by half", found.sizes, found.agreement)
     if candidate.axis == 0 and len(candidate.shape) == 3:

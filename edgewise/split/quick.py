@@ -96,8 +96,8 @@ def attempt(
     """A candidate with the coarsest coding that reaches the goal on calibration samples, measured on the others."""
     measure = subject.measure
     trial = begun(subject, candidate, config)
-    trial.feel(measure, config.seed, lambda share: heard(0.3 * share))
-    rung = trial.search(measure, subject.goal, start, lambda share: heard(0.3 + 0.4 * share))
+    options = trial.feel(measure, config.seed, lambda share: heard(0.3 * share))
+    rung = trial.best(options, measure, subject.goal, start, lambda share: heard(0.3 + 0.4 * share))
     judged = subject.samples.of(subject.samples.judge)
     found = trial.measured(trial.code(rung), rung, judged, subject.second, measure, lambda share: heard(0.7 + 0.3 * share))
     return trial, found

@@ -105,22 +105,23 @@ class Trial:
         self.share = (self.candidate.share * self._flops + extra) / (self._flops + 2 * extra)
 
     def restore(self, sensed: Sensed) -> None:
-        """Take up what another trial of this cut felt."""
-        if sensed.turn is not None:
+        """Take up what was felt of this cut, here or in another trial of it."""
+        if sensed.turn is not self.turn:
             self._crossing(sensed.turn)
         self.sensed = sensed
 
-    def _halve(self) -> None:
-        """Halve the channels whose reach is too wide for the steps of a fine rung."""
+    def _halved(self, sensed: Sensed) -> Sensed:
+        """The same with those channels halved whose reach is too wide for the steps of a fine rung."""
+        self.restore(sensed)
         span = self.seen.high - self.seen.low
-        step = self.sensed.first * 2 ** (_FINE / 4) / np.sqrt(np.maximum(self.sensed.sensitivity, 1e-30))
-        wide = np.flatnonzero((span / (MOST_LEVELS - 2) > step) & (self.sensed.sensitivity > 0))
-        if len(wide):
-            turn = self.turn or straight(self._plain, self.candidate.axis)
-            lattice = tuple(float(np.float32(v)) for v in span[wide] / _PIECES)
-            turn = msgspec.structs.replace(turn, halved=tuple(int(c) for c in wide), lattice=lattice)
-            sensitivity = np.concatenate([self.sensed.sensitivity, self.sensed.sensitivity[wide]])
-            self.restore(Sensed(sensitivity, self.sensed.first, turn))
+        step = sensed.first * 2 ** (_FINE / 4) / np.sqrt(np.maximum(sensed.sensitivity, 1e-30))
+        wide = np.flatnonzero((span / (MOST_LEVELS - 2) > step) & (sensed.sensitivity > 0))
+        if not len(wide):
+            return sensed
+        turn = sensed.turn or straight(self._plain, self.candidate.axis)
+        lattice = tuple(float(np.float32(v)) for v in span[wide] / _PIECES)
+        turn = msgspec.structs.replace(turn, halved=tuple(int(c) for c in wide), lattice=lattice)
+        return Sensed(np.concatenate([sensed.sensitivity, sensed.sensitivity[wide]]), sensed.first, turn)
 
     def replaced(self, head: bytes, tail: bytes, threads: int) -> Trial:
         """The same cut with other models in the place of its two: what calibration saw stays."""
@@ -138,8 +139,8 @@ class Trial:
         source = self.tail.inputs[0].name
         return joined([self.tail.run({source: features[i : i + self._batch]}) for i in range(0, len(features), self._batch)])
 
-    def feel(self, measure: Measure, seed: int, advance: Advance) -> None:
-        """Find how much each channel matters, and turn and halve them where that makes them smaller."""
+    def feel(self, measure: Measure, seed: int, advance: Advance) -> tuple[Sensed, ...]:
+        """How much each channel matters: as they are, and turned where that promises fewer bits."""
         spread = np.sqrt(self.seen.variance)
         axis, count = self.candidate.axis, self.candidate.channels
         each = _EACH if count <= _MANY else max(3, _EACH // 2)
@@ -150,8 +151,25 @@ class Trial:
         weight = np.sqrt(alone) * spread
         first = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
         turn = turn_for(self._plain[: self._fitted], axis, found, first * 2 ** (_COMPARED / 4))
-        self.restore(Sensed(alone, first) if turn is None else Sensed(np.ones(len(turn.matrix)), first, turn))
-        self._halve()
+        options = [Sensed(alone, first)] + ([] if turn is None else [Sensed(np.ones(len(turn.matrix)), first, turn)])
+        return tuple(self._halved(option) for option in options)
+
+    def best(self, options: Sequence[Sensed], measure: Measure, goal: float, start: int, advance: Advance) -> int:
+        """Take up the option that reaches the goal with the fewest bits; its rung. What a turn promises it need not hold."""
+        found: list[tuple[float, int, Sensed]] = []
+        for number, option in enumerate(options):
+            self.restore(option)
+            done = number / len(options)
+            rung = self.search(measure, goal, start, _later(advance, done, len(options)))
+            found.append((self.weight(rung), rung, option))
+        _, rung, option = min(found, key=lambda f: f[0])
+        self.restore(option)
+        return rung
+
+    def weight(self, rung: int) -> float:
+        """Bits of a mean frame by the entropy of its codes."""
+        positions = math.prod(self.shape) // self.shape[self.candidate.axis]
+        return float(self.at(rung).bits.sum()) * positions
 
     def at(self, rung: int) -> Grid:
         """The quantiser at a rung of the ladder: t doubles every four."""
@@ -202,8 +220,7 @@ class Trial:
     def code(self, rung: int, layers: int = 4) -> Coding:
         """The coding of a rung, with tables, layers and its byte guard."""
         how = self.at(rung)
-        positions = math.prod(self.shape) // self.shape[self.candidate.axis]
-        expected = float(how.bits.sum()) * positions / 8
+        expected = self.weight(rung) / 8
         made = coding(self.seen, how, self.sensed.sensitivity, max(1, min(layers, int(expected // _LAYER))))
         clean = self.features[self._fitted :]
         if len(clean) >= ENOUGH:
@@ -237,6 +254,11 @@ class Trial:
             advance(min(1.0, (begin + self._batch) / len(values)))
         agreement = measure.between(joined(said), whole)
         return Tried(code, rung, np.array(sizes), agreement, float(np.median(device)), float(np.median(edge)))
+
+
+def _later(advance: Advance, done: float, parts: int) -> Advance:
+    """The share of one of several parts, as a share of all."""
+    return lambda share: advance(done + share / parts)
 
 
 def joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Outputs:

@@ -13,7 +13,8 @@ blocks of a picture). M is known from few samples: a share `TRUST` of it is beli
 
 Features of transformers and sums without an activation behind them shrink to a tenth or a half, early maps of convolutional nets
 in blocks; what a ReLU has left sparse late in a net grows, because a turn fills its zeros. So all are tried: fitted to one half
-of the samples, and their bits counted on the other half, which a turn that only knows its samples by heart does not survive.
+of the samples, and their bits counted on the other half, which a turn that only knows its samples by heart does not survive; and
+what is left of them is then tried against no turn at all, for what the samples do not show of M costs answers (`trial`).
 
 The channels that a turn gathers reach far, and 256 levels (`edgewise.core.coding`) may be too coarse for them. Such a channel is
 sent as two: `Round(y / L) · L`, which a step of L meets exactly, and what is left, within L / 2 of zero. Together they cost what

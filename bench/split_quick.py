@@ -84,6 +84,7 @@ def run(quick: bool) -> Report:
 
 def cases(quick: bool, missing: list[str]) -> Iterator[Case]:
     """The models that can be made here; the names of the others go to `missing`."""
+    from bench.zoo_samples import streets
     from bench.zoo_weights import made
 
     ZOO.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def cases(quick: bool, missing: list[str]) -> Iterator[Case]:
     few = {"samples": 64, "judged": 100} if quick else {"samples": SAMPLES, "judged": JUDGED}
     for name in wanted:
         if name == "vehicles":
-            made(ZOO, PACKS, ("segmenter",))  # its junctions are the pictures
+            streets(ZOO)
             config = job.Quick(model=vehicles(), calibrate=ZOO / "streets", out=ZOO / "bundles" / name, rates=1, **few)
             yield Case(name, config)
             continue
@@ -103,14 +104,14 @@ def cases(quick: bool, missing: list[str]) -> Iterator[Case]:
         told: dict[str, Any] = {} if look is None else {"scale": look.scale, "mean": look.mean, "std": look.std}
         yield Case(
             name,
-            job.Quick(model=one.model, calibrate=one.samples, out=ZOO / "bundles" / name, task=one.task, rates=1, **told, **few),  # type: ignore[arg-type]
+            job.Quick(model=one.model, calibrate=one.samples, out=ZOO / "bundles" / name, task=one.task, rates=1, **told, **few),
         )
     if not quick:
-        yield from others(few, missing)
+        yield from others(missing)
 
 
-def others(few: dict[str, int], missing: list[str]) -> Iterator[Case]:
-    """Two detectors of others on openly licensed COCO photographs."""
+def others(missing: list[str]) -> Iterator[Case]:
+    """Two detectors of others on openly licensed COCO photographs, of which there are few."""
     few = {"samples": 40, "judged": 60}
     for file, bgr, scale in (("detectors/yolox_nano.onnx", True, 1.0), ("fastestdet/FastestDet.onnx", True, 1 / 255)):
         model, pictures = PACKS / file, PACKS / "coco-open.tar"

@@ -83,7 +83,7 @@ class Trial:
         if not np.isfinite(self.features).all():
             raise ModelError("a tensor of the model holds NaN or infinity on the samples", got=candidate.tensor)
         self._uncut, self._plain, self._threads = (head, tail), self.features, threads
-        self._fitted = max(_SEEN, _VALUES // (candidate.count // candidate.channels))
+        self._fitted = max(_SEEN, held // 2, _VALUES // (candidate.count // candidate.channels))
         self._crossing(None)
         self.sensed = Sensed(np.zeros(0), 0.0)
 

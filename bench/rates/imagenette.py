@@ -57,7 +57,9 @@ def part(name: str, work: Path, side: int = SIDE, pack: Path = PACK, limit: int 
     return Part(found, labels, known, order)
 
 
-def teacher(work: Path, train: Part, depth: int = 10, course: Course = TEACHING, advance: Advance = lambda w, s: None) -> nn.Module:
+def teacher(
+    work: Path, train: Part, depth: int = 10, course: Course = TEACHING, advance: Advance = lambda w, s: None
+) -> nn.Module:
     """The ResNet of that depth, trained in `work` (what is finished there is taken up)."""
     torch.manual_seed(course.seed)
     net = (resnet10 if depth == 10 else resnet18)(len(train.names))

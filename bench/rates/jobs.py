@@ -1,0 +1,74 @@
+"""Jobs of the benchmark: what is trained or measured, each in a process of its own, one a core, taken up where it stopped.
+
+A Job names a function as `module:function` and gives it arguments; the function is called as `function(work, advance,
+**arguments)` and leaves records (or other files) in the work folder. What it `leaves` says whether it is done: a job whose files
+are all there is kept, not run again. A function that keeps checkpoints in `work` and takes them up can be ended at any time.
+
+Each method is a file bench/rates/NAME.py with `jobs(seed: int = 0, size: Size = "full") -> list[Job]`, found by that signature.
+
+It does not know what a job costs, nor how jobs are run (`bench.rates.running`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bench.report import ROOT
+from edgewise.core.errors import ConfigError
+
+Size = Literal["quick", "medium", "full"]
+Advance = Callable[[str, float], None]
+WORK = ROOT / "build" / "split"
+
+
+class Job(Struct, frozen=True, forbid_unknown_fields=True):
+    """`run` is `module:function`; `leaves`: files below the work folder that are there when it is done (records by
+    `record_file`). Lower `priority` runs first; `after`: names of jobs that must be done before."""
+
+    name: str
+    run: str
+    leaves: tuple[str, ...]
+    arguments: dict[str, Any] = {}
+    priority: float = 4
+    after: tuple[str, ...] = ()
+
+    def done(self, work: Path) -> bool:
+        """Whether all that it leaves is there."""
+        return bool(self.leaves) and all((work / file).exists() for file in self.leaves)
+
+
+def record_file(
+    method: str, point: str, seed: int = 0, task: str = "classification", data: str = "imagenette-128", suffix: str = "npz"
+) -> str:
+    """The path, below the work folder, at which `record.keep` puts the record of that name.
+
+    >>> record_file("lean", "b3")
+    'records/imagenette-128.classification.lean.b3.0.npz'
+    """
+    return f"records/{data}.{task}.{method}.{point}.{seed}.{suffix}"
+
+
+def methods() -> list[str]:
+    """The modules of bench/rates that define `jobs(seed…`."""
+    files = sorted((ROOT / "bench" / "rates").glob("*.py"))
+    return [f.stem for f in files if "\ndef jobs(seed" in f.read_text(encoding="utf-8")]
+
+
+def jobs_of(names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Job]:
+    """The jobs of these methods (files of bench/rates), in order of priority; ConfigError for two of one name."""
+    known = methods()
+    unknown = [n for n in names if n not in known]
+    if unknown:
+        raise ConfigError("there is no such method", got=", ".join(unknown), allowed=", ".join(known) or "none yet")
+    found: list[Job] = []
+    for name in names:
+        found += importlib.import_module(f"bench.rates.{name}").jobs(seed, size)
+    twice = sorted({j.name for j in found if sum(o.name == j.name for o in found) > 1})
+    if twice:
+        raise ConfigError("two jobs have one name", got=", ".join(twice))
+    return sorted(found, key=lambda j: j.priority)

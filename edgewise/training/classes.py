@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from edgewise.graph.picture import Look
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
+from edgewise.training.outputs import classed
 
 SMOOTHED = 0.05
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -54,5 +55,5 @@ def logits(net: nn.Module, source: Source, look: Look, batch: int = 64) -> NDArr
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=False):
         for first in range(0, len(source), batch):
             indices = list(range(first, min(first + batch, len(source))))
-            found.append(net(tensor(source.of(indices), look)).float().numpy())
+            found.append(classed(net(tensor(source.of(indices), look))).float().numpy())
     return np.concatenate(found)

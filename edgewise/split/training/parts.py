@@ -17,12 +17,12 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from edgewise.core.artifact import Parameter, PartName
-from edgewise.core.errors import ModelError
 from edgewise.graph.cut import split as cut_in_two
 from edgewise.graph.load import load
 from edgewise.graph.picture import Look, pictured
 from edgewise.runtime.initialisers import initialisers
 from edgewise.training.export import STATISTICS, exported
+from edgewise.training.outputs import named
 from edgewise.training.paths import module
 
 BOTTLENECK = "bottleneck"
@@ -56,26 +56,6 @@ class _Whole(nn.Module):
         finally:
             handle.remove()
         return (given[-1], *outputs)
-
-
-def named(outputs: Any) -> list[tuple[str, Tensor]]:
-    """The outputs of a network by name: the keys of a dictionary, `output` for a tensor, `output0` … for a row of them."""
-    if isinstance(outputs, Tensor):
-        return [("output", outputs)]
-    if isinstance(outputs, Mapping):
-        pairs = [(str(k), v) for k, v in outputs.items()]
-    elif isinstance(outputs, (tuple, list)):
-        pairs = [(f"output{i}", v) for i, v in enumerate(outputs)]
-    else:
-        pairs = []
-    if not pairs or not all(isinstance(v, Tensor) for _, v in pairs):
-        raise ModelError(
-            "a network gives no tensors",
-            got=type(outputs).__name__ + "".join(f", {k}: {type(v).__name__}" for k, v in pairs if not isinstance(v, Tensor)),
-            allowed="a tensor, a row of tensors or a dictionary of tensors",
-            hint="Wrap it in a module that gives those.",
-        )
-    return pairs
 
 
 def parts(teacher: nn.Module, student: nn.Module, cut: str, look: Look) -> Parts:

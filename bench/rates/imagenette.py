@@ -66,7 +66,7 @@ def teacher(
     return classifier(net, train, train.labels.tolist(), LOOK, course, work, advance)
 
 
-def right(net: nn.Module, held: Part) -> NDArray[np.bool_]:
+def right(net: nn.Module, held: Part, look: Look = LOOK) -> NDArray[np.bool_]:
     """Whether the network's first guess is the class, picture by picture."""
-    found: NDArray[np.bool_] = logits(net, held, LOOK).argmax(1) == held.labels
+    found: NDArray[np.bool_] = logits(net, held, look).argmax(1) == held.labels
     return found

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from bench.report import ROOT
@@ -24,6 +25,7 @@ from edgewise.core.errors import ConfigError
 Size = Literal["quick", "medium", "full"]
 Advance = Callable[[str, float], None]
 WORK = ROOT / "build" / "split"
+GROUND = "ground"  # the job that comes before all others
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +42,11 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     def done(self, work: Path) -> bool:
         """Whether all that it leaves is there."""
         return bool(self.leaves) and all((work / file).exists() for file in self.leaves)
+
+
+def folder(work: Path, size: Size) -> Path:
+    """Where galleries, checkpoints and records of that size lie: the full one's in the folder itself, the others' below it."""
+    return work if size == "full" else work / size
 
 
 def record_file(
@@ -71,4 +78,5 @@ def jobs_of(names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Jo
     twice = sorted({j.name for j in found if sum(o.name == j.name for o in found) > 1})
     if twice:
         raise ConfigError("two jobs have one name", got=", ".join(twice))
-    return sorted(found, key=lambda j: j.priority)
+    behind = [j if j.name == GROUND else msgspec.structs.replace(j, after=(*j.after, GROUND)) for j in found]
+    return sorted(behind, key=lambda j: j.priority)

@@ -28,7 +28,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.rates.jobs import WORK, Advance, Job, Size, jobs_of, methods
+from bench.rates.jobs import WORK, Advance, Job, Size, folder, jobs_of, methods
 from bench.report import ROOT
 from edgewise.core.errors import EdgewiseError, SourceError
 
@@ -78,7 +78,7 @@ def run(
     waiting = sorted((j for j in jobs if j.name not in outcomes), key=lambda j: j.priority)
     running: dict[str, _Child] = {}
     with selectors.DefaultSelector() as heard, contextlib.ExitStack() as bound:
-        bound.callback(lambda: [child.close() for child in running.values()])
+        bound.callback(_close, running)
         while waiting or running:
             while len(running) < cores and time.monotonic() < end and (job := _next(waiting, outcomes, jobs, work)):
                 waiting.remove(job)
@@ -99,6 +99,11 @@ def run(
                 child.job, "ended", child.age, f"the bound of {seconds:.0f} s; it goes on when it is called again"
             )
     return [outcomes.get(j.name, Outcome(j, "waits", reason=_why(j, outcomes))) for j in jobs]
+
+
+def _close(running: dict[str, _Child]) -> None:
+    for child in running.values():
+        child.close()
 
 
 def _next(waiting: list[Job], outcomes: dict[str, Outcome], jobs: Sequence[Job], work: Path) -> Job | None:
@@ -256,11 +261,12 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         chosen = [j for s in given.seed or [0] for j in jobs_of(given.method or methods(), s, given.size)]
         chosen = [j for j in chosen if not given.only or any(j.name.startswith(o) for o in given.only)]
+        work = folder(given.work, given.size)
         if given.list:
             for job in chosen:
-                console.print(f"{job.priority:4g}  {job.name:40} {'done' if job.done(given.work) else ''}", markup=False)
+                console.print(f"{job.priority:4g}  {job.name:40} {'done' if job.done(work) else ''}", markup=False)
             return 0
-        outcomes = followed(chosen, given.work, given.cores, given.seconds, console, given.again)
+        outcomes = followed(chosen, work, given.cores, given.seconds, console, given.again)
     except EdgewiseError as error:
         console.print(f"jobs: {error}", style="red", markup=False, highlight=False)
         return 1

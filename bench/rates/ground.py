@@ -1,0 +1,96 @@
+"""The ground on which every method of the benchmark stands: pictures, classes, teacher and cut, in three sizes.
+
+| size | pictures | teacher | for |
+|---|---|---|---|
+| full | Imagenette at 128 px, 9,469 that teach and 3,925 that are held out | ResNet-10, 30 epochs | figures |
+| medium | the same, 2,400 and 1,000 of them | ResNet-10, 12 epochs | ten minutes: trends |
+| quick | CIFAR-10 at 32 px, 640 and 300 | the small ResNet, 8 epochs | a minute: does every path work |
+
+Every size has its own folder below the work folder, the full one the folder itself, so that no record of one is taken for
+another's. Every method uses the same pictures, the same crop in training and the same teacher; the cut is the stretch from the
+first module to the last, which is what BottleFit, Entropic Student and ours replace, each by its own last module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import nn
+
+from bench.rates import imagenette
+from bench.rates.imagenette import Part, right
+from bench.rates.jobs import Advance, Job, Size
+from bench.report import ROOT
+from edgewise.core.artifact import Picture
+from edgewise.data.pack import open_pack
+from edgewise.graph.picture import Look
+from edgewise.split.gallery import gathered
+from edgewise.training.classes import MEAN, STD, classifier
+from edgewise.training.course import Course
+from edgewise.training.nets.resnet import small
+
+CIFAR = ROOT.parent / "shared" / "data" / "cifar10.tar"
+DONE = "ground.json"
+LIMITS: dict[Size, tuple[int, int]] = {"quick": (640, 300), "medium": (2400, 1000), "full": (0, 0)}
+TEACHERS: dict[Size, Course] = {
+    "quick": Course(epochs=8, rate=0.1, batch=32, crop=28),
+    "medium": Course(epochs=12, rate=0.1, batch=32, crop=imagenette.CROP),
+    "full": imagenette.TEACHING,
+}
+
+
+class Ground(Struct, frozen=True):
+    """`train` teaches, `held` judges; `look` is how the teacher takes pictures; `crop` what a step of training sees of them;
+    `data` is the name that records bear."""
+
+    train: Part
+    held: Part
+    teacher: nn.Module
+    look: Look
+    crop: int
+    data: str
+
+
+def ground(work: Path, size: Size = "full", advance: Advance = lambda what, share: None) -> Ground:
+    """The pictures and the trained teacher of that size in `work` (`jobs.folder`); what is there is taken up."""
+    train, held = (_part(name, work, size, limit) for name, limit in zip(("train", "val"), LIMITS[size], strict=True))
+    course = TEACHERS[size]
+    if size == "quick":
+        torch.manual_seed(course.seed)
+        look = Look(32, 32, 3, 1 / 255, MEAN, STD, False)
+        net: nn.Module = classifier(small(10), train, train.labels.tolist(), look, course, work / "teacher", advance)
+        return Ground(train, held, net, look, course.crop, "cifar10-32")
+    net = imagenette.teacher(work / "teacher", train, course=course, advance=advance)
+    return Ground(train, held, net, imagenette.LOOK, course.crop, "imagenette-128")
+
+
+def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
+    """One job, before all others: pictures and teacher."""
+    return [Job("ground", "bench.rates.ground:prepare", (DONE,), {"size": size}, priority=0)] if seed == 0 else []
+
+
+def prepare(work: Path, advance: Advance, size: Size) -> None:
+    """The ground, and a note of how good its teacher is."""
+    found = ground(work, size, advance)
+    facts = {
+        "train": len(found.train),
+        "held": len(found.held),
+        "teacher": float(right(found.teacher, found.held, found.look).mean()),
+    }
+    (work / DONE).write_bytes(msgspec.json.encode(facts))
+
+
+def _part(name: str, work: Path, size: Size, limit: int) -> Part:
+    if size != "quick":
+        return imagenette.part(name, work, limit=limit)
+    opened = open_pack(CIFAR)
+    chosen = sorted(n for n in opened.names if f"/{'train' if name == 'train' else 'test'}/" in n)
+    drawn = [chosen[i] for i in np.random.default_rng([0, 17]).permutation(len(chosen))[:limit]]
+    found = gathered(opened, Picture(32, 32), work / f"{name}-32", names=drawn)
+    classes = [PurePosixPath(n).parent.name for n in found.names]
+    known = tuple(sorted(set(classes)))
+    return Part(found, np.array([known.index(c) for c in classes]), known, np.arange(len(classes)))

@@ -1,24 +1,33 @@
-"""Pictures to bytes: JPEG and WebP by Pillow, with a border against bytes that are no picture, or too large a one.
+"""Pictures to bytes: JPEG, WebP and AVIF by Pillow, with a border against bytes that are no picture, or too large a one.
 
-Only the decoder that the stream agreed on ever sees the bytes, and the size is judged before a pixel is decoded.
+Only the decoder that the stream agreed on ever sees the bytes, and the size is judged before a pixel is decoded. AVIF came to
+Pillow with 11.3 and not to all of its builds: a codec that this machine's Pillow lacks is refused when it is made.
+
+JPEG of small pictures is half tables: `scan_bytes` counts what is left of a file where both sides know all that stands before its
+scan (sizes, quantisation tables by the quality, the standard's own Huffman tables), which is the fair count against a codec whose
+tables travel with a model.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+from importlib.util import find_spec
 from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, WebPImagePlugin, features
+from PIL import Image, ImageFile, JpegImagePlugin, WebPImagePlugin, features
 
 from edgewise.core.errors import ConfigError, ImageError
 
 MAX_PIXELS = 40_000_000
 Picture = NDArray[np.uint8]
-# What Pillow's two decoders raise for hostile bytes (200,000 mutated files); it only warns of broken EXIF, which is an error
-# where a process turns warnings into errors.
+Kind = Literal["jpeg", "webp", "avif"]
+HIGHEST: dict[str, int] = {"jpeg": 95, "webp": 100, "avif": 100}
+ALLOWED = "jpeg 1 to 95, webp 1 to 100, avif 1 to 100"
+# What Pillow's decoders raise for hostile bytes (200,000 mutated files); it only warns of broken EXIF, which is an error
+# where a process turns warnings into errors. RuntimeError is what libavif's refusals become.
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -26,6 +35,7 @@ _BROKEN = (
     EOFError,
     OverflowError,
     MemoryError,
+    RuntimeError,
     struct.error,
     Warning,
     Image.DecompressionBombError,
@@ -33,36 +43,41 @@ _BROKEN = (
 
 
 class ImageCodec:
-    """uint8 RGB (height, width, 3) both ways, `most` pixels at most, at `quality` (1 to 95 for JPEG, 1 to 100 for WebP)."""
+    """uint8 RGB (height, width, 3) both ways, `most` pixels at most, at `quality` (1 to 95 for JPEG, 1 to 100 for the others).
 
-    def __init__(self, kind: Literal["jpeg", "webp"], quality: int, most: int = MAX_PIXELS) -> None:
-        limit = 95 if kind == "jpeg" else 100
-        if kind not in ("jpeg", "webp") or not 1 <= quality <= limit:
-            raise ConfigError("an image codec is unknown", got=f"{kind} {quality}", allowed="jpeg 1 to 95, webp 1 to 100")
-        if not features.check("jpg" if kind == "jpeg" else "webp"):
-            raise ConfigError(f"this Pillow has no {kind}", got=features.version("pil"), hint="Install Pillow from its wheels.")
-        self.kind, self.quality, self.most = kind, quality, most
+    `small` spends time for bytes: JPEG with Huffman tables of its own, WebP with method 6.
+    """
+
+    def __init__(self, kind: Kind, quality: int, most: int = MAX_PIXELS, small: bool = False) -> None:
+        if kind not in HIGHEST or not 1 <= quality <= HIGHEST[kind]:
+            raise ConfigError("an image codec is unknown", got=f"{kind} {quality}", allowed=ALLOWED)
+        if not there(kind):
+            raise ConfigError(
+                f"this Pillow has no {kind}", got=features.version("pil"), hint="Install Pillow 11.3 or newer from its wheels."
+            )
+        self.kind, self.quality, self.most, self.small = kind, quality, most, small
 
     def encode(self, image: Picture) -> bytes:
         """The picture's bytes; ImageError where it is no uint8 RGB picture."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ImageError("not an RGB picture", got=f"{image.dtype} {image.shape}", allowed="uint8 (height, width, 3)")
         self._check_size(image.shape[1], image.shape[0])
-        sink = io.BytesIO()
+        sink, picture = io.BytesIO(), Image.fromarray(image)
         try:
             if self.kind == "jpeg":
-                Image.fromarray(image).save(sink, "JPEG", quality=self.quality)
-            else:  # method 4, the default of Pillow, takes twice as long for 5 % fewer bytes
-                Image.fromarray(image).save(sink, "WEBP", quality=self.quality, method=2)
-        except (OSError, ValueError) as error:  # WebP stops at 16383 pixels a side, JPEG at 65535
+                picture.save(sink, "JPEG", quality=self.quality, optimize=self.small)
+            elif self.kind == "webp":  # method 4, the default of Pillow, takes twice as long for 5 % fewer bytes
+                picture.save(sink, "WEBP", quality=self.quality, method=6 if self.small else 2)
+            else:  # speed 6 of 0 to 10: 4 takes five times as long for 0.3 dB
+                picture.save(sink, "AVIF", quality=self.quality, speed=6, max_threads=1)
+        except (OSError, ValueError, RuntimeError) as error:  # WebP stops at 16383 pixels a side, JPEG and AVIF at 65535
             raise ImageError(f"a picture cannot be written as {self.kind}", got=f"{image.shape}: {error}") from None
         return sink.getvalue()
 
     def decode(self, data: bytes | memoryview) -> Picture:
         """The picture again; ImageError for what is no such picture, is truncated or has more than `most` pixels."""
-        plugin = JpegImagePlugin.JpegImageFile if self.kind == "jpeg" else WebPImagePlugin.WebPImageFile
         try:
-            with plugin(io.BytesIO(data)) as picture:
+            with _plugin(self.kind)(io.BytesIO(data)) as picture:
                 self._check_size(*picture.size)  # before a pixel is decoded
                 picture.load()
                 return np.asarray(cast(Image.Image, picture).convert("RGB"))
@@ -76,3 +91,48 @@ class ImageCodec:
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.most:
             raise ImageError("a picture is too large", got=f"{width} × {height}", allowed=f"{self.most} pixels")
+
+
+def there(kind: Kind) -> bool:
+    """Whether this machine's Pillow reads and writes it."""
+    if kind == "avif" and find_spec("PIL.AvifImagePlugin") is None:  # asked for by name, an older Pillow warns
+        return False
+    return bool(features.check("jpg" if kind == "jpeg" else kind))
+
+
+def scan_bytes(file: bytes | memoryview) -> int:
+    """Bytes of a JPEG's scans alone: what must be sent where both sides know every header and table of it.
+
+    Markers and their segments are left out, entropy-coded data and the restart markers in it are counted (ISO 10918-1, B.1). The
+    Huffman tables are then those both sides know only where the file was written with the standard's (`small=False`). ImageError
+    for bytes that are no JPEG.
+    """
+    data, at, count = bytes(file), 2, 0
+    if data[:2] != b"\xff\xd8":
+        raise ImageError("bytes are no JPEG", got=data[:2].hex(" ") or "nothing", allowed="ff d8 at their beginning")
+    while data[at : at + 2] != b"\xff\xd9":
+        if at + 4 > len(data) or data[at] != 0xFF:
+            raise ImageError("a JPEG has no end", got=f"{len(data)} bytes", allowed="markers up to ff d9")
+        begins = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        at = _scan_end(data, begins) if data[at + 1] == 0xDA else begins
+        count += at - begins
+    return count
+
+
+def _scan_end(data: bytes, at: int) -> int:
+    """Where the entropy-coded data that begin at `at` end: at the next marker that is neither a stuffed byte nor a restart."""
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 1 >= len(data):
+            return len(data)
+        if data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7:
+            return at
+        at += 2
+
+
+def _plugin(kind: Kind) -> type[ImageFile.ImageFile]:
+    if kind == "avif":
+        from PIL import AvifImagePlugin  # older ones have no such module
+
+        return AvifImagePlugin.AvifImageFile
+    return JpegImagePlugin.JpegImageFile if kind == "jpeg" else WebPImagePlugin.WebPImageFile

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
 
 from edgewise.codec.features import FeatureCodec
-from edgewise.codec.image import MAX_PIXELS, ImageCodec
+from edgewise.codec.image import MAX_PIXELS, ImageCodec, Kind
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck, Coding, Manifest
 from edgewise.core.errors import ConfigError
@@ -28,12 +28,14 @@ def codec_for(point: OperatingPoint, manifest: Manifest, most: int = MAX_PIXELS)
 
 
 def codec(point: OperatingPoint, bottleneck: Bottleneck | None, coding: Coding | None = None, most: int = MAX_PIXELS) -> Codec:
-    """`jpeg` and `webp` at quality `point.level` and `most` pixels, `affine` at `point.level` bits, `rans` by its coding."""
-    if point.codec in ("jpeg", "webp"):
-        return ImageCodec(cast(Literal["jpeg", "webp"], point.codec), point.level, most)
+    """`jpeg`, `webp` and `avif` at quality `point.level`, `most` pixels; `affine` at `point.level` bits; `rans` by its coding."""
+    if point.codec in ("jpeg", "webp", "avif"):
+        return ImageCodec(cast(Kind, point.codec), point.level, most)
     if point.codec not in ("affine", "rans"):
         raise ConfigError(
-            f"operating point {point.name!r} names an unknown codec", got=repr(point.codec), allowed="jpeg, webp, affine, rans"
+            f"operating point {point.name!r} names an unknown codec",
+            got=repr(point.codec),
+            allowed="jpeg, webp, avif, affine, rans",
         )
     if bottleneck is None:
         raise ConfigError(f"operating point {point.name!r} sends features of a model that is not cut", got=point.codec)

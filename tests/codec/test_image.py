@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,21 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgewise.codec.image import ImageCodec
+from edgewise.codec import image
+from edgewise.codec.image import ImageCodec, Kind, scan_bytes
 from edgewise.codec.select import codec
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.core.errors import ConfigError, ImageError
 from edgewise.core.placement import OperatingPoint
 
-KINDS: tuple[Literal["jpeg", "webp"], ...] = ("jpeg", "webp")
+KINDS: tuple[Kind, ...] = ("jpeg", "webp", "avif")
 Y, X = np.mgrid[0:48, 0:64]
 PICTURE = np.stack([4 * X, 5 * Y, 2 * (X + Y)], axis=2).clip(0, 255).astype(np.uint8)
 FILES = {kind: ImageCodec(kind, 90).encode(PICTURE) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_comes_back_nearly_as_it_was_and_lower_quality_is_smaller(kind: Literal["jpeg", "webp"]) -> None:
+def test_a_picture_comes_back_nearly_as_it_was_and_lower_quality_is_smaller(kind: Kind) -> None:
     sizes = []
     for quality in (30, 60, 90):
         codec = ImageCodec(kind, quality)
@@ -42,7 +42,7 @@ def test_a_picture_comes_back_nearly_as_it_was_and_lower_quality_is_smaller(kind
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_damaged_and_arbitrary_bytes_are_a_picture_or_an_image_error(kind: Literal["jpeg", "webp"], data: st.DataObject) -> None:
+def test_damaged_and_arbitrary_bytes_are_a_picture_or_an_image_error(kind: Kind, data: st.DataObject) -> None:
     file = bytearray(FILES[kind])
     for _ in range(data.draw(st.integers(1, 4))):
         file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
@@ -58,7 +58,7 @@ def test_damaged_and_arbitrary_bytes_are_a_picture_or_an_image_error(kind: Liter
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_truncated_picture_is_refused_with_a_sentence(kind: Literal["jpeg", "webp"]) -> None:
+def test_a_truncated_picture_is_refused_with_a_sentence(kind: Kind) -> None:
     with pytest.raises(ImageError, match="whole picture"):
         ImageCodec(kind, 75).decode(FILES[kind][: len(FILES[kind]) // 2])
 
@@ -103,3 +103,47 @@ def test_an_operating_point_chooses_its_codec() -> None:
     for wrong in (OperatingPoint("x", "image", "png", 75), OperatingPoint("x", "image", "jpeg", 0)):
         with pytest.raises(ConfigError):
             codec(wrong, bottleneck)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_bytes_are_the_same_picture_again(kind: Kind) -> None:
+    assert ImageCodec(kind, 90).encode(PICTURE) == FILES[kind]
+    assert np.array_equal(ImageCodec(kind, 90).decode(FILES[kind]), ImageCodec(kind, 20).decode(FILES[kind]))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+def test_small_files_are_no_larger(kind: Kind) -> None:
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for picture in (PICTURE, noisy):
+        assert len(ImageCodec(kind, 30, small=True).encode(picture)) <= len(ImageCodec(kind, 30).encode(picture))
+
+
+@pytest.mark.parametrize("quality", [1, 20, 75, 95])
+def test_a_scan_alone_is_a_file_without_what_both_sides_know(quality: int) -> None:
+    """Two pictures of one size and quality differ in nothing but their scans: what stands before is the same, to the byte."""
+    codec = ImageCodec("jpeg", quality)
+    first, second = (codec.encode(p) for p in (PICTURE, PICTURE[::-1]))
+    known = len(first) - scan_bytes(first)
+    assert len(second) - scan_bytes(second) == known and 0 < scan_bytes(first) < len(first)
+    assert first[: known - 2] == second[: known - 2] and first[-2:] == b"\xff\xd9"
+    rebuilt = second[: known - 2] + first[known - 2 : -2] + b"\xff\xd9"  # the known part of one, the scan of the other
+    assert np.array_equal(codec.decode(rebuilt), codec.decode(first))
+
+
+def test_all_scans_of_a_progressive_file_are_counted() -> None:
+    sink = io.BytesIO()
+    Image.fromarray(PICTURE).save(sink, "JPEG", quality=60, progressive=True)
+    assert 0 < scan_bytes(sink.getvalue()) < len(sink.getvalue()) - 10 * 12  # ten scans, each with a header and tables
+
+
+@pytest.mark.parametrize("bad", [b"", b"RIFF", FILES["jpeg"][:200], FILES["jpeg"][:-2], b"\xff\xd8\xff\xe0\x00\x00"])
+def test_what_has_no_scan_is_refused(bad: bytes) -> None:
+    with pytest.raises(ImageError):
+        scan_bytes(bad)
+
+
+def test_a_pillow_without_a_codec_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="no avif"):
+        ImageCodec("avif", 50)
+    ImageCodec("jpeg", 50)

@@ -1,5 +1,5 @@
-"""A person's network by name: `package.module:build` and a file of weights, or an ONNX file; errors are sentences, and nothing
-is unpickled.
+"""A person's network by name: `package.module:build` and a file of weights, a configuration of transformers, or an ONNX file;
+errors are sentences, and nothing is unpickled.
 
 `build` is any callable without arguments that gives a torch module; the folder in which the command runs counts as a place to
 import from, as it does for `python -m`.
@@ -14,30 +14,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from edgewise.core.errors import ConfigError, ModelError
+from edgewise.training import from_config
 from edgewise.training.from_onnx import network
 from edgewise.training.paths import nearest
 
 ONNX = ".onnx"
+SEEDED = 0  # of weights that are drawn: the call that carries on means the same network
 
 
-def teacher(model: str, weights: Path | None, cut: str = "") -> nn.Module:
+def teacher(model: str, weights: Path | None, cut: str = "", classes: int = 0) -> nn.Module:
     """The network that `model` names, with `weights` (.safetensors), in evaluation mode and frozen.
 
     A name that ends with .onnx is a file, which has its weights inside; `cut` may then be a stretch between two of its tensors.
+    `classes` is for `hf:TYPE`, which has no number of its own. Weights that nobody gives are drawn from the same seed each time.
     """
     if model.lower().endswith(ONNX):
         if weights is not None:
             raise ConfigError("an ONNX model has its weights inside", got=weights, allowed="no file of weights beside it")
         return network(Path(model), cut)
+    net = from_config.network(model, classes) if from_config.configured(model) else _own(model)
+    if weights is not None:
+        _load(net, weights)
+    return net.eval().requires_grad_(False)
+
+
+def _own(model: str) -> nn.Module:
     name, colon, function = model.partition(":")
     if not colon or not name or not function:
         raise ConfigError(
-            "a model is not well named", got=repr(model), allowed="package.module:function, as in mypkg.net:build, or a file.onnx"
+            "a model is not well named",
+            got=repr(model),
+            allowed="package.module:function, as in mypkg.net:build; a file.onnx; a config.json or hf:TYPE of transformers",
         )
     with _here():
         try:
@@ -56,12 +69,12 @@ def teacher(model: str, weights: Path | None, cut: str = "") -> nn.Module:
             allowed=", ".join(nearest(function, [n for n in dir(module) if callable(getattr(module, n)) and n[0] != "_"]))
             or "none",
         )
-    net = build()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEEDED)
+        net = build()
     if not isinstance(net, nn.Module):
         raise ConfigError(f"{model} gives no network", got=type(net).__name__, allowed="a torch.nn.Module")
-    if weights is not None:
-        _load(net, weights)
-    return net.eval().requires_grad_(False)
+    return net
 
 
 def _load(net: nn.Module, weights: Path) -> None:

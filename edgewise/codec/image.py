@@ -2,10 +2,6 @@
 
 Only the decoder that the stream agreed on ever sees the bytes, and the size is judged before a pixel is decoded. AVIF came to
 Pillow with 11.3 and not to all of its builds: a codec that this machine's Pillow lacks is refused when it is made.
-
-JPEG of small pictures is half tables: `scan_bytes` counts what is left of a file where both sides know all that stands before its
-scan (sizes, quantisation tables by the quality, the standard's own Huffman tables), which is the fair count against a codec whose
-tables travel with a model.
 """
 
 from __future__ import annotations
@@ -98,36 +94,6 @@ def there(kind: Kind) -> bool:
     if kind == "avif" and find_spec("PIL.AvifImagePlugin") is None:  # asked for by name, an older Pillow warns
         return False
     return bool(features.check("jpg" if kind == "jpeg" else kind))
-
-
-def scan_bytes(file: bytes | memoryview) -> int:
-    """Bytes of a JPEG's scans alone: what must be sent where both sides know every header and table of it.
-
-    Markers and their segments are left out, entropy-coded data and the restart markers in it are counted (ISO 10918-1, B.1). The
-    Huffman tables are then those both sides know only where the file was written with the standard's (`small=False`). ImageError
-    for bytes that are no JPEG.
-    """
-    data, at, count = bytes(file), 2, 0
-    if data[:2] != b"\xff\xd8":
-        raise ImageError("bytes are no JPEG", got=data[:2].hex(" ") or "nothing", allowed="ff d8 at their beginning")
-    while data[at : at + 2] != b"\xff\xd9":
-        if at + 4 > len(data) or data[at] != 0xFF:
-            raise ImageError("a JPEG has no end", got=f"{len(data)} bytes", allowed="markers up to ff d9")
-        begins = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        at = _scan_end(data, begins) if data[at + 1] == 0xDA else begins
-        count += at - begins
-    return count
-
-
-def _scan_end(data: bytes, at: int) -> int:
-    """Where the entropy-coded data that begin at `at` end: at the next marker that is neither a stuffed byte nor a restart."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            return len(data)
-        if data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7:
-            return at
-        at += 2
 
 
 def _plugin(kind: Kind) -> type[ImageFile.ImageFile]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgewise.codec import image
-from edgewise.codec.image import ImageCodec, Kind, scan_bytes
+from edgewise.codec.image import ImageCodec, Kind
 from edgewise.codec.select import codec
 from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck
@@ -116,30 +116,6 @@ def test_small_files_are_no_larger(kind: Kind) -> None:
     noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     for picture in (PICTURE, noisy):
         assert len(ImageCodec(kind, 30, small=True).encode(picture)) <= len(ImageCodec(kind, 30).encode(picture))
-
-
-@pytest.mark.parametrize("quality", [1, 20, 75, 95])
-def test_a_scan_alone_is_a_file_without_what_both_sides_know(quality: int) -> None:
-    """Two pictures of one size and quality differ in nothing but their scans: what stands before is the same, to the byte."""
-    codec = ImageCodec("jpeg", quality)
-    first, second = (codec.encode(p) for p in (PICTURE, PICTURE[::-1]))
-    known = len(first) - scan_bytes(first)
-    assert len(second) - scan_bytes(second) == known and 0 < scan_bytes(first) < len(first)
-    assert first[: known - 2] == second[: known - 2] and first[-2:] == b"\xff\xd9"
-    rebuilt = second[: known - 2] + first[known - 2 : -2] + b"\xff\xd9"  # the known part of one, the scan of the other
-    assert np.array_equal(codec.decode(rebuilt), codec.decode(first))
-
-
-def test_all_scans_of_a_progressive_file_are_counted() -> None:
-    sink = io.BytesIO()
-    Image.fromarray(PICTURE).save(sink, "JPEG", quality=60, progressive=True)
-    assert 0 < scan_bytes(sink.getvalue()) < len(sink.getvalue()) - 10 * 12  # ten scans, each with a header and tables
-
-
-@pytest.mark.parametrize("bad", [b"", b"RIFF", FILES["jpeg"][:200], FILES["jpeg"][:-2], b"\xff\xd8\xff\xe0\x00\x00"])
-def test_what_has_no_scan_is_refused(bad: bytes) -> None:
-    with pytest.raises(ImageError):
-        scan_bytes(bad)
 
 
 def test_a_pillow_without_a_codec_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@
     classes   pictures in a folder for each class                 pictures   none of these: nobody says what is in them
     arrays    .npy files: samples that are no pictures (float32)
 
-Where the set has parts, the one for tests is taken (`val`, `valid`, `test`), and `told` says so. Pictures are drawn by a seeded
-permutation, because archives sort their classes one after the other; footage without labels keeps its order within the draw, so
+Where the set has parts, the one for tests is taken (`val`, `valid`, `test`), or that to learn from (`train`) where it is asked for,
+and `told` says so. Pictures are drawn by a seeded permutation, because archives sort their classes one after the other; footage without labels keeps its order within the draw, so
 that neighbours can be resampled together (`block`). What cannot be read is named, counted and left out, up to a limit.
 """
 
@@ -34,6 +34,7 @@ from edgewise.data.readers.yolo import class_names, read_yolo
 
 Kind = Literal["classes", "coco", "voc", "yolo", "masks", "pictures", "arrays"]
 FOR_TESTS = ("test", "val", "valid", "validation")
+TO_LEARN = ("train", "training", "trainval")
 MASKS = ("masks", "mask", "SegmentationClass", "labels_mask")
 STRETCHES = 24  # blocks into which footage is cut for the bootstrap
 ALLOWED = (
@@ -102,11 +103,16 @@ class Dataset:
             ) from None
 
 
-def open_dataset(path: str | Path, limit: int | None = None, seed: int = 0, unreadable: int = 20) -> Dataset:
-    """The set at `path`, `limit` of its samples drawn by `seed`; SourceError or ConfigError says what is wrong with it."""
+def open_dataset(
+    path: str | Path, limit: int | None = None, seed: int = 0, unreadable: int = 20, part: Sequence[str] = FOR_TESTS
+) -> Dataset:
+    """The set at `path`, `limit` of its samples drawn by `seed`; SourceError or ConfigError says what is wrong with it.
+
+    `part`: the names of the part that is taken, where it has parts: FOR_TESTS or TO_LEARN.
+    """
     place = Path(path).expanduser()
     pack = FilePack(place) if place.is_file() and place.suffix.lower() != ".tar" else open_pack(place)
-    kind, entries, told = _found(pack)
+    kind, entries, told = _found(pack, part)
     if not entries:
         raise SourceError("there is nothing to look at", got=f"{len(pack.names)} files in {place}", allowed=ALLOWED)
     chosen = _drawn(entries, limit, seed)
@@ -125,7 +131,7 @@ def _drawn(entries: Sequence[Entry], limit: int | None, seed: int) -> list[Entry
     return [entries[i] for i in sorted(np.random.default_rng(seed).permutation(len(entries))[:limit])]
 
 
-def _found(pack: Pack) -> tuple[Kind, list[Entry], list[str]]:
+def _found(pack: Pack, part: Sequence[str]) -> tuple[Kind, list[Entry], list[str]]:
     """What kind of set the pack is, and all of its samples."""
     suffixes: dict[str, list[str]] = {}
     for name in pack.names:
@@ -135,15 +141,15 @@ def _found(pack: Pack) -> tuple[Kind, list[Entry], list[str]]:
         arrays = suffixes.get(".npy", [])
         return "arrays", [Entry(n) for n in arrays], [f"{len(arrays)} arrays"]
     if annotations := [n for n in suffixes.get(".json", []) if _is_coco(pack, n)]:
-        return _coco(pack, _for_tests(annotations), pictures)
+        return _coco(pack, _of_part(annotations, part), pictures)
     if xml := suffixes.get(".xml"):
-        return _voc(pack, xml, pictures)
+        return _voc(pack, xml, pictures, part)
     if names := _yolo_names(pack):
-        labels = read_yolo(pack, names, _part(pictures))
+        labels = read_yolo(pack, names, _part(pictures, part))
         return "yolo", _boxed(labels.pictures), _told("YOLO", labels.skipped)
     if masks := [n for n in pictures if any(p in MASKS for p in PurePosixPath(n).parts[:-1])]:
         return _masked(pictures, masks)
-    folder = _part(pictures)
+    folder = _part(pictures, part)
     inside = [n for n in pictures if n.startswith(f"{folder}/")] if folder else pictures
     by_folder = [n for n in inside if PurePosixPath(n).parent != PurePosixPath(folder or ".")]
     if len({PurePosixPath(n).parent for n in by_folder}) > 1:
@@ -169,11 +175,11 @@ def _coco(pack: Pack, annotations: str, pictures: list[str]) -> tuple[Kind, list
     return "coco", _boxed(labels.pictures), _told(annotations, labels.skipped)
 
 
-def _voc(pack: Pack, xml: list[str], pictures: list[str]) -> tuple[Kind, list[Entry], list[str]]:
+def _voc(pack: Pack, xml: list[str], pictures: list[str], part: Sequence[str]) -> tuple[Kind, list[Entry], list[str]]:
     by_stem = {PurePosixPath(n).stem: n for n in pictures}
     place = next((str(PurePosixPath(p).parent) for n in xml if (p := by_stem.get(PurePosixPath(n).stem))), "")
-    lists = [n for n in pack.names if "ImageSets" in n and PurePosixPath(n).stem in FOR_TESTS and n.endswith(".txt")]
-    chosen = sorted(lists, key=lambda n: FOR_TESTS.index(PurePosixPath(n).stem))
+    lists = [n for n in pack.names if "ImageSets" in n and PurePosixPath(n).stem in part and n.endswith(".txt")]
+    chosen = sorted(lists, key=lambda n: part.index(PurePosixPath(n).stem))
     stems = label_text(pack, chosen[0]).split() if chosen else None
     labels = read_voc(pack, str(PurePosixPath(xml[0]).parent), place if place != "." else "", stems)
     return "voc", _boxed(labels.pictures), _told(f"VOC{f', {chosen[0]}' if chosen else ''}", labels.skipped)
@@ -213,17 +219,17 @@ def _boxed(pictures: Sequence[Labelled]) -> list[Entry]:
     return [Entry(p.identity, p.boxes, p.ignored) for p in pictures]
 
 
-def _for_tests(names: Sequence[str]) -> str:
-    """Of several files of labels the one for tests, else the first."""
-    return next((n for word in FOR_TESTS for n in names if word in PurePosixPath(n).stem.lower()), names[0])
+def _of_part(names: Sequence[str], part: Sequence[str]) -> str:
+    """Of several files of labels the one for that part, else the first."""
+    return next((n for word in part for n in names if word in PurePosixPath(n).stem.lower()), names[0])
 
 
-def _part(pictures: Sequence[str]) -> str:
-    """The folder for tests, where the pictures lie in parts; else ''."""
+def _part(pictures: Sequence[str], part: Sequence[str]) -> str:
+    """The folder for that part, where the pictures lie in parts; else ''."""
     for name in pictures:
         parts = PurePosixPath(name).parts
-        for depth, part in enumerate(parts[:-1]):
-            if part.lower() in FOR_TESTS:
+        for depth, folder in enumerate(parts[:-1]):
+            if folder.lower() in part:
                 return "/".join(parts[: depth + 1])
     return ""
 

@@ -5,9 +5,10 @@
     classes   pictures in a folder for each class                 pictures   none of these: nobody says what is in them
     arrays    .npy files: samples that are no pictures (float32)
 
-Where the set has parts, the one for tests is taken (`val`, `valid`, `test`), or that to learn from (`train`) where it is asked for,
-and `told` says so. Pictures are drawn by a seeded permutation, because archives sort their classes one after the other; footage without labels keeps its order within the draw, so
-that neighbours can be resampled together (`block`). What cannot be read is named, counted and left out, up to a limit.
+Where the set has parts, the one for tests is taken (`val`, `valid`, `test`), or that to learn from (`train`) where it is asked
+for, and `told` says so. Pictures are drawn by a seeded permutation, because archives sort their classes one after the other;
+footage without labels keeps its order within the draw, so that neighbours can be resampled together (`block`). What cannot be read
+is named, counted and left out, up to a limit.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@
     ├── LinkError           the other side cannot be reached or went away
     │   └── IdentityError   no certificate, a wrong one, a wrong token; a signature that is not to be trusted
     ├── StoreError          a disk that is full, read-only or damaged
+    ├── DeviceError         an accelerator that is not there, or went away while it was used
     ├── MeterError          an instrument is not there, or cannot be read
     ├── UnknownFigure       a profile holds no such figure (and unknown stays unknown)
     └── BudgetError         nothing fits the budget
@@ -72,6 +73,10 @@ class IdentityError(LinkError):
 
 
 class StoreError(EdgewiseError):
+    pass
+
+
+class DeviceError(EdgewiseError):
     pass
 
 

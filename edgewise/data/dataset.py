@@ -7,8 +7,8 @@
 
 Where the set has parts, the one for tests is taken (`val`, `valid`, `test`), or that to learn from (`train`) where it is asked
 for, and `told` says so. Pictures are drawn by a seeded permutation, because archives sort their classes one after the other;
-footage without labels keeps its order within the draw, so that neighbours can be resampled together (`block`). What cannot be read
-is named, counted and left out, up to a limit.
+footage without labels keeps its order within the draw, so that neighbours can be resampled together (`block`). What cannot be
+read is named, counted and left out, up to a limit.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 `gap` is the sum of squared errors over the elements of one picture, averaged over the batch (paper 2, §III: HND takes one path,
 GHND several, each factor 1), or, `relative`, the mean squared error divided by the variance of the teacher's output (split
-notes, 3): then a path weighs the same whatever its size, and other terms can be weighed against it.
+notes, 3): then a path weighs the same whatever its size, and other terms can be weighed against it. That variance is the batch's,
+or one for the whole training that `spread` measured beforehand: over pictures, element by element, and averaged.
 
 No labels are used. The teacher is in evaluation mode and gives no gradients; who may learn in the student is said by the
 `requires_grad` of its parameters, and the modes of its modules are left as they are. Neither network runs further than the last
@@ -13,7 +14,7 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ from edgewise.training.paths import gathered
 LEAST_VARIANCE = 1e-6
 
 
-def gap(student: Tensor, teacher: Tensor, relative: bool = False) -> Tensor:
-    """How far `student` (batch, …) is from `teacher`, of the same shape: a scalar, see above."""
+def gap(student: Tensor, teacher: Tensor, relative: bool = False, variance: float | None = None) -> Tensor:
+    """How far `student` (batch, …) is from `teacher`, of the same shape: a scalar, see above; relative to `variance` if given."""
     if student.shape != teacher.shape:
         raise ModelError(
             "student and teacher give tensors of different shapes",
@@ -34,25 +35,49 @@ def gap(student: Tensor, teacher: Tensor, relative: bool = False) -> Tensor:
             hint="Is the cut a module whose input and output are maps?",
         )
     error = (student.float() - teacher.float()).square()
+    if variance is not None:
+        return error.mean() / max(variance, LEAST_VARIANCE)
     if not relative:
         return error.sum() / len(student)
     return error.mean() / teacher.float().var(correction=0).clamp_min(LEAST_VARIANCE)
 
 
+def spread(teacher: nn.Module, paths: Sequence[str], batches: Iterable[Tensor]) -> dict[str, float]:
+    """By path, the variance of what `teacher` gives: over all pictures of the batches, element by element, then averaged."""
+    count, sums, squares = 0, {}, {}
+    with torch.no_grad():
+        for pictures in batches:
+            count += len(pictures)
+            for path, value in gathered(teacher, tuple(paths), pictures).items():
+                value = value.double()
+                sums[path] = sums.get(path, 0) + value.sum(0)
+                squares[path] = squares.get(path, 0) + value.square().sum(0)
+    if not count:
+        raise ModelError("a variance has no pictures", got=0, allowed="1 or more")
+    return {p: max(float((squares[p] / count - (sums[p] / count).square()).mean()), LEAST_VARIANCE) for p in paths}
+
+
 class Distil:
     """One distillation step: `loss, parts = distil(pictures)`; `parts` are the gaps by path, as numbers for a record."""
 
-    def __init__(self, teacher: nn.Module, student: nn.Module, factors: Mapping[str, float], relative: bool = False) -> None:
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        factors: Mapping[str, float],
+        relative: bool = False,
+        variances: Mapping[str, float] | None = None,
+    ) -> None:
         if not factors:
             raise ModelError("a distillation has no path", got="no factors", allowed="one module path or more")
         self._teacher, self._student = teacher.eval().requires_grad_(False), student
-        self._factors, self._relative = dict(factors), relative
+        self._factors, self._relative, self._variances = dict(factors), relative, dict(variances or {})
 
     def __call__(self, pictures: Tensor) -> tuple[Tensor, dict[str, float]]:
         """`pictures` (batch, …) as both networks take them."""
         with torch.no_grad():
             wanted = gathered(self._teacher, tuple(self._factors), pictures)
         given = gathered(self._student, tuple(self._factors), pictures)
-        gaps = {path: gap(given[path], wanted[path], self._relative) for path in self._factors}
-        loss = sum((factor * gaps[path] for path, factor in self._factors.items()), torch.zeros(()))
+        gaps = {p: gap(given[p], wanted[p], self._relative, self._variances.get(p)) for p in self._factors}
+        loss = torch.stack([factor * gaps[path] for path, factor in self._factors.items()]).sum()
         return loss, {path: round(float(g.detach()), 6) for path, g in gaps.items()}

@@ -27,6 +27,7 @@ from torch.nn import functional
 from edgewise.core.errors import ModelError
 
 MOST_PAD = 8  # rows or columns that Fitted may cut or repeat
+MOST_STRIDE, MOST_LENT = 32, 4  # of what is replaced, and of what one convolution of 2 × 2 can stand for
 
 
 class Geometry(Struct, frozen=True):
@@ -38,17 +39,21 @@ class Geometry(Struct, frozen=True):
 
     @property
     def strides(self) -> tuple[int, int]:
-        """How much smaller the map becomes, down and across; ModelError where that is no whole number from 1 to 4."""
+        """How much smaller the map becomes, down and across; ModelError where that is no whole number from 1 to MOST_STRIDE."""
         strides = tuple(round(a / b) for a, b in zip(self.inside[1:], self.outside[1:]))
-        bad = [s for s in strides if not 1 <= s <= 4]
+        bad = [s for s in strides if not 1 <= s <= MOST_STRIDE]
         if bad or any(abs(a / s - b) > 2 for a, b, s in zip(self.inside[1:], self.outside[1:], strides)):
-            raise ModelError(
-                "a bottleneck cannot take this module's place",
-                got=f"{_map(self.inside)} in, {_map(self.outside)} out",
-                allowed="a module that keeps the map's size or divides it by 2, 3 or 4",
-                hint="Choose an earlier or a later module as the cut.",
-            )
+            raise self.refused(f"a module that keeps the map's size or divides it by a whole number up to {MOST_STRIDE}")
         return strides[0], strides[1]
+
+    def refused(self, allowed: str) -> ModelError:
+        """The sentence for a module that a bottleneck cannot replace."""
+        return ModelError(
+            "a bottleneck cannot take this module's place",
+            got=f"{_map(self.inside)} in, {_map(self.outside)} out",
+            allowed=allowed,
+            hint="Choose an earlier or a later module as the cut.",
+        )
 
 
 def widths(inside: int, outside: int, wide: float = 1.0) -> tuple[int, int, int]:
@@ -121,25 +126,36 @@ class Fitted(nn.Module):
 class Split(nn.Module):
     """Encoder, what stands `between` (the identity: features cross as they are), decoder, and the map made to fit."""
 
-    def __init__(self, geometry: Geometry, channels: int, wide: float = 1.0, fine: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, fitted: nn.Module | None = None) -> None:
         super().__init__()
-        if channels < 1:
-            raise ModelError("a bottleneck has no channel", got=channels, allowed="1 or more")
-        inside, outside = geometry.inside[0], geometry.outside[0]
-        first, last = ((1, 1), geometry.strides) if fine else (geometry.strides, (1, 1))
-        self.encoder = encoder(inside, outside, channels, first)
+        self.encoder = encoder
         self.between: nn.Module = nn.Identity()
-        self.decoder = decoder(inside, outside, channels, geometry.signed, wide, last)
-        self.fitted = Fitted(*geometry.outside[1:])
+        self.decoder = decoder
+        self.fitted = nn.Identity() if fitted is None else fitted
 
     def forward(self, x: Tensor) -> Tensor:
         fitted: Tensor = self.fitted(self.decoder(self.between(self.encoder(x))))
         return fitted
 
 
+def narrow(geometry: Geometry, channels: int, wide: float = 1.0, fine: bool = False) -> Split:
+    """The bottleneck of HND and GHND for any module that keeps its map's size or divides it by 2, 3 or 4."""
+    if channels < 1:
+        raise ModelError("a bottleneck has no channel", got=channels, allowed="1 or more")
+    if max(geometry.strides) > MOST_LENT:
+        raise geometry.refused(f"a module that keeps the map's size or divides it by 2 to {MOST_LENT}")
+    inside, outside = geometry.inside[0], geometry.outside[0]
+    first, last = ((1, 1), geometry.strides) if fine else (geometry.strides, (1, 1))
+    return Split(
+        encoder(inside, outside, channels, first),
+        decoder(inside, outside, channels, geometry.signed, wide, last),
+        Fitted(*geometry.outside[1:]),
+    )
+
+
 def published(channels: int) -> Split:
     """The bottleneck of the paper for ResNet-50 at 160 × 200, to the width."""
-    return Split(Geometry((64, 160, 200), (256, 160, 200)), channels)
+    return narrow(Geometry((64, 160, 200), (256, 160, 200)), channels)
 
 
 def _convolution(inside: int, outside: int, padding: int, strides: tuple[int, int] = (1, 1)) -> nn.Conv2d:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.core.errors import ModelError
-from edgewise.split.training.bottleneck import Geometry, Split
+from edgewise.split.training.bottleneck import Geometry, Split, narrow
 from edgewise.training.paths import module, replace
 
 
@@ -50,7 +50,7 @@ def student(
     net = copy.deepcopy(teacher)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        replace(net, cut, Split(shape, channels, wide, fine))
+        replace(net, cut, narrow(shape, channels, wide, fine))
     return learning(net, cut)
 
 

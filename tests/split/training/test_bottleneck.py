@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from torch import nn  # noqa: E402
 
 from edgewise.core.errors import ModelError  # noqa: E402
-from edgewise.split.training.bottleneck import Fitted, Geometry, Split, published  # noqa: E402
+from edgewise.split.training.bottleneck import Fitted, Geometry, narrow, published  # noqa: E402
 
 
 def kinds(net: nn.Sequential) -> list[str]:
@@ -38,7 +38,7 @@ def test_the_published_head_has_the_published_size() -> None:
 def test_odd_sizes_and_strides_come_back_to_the_teachers_shape(rows: int, columns: int, stride: int) -> None:
     teacher = nn.Conv2d(6, 10, 3, stride, 1)
     outside = teacher(torch.zeros(1, 6, rows, columns)).shape[1:]
-    net = Split(Geometry((6, rows, columns), tuple(outside)), 2).eval()
+    net = narrow(Geometry((6, rows, columns), tuple(outside)), 2).eval()
     assert net(torch.randn(2, 6, rows, columns)).shape[1:] == outside
     crossing = net.encoder(torch.zeros(1, 6, rows, columns)).shape
     assert crossing[1] == 2 and crossing[2] * stride <= rows + 6 * stride
@@ -46,22 +46,22 @@ def test_odd_sizes_and_strides_come_back_to_the_teachers_shape(rows: int, column
 
 def test_what_cannot_fit_says_so() -> None:
     with pytest.raises(ModelError, match=r"8 × 8 in.*16 × 16 out"):
-        Split(Geometry((6, 8, 8), (6, 16, 16)), 2)
+        narrow(Geometry((6, 8, 8), (6, 16, 16)), 2)
     with pytest.raises(ModelError, match="one size"):
         Fitted(10, 10)(torch.zeros(1, 1, 40, 10))
     with pytest.raises(ModelError, match="no channel"):
-        Split(Geometry((6, 8, 8), (6, 8, 8)), 0)
+        narrow(Geometry((6, 8, 8), (6, 8, 8)), 0)
 
 
 def test_a_signed_output_keeps_its_sign() -> None:
     x = torch.randn(2, 6, 8, 8)
-    assert Split(Geometry((6, 8, 8), (6, 8, 8)), 2)(x).min() >= 0
-    assert Split(Geometry((6, 8, 8), (6, 8, 8), signed=True), 2)(x).min() < 0
+    assert narrow(Geometry((6, 8, 8), (6, 8, 8)), 2)(x).min() >= 0
+    assert narrow(Geometry((6, 8, 8), (6, 8, 8), signed=True), 2)(x).min() < 0
 
 
 def test_the_device_pays_for_neither_width_nor_a_finer_map_behind() -> None:
     stride = Geometry((6, 16, 18), (10, 8, 9))
-    plain, wide, fine = Split(stride, 2), Split(stride, 2, wide=2.0), Split(stride, 2, fine=True)
+    plain, wide, fine = narrow(stride, 2), narrow(stride, 2, wide=2.0), narrow(stride, 2, fine=True)
     assert [p.shape for p in wide.encoder.parameters()] == [p.shape for p in plain.encoder.parameters()]
     assert sum(p.numel() for p in wide.decoder.parameters()) > 2 * sum(p.numel() for p in plain.decoder.parameters())
     x = torch.zeros(1, 6, 16, 18)

@@ -1,0 +1,321 @@
+"""A Ladder: one student for each β, the first from scratch, every further one from the one before; or one student for all of them.
+
+    stage 1   loss = Σ_path mean((s − t)²) / var_t(path)  +  β · bits / pixels of the input          D + β·R
+    stage 2   decoder and tail answer from what the codec really brings (`tune.py`)
+
+Errors are relative to the teacher's variance, which is measured once, and bits count for each pixel of the input, so that a β
+means the same for every batch, picture and feature size (split notes of Imagenette, 3; 0.7 … 6 are good at stride 8, 1 … 8 at
+stride 4). Adam, one cycle with a rise of a tenth, tail frozen; the prior and the gain learn five times as fast. No labels in stage
+1, none in stage 2 where there are none.
+
+`several` teaches one encoder and one decoder for all β (a gain for each channel and rate, as Cui et al. 2021; a β drawn for each
+batch): one head and one tail, and as many codings.
+
+Everything lies in the work folder and is taken up there: killed and begun again, a ladder ends with the same weights, bit for bit,
+and a rung that is done costs a look. `rung` makes one of them alone, with those that it stands on.
+
+    rungs = ladder(teacher, "stem..layer2", "lean", source, labels, look, Plan(betas=(1.5, 3)), work)
+    judged = rungs[0].judged(held, held_labels)          score and frame bytes, picture by picture, from real bytes
+    rungs[0].parts(), rungs[0].bottleneck, rungs[0].coding          what a bundle needs
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgewise.core.artifact import Bottleneck, Coding
+from edgewise.core.errors import ConfigError
+from edgewise.graph.picture import Look
+from edgewise.split.training import carried
+from edgewise.split.training.designs import design as designed
+from edgewise.split.training.frozen import Coded, Frozen, collapsed, frozen
+from edgewise.split.training.parts import Parts, parts
+from edgewise.split.training.prior import Noisy
+from edgewise.split.training.stretch import Stretch, split_of, stretch, student
+from edgewise.split.training.tune import CENTRED, Loss, Tuning, classes, tuned
+from edgewise.training.classes import tensor
+from edgewise.training.course import Advance, Course, Pictures, Source, adam, device, follow
+from edgewise.training.distil import Distil, spread
+from edgewise.training.fingerprint import fingerprint
+
+TRIED, MEASURED, BATCH = 2, 256, 32  # pictures that find the stretch, and that measure the teacher's variance
+COLLAPSED = 2e-4  # bits a code: below, nothing crosses
+DECAY = 5e-4
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a ladder is asked for. `betas` rising; epochs of stage 1 for the `first` β and each of the `further` ones, and of stage
+    2 (`tuned`, 0: none). `crop`: pixels of the random square that a step sees (0: whole pictures), `mirror` it every other time.
+
+    `rounded`: the share of stage 1, at its end, in which the decoder is given rounded values. `free`: stage 2 teaches the encoder
+    too, at `worth` times β for a bit. `losses`: module paths at which the student learns (none: the stretch's end and its later
+    siblings). `still` keeps normalisation of the tail as it is in stage 2. `channels` 0: the design's own."""
+
+    betas: tuple[Annotated[float, Meta(gt=0)], ...] = (0.7, 1.5, 3.0, 6.0)
+    first: Annotated[float, Meta(gt=0)] = 10
+    further: Annotated[float, Meta(gt=0)] = 5
+    tuned: Annotated[float, Meta(ge=0)] = 4
+    tuning: Tuning = "kd"
+    free: bool = False
+    worth: Annotated[float, Meta(ge=0)] = 1.0
+    several: bool = False
+    channels: Annotated[int, Meta(ge=0)] = 0
+    wide: Annotated[float, Meta(gt=0)] = 1.0
+    layers: Annotated[int, Meta(ge=1)] = 1
+    rounded: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    losses: tuple[str, ...] = ()
+    crop: Annotated[int, Meta(ge=0)] = 0
+    mirror: bool = True
+    batch: Annotated[int, Meta(ge=1)] = 32
+    rate: Annotated[float, Meta(gt=0)] = 2e-3
+    further_rate: Annotated[float, Meta(gt=0)] = 1e-3
+    tuned_batch: Annotated[int, Meta(ge=1)] = 64
+    tuned_rate: Annotated[float, Meta(gt=0)] = 1e-2
+    still: bool = False
+    half_precision: bool = True
+    seed: int = 0
+
+
+class Rung(Struct, frozen=True):
+    """One operating point: the student `net` (its `between` rounds as the codec does), its codec, and the figures of its `history`
+    (epochs by stage, `estimated` and `coded` mean bytes of a frame of pictures that taught)."""
+
+    beta: float
+    net: nn.Module
+    teacher: nn.Module
+    stretch: Stretch
+    frozen: Frozen
+    look: Look
+    history: Mapping[str, float]
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        return self.frozen.bottleneck
+
+    @property
+    def coding(self) -> Coding:
+        return self.frozen.coding
+
+    def parts(self) -> Parts:
+        """Head, tail and full as ONNX."""
+        bare = copy.deepcopy(self.net)
+        split_of(bare, self.stretch).between = nn.Identity()
+        return parts(self.teacher, bare, self.stretch.first, self.look)
+
+    def judged(
+        self,
+        source: Source,
+        labels: Sequence[int] | None = None,
+        score: Callable[[Any, list[int]], NDArray[np.float64]] | None = None,
+        advance: Advance = lambda what, share: None,
+    ) -> carried.Judged:
+        """Score and frame bytes of each picture, from real bytes (`carried.evaluate`)."""
+        return carried.evaluate(
+            self.net, self.stretch, self.bottleneck, self.coding, source, self.look, labels, score, advance=advance
+        )
+
+
+def ladder(
+    teacher: nn.Module,
+    cut: str,
+    design: str,
+    source: Source,
+    labels: Sequence[int] | Loss | None,
+    look: Look,
+    plan: Plan,
+    work: Path,
+    advance: Advance = lambda what, share: None,
+) -> list[Rung]:
+    """A rung for each β. `labels`: a class for each picture, or a loss of stage 2 (`tune.Loss`), or None.
+
+    ModelError where a β collapses the rate, where the cut is no stretch, or where a loss is no number.
+    """
+    climb = Climb(teacher, cut, design, source, labels, look, plan, work, advance)
+    return climb.all() if plan.several else [climb.rung(index) for index in range(len(plan.betas))]
+
+
+class Climb:
+    """A ladder of which rungs are made one by one, each where it was left. The teacher is held in channels-last memory."""
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        cut: str,
+        design: str,
+        source: Source,
+        labels: Sequence[int] | Loss | None,
+        look: Look,
+        plan: Plan,
+        work: Path,
+        advance: Advance = lambda what, share: None,
+    ) -> None:
+        self._teacher = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._source, self._look, self._plan, self._work, self._heard = source, look, plan, work, advance
+        self._design = designed(design)
+        if not plan.betas or list(plan.betas) != sorted(set(plan.betas)):
+            raise ConfigError("a ladder climbs", got=list(plan.betas), allowed="one β or more, each larger than the one before")
+        if not self._design.priced:
+            raise ConfigError(
+                f"the design {design} has no price on bits", got="a ladder of β", hint="`split fit` has its recipes."
+            )
+        first = tensor(source.of(list(range(min(TRIED, len(source))))), look)
+        self.stretch = stretch(teacher, cut, first)
+        self._loss = labels if callable(labels) else classes(labels, plan.tuning)
+        paths = plan.losses or self.stretch.losses
+        self._factors = dict.fromkeys(paths, 1.0)
+        self._variances = spread(self._teacher, paths, self._measuring())
+        self._key = fingerprint(msgspec.json.encode((cut, design, look, self._decisive())), source, [teacher])
+
+    def rung(self, index: int) -> Rung:
+        """The rung of `plan.betas[index]`."""
+        net = self._taught(index)
+        if self._plan.free and self._plan.tuned:
+            self._tuned(net, index)
+        done = self._frozen(net, index)
+        split_of(net, self.stretch).between = Coded(done.coding).to(device(net))
+        if not self._plan.free and self._plan.tuned:
+            self._tuned(net, index)
+        return self._rung(net, index, done)
+
+    def all(self) -> list[Rung]:
+        """The rungs of one student for all β."""
+        raise NotImplementedError
+
+    def _rung(self, net: nn.Module, index: int, done: Frozen) -> Rung:
+        plan = self._plan
+        history = {
+            "stage 1": plan.first + index * plan.further,
+            "stage 2": plan.tuned,
+            "estimated": round(done.estimated, 1),
+            "coded": round(done.coded, 1),
+        }
+        return Rung(plan.betas[index], net, self._teacher, self.stretch, done, self._look, history)
+
+    def _fresh(self, rates: int = 1) -> nn.Module:
+        plan, design = self._plan, self._design
+        channels = plan.channels or design.channels
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            split = design.build(self.stretch.geometry, channels, plan.wide)
+            split.between = Noisy(channels, rates)
+        net = student(self._teacher, self.stretch, split)
+        return net.to(device(self._teacher)).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _taught(self, index: int) -> nn.Module:
+        """The student of stage 1 at β number `index`."""
+        plan, net = self._plan, self._fresh()
+        work = self._folder(index, 1)
+        split = split_of(net, self.stretch)
+        if index and not (work / "checkpoint.pt").exists():
+            split.load_state_dict(split_of(self._taught(index - 1), self.stretch).state_dict())
+        noisy = split.between
+        assert isinstance(noisy, Noisy)
+        noisy.rounds = False
+        distil = Distil(self._teacher, net, self._factors, variances=self._variances)
+        course = Course(
+            epochs=plan.further if index else plan.first,
+            rate=plan.further_rate if index else plan.rate,
+            batch=plan.batch,
+            decay=0.0,
+            warm=0.1,
+            crop=plan.crop,
+            mirror=plan.mirror,
+            half_precision=plan.half_precision,
+            seed=plan.seed + 1000 * index,
+        )
+        beta = plan.betas[index]
+
+        def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
+            x = tensor(pictures, self._look).to(device(net))
+            distortion, _ = distil(x)
+            return distortion + beta * noisy.bits / (x.shape[2] * x.shape[3])
+
+        def prepare(number: int, steps: int) -> None:
+            if number % CENTRED == 0:
+                noisy.centre()
+            noisy.rounds = number >= (1 - plan.rounded) * steps
+            if number > steps // 4 and number % CENTRED == 1 and (taken := float(noisy.bits)) < COLLAPSED * self._codes(noisy):
+                raise collapsed(beta, f"{taken:.2f} bits a picture at step {number} of {steps}")
+
+        quick = adam(noisy.parameters())
+        say = self._say(f"stage 1, β {beta:g}")
+        about = f"{self._key} β {plan.betas[: index + 1]}"
+        follow(net, split.parameters(), self._source, lesson, course, work, say, optimiser=quick, prepare=prepare, about=about)
+        net.eval().requires_grad_(False)
+        return net
+
+    def _codes(self, noisy: Noisy) -> int:
+        """How many codes a picture has, about: those of the replaced map's size."""
+        return noisy.median.shape[1] * self.stretch.geometry.outside[1] * self.stretch.geometry.outside[2]
+
+    def _frozen(self, net: nn.Module, index: int) -> Frozen:
+        noisy = split_of(net, self.stretch).between
+        assert isinstance(noisy, Noisy)
+        self._heard("freezing", 0.0)
+        plan = self._plan
+        rate = index if plan.several else 0
+        return frozen(net, self.stretch, noisy, self._source, self._look, plan.betas[index], rate, plan.layers)
+
+    def _tuned(self, net: nn.Module, index: int) -> None:
+        plan, beta = self._plan, self._plan.betas[index]
+        course = Course(
+            epochs=plan.tuned,
+            rate=plan.tuned_rate,
+            batch=plan.tuned_batch,
+            decay=DECAY,
+            warm=0.1,
+            crop=plan.crop,
+            mirror=plan.mirror,
+            half_precision=plan.half_precision,
+            seed=plan.seed + 1000 * index + 500,
+        )
+        price = beta * plan.worth if plan.free else 0.0
+        about = f"{self._key} β {plan.betas[: index + 1]} {plan.tuning} {plan.free} {price}"
+        tuned(
+            self._teacher,
+            net,
+            self.stretch,
+            self._source,
+            self._look,
+            course,
+            self._folder(index, 2),
+            self._loss,
+            free=plan.free,
+            price=price,
+            still=plan.still,
+            about=about,
+            advance=self._say(f"stage 2, β {beta:g}"),
+        )
+
+    def _folder(self, index: int, stage: int) -> Path:
+        return self._work / f"{index}-beta-{self._plan.betas[index]:g}" / f"stage-{stage}"
+
+    def _say(self, stage: str) -> Advance:
+        return lambda what, share: self._heard(stage, share)
+
+    def _decisive(self) -> Plan:
+        """What of the plan decides stage 1 of every rung alike; courses and β stand beside it."""
+        return msgspec.structs.replace(
+            self._plan, betas=(), first=1, further=1, tuned=0, tuning="kd", free=False, worth=1, layers=1, still=False
+        )
+
+    def _measuring(self) -> Iterable[Tensor]:
+        """Pictures that measure the teacher's variance: evenly chosen, their middles where steps see crops."""
+        count = len(self._source)
+        chosen = np.linspace(0, count - 1, min(MEASURED, count)).round().astype(int).tolist()
+        crop = self._plan.crop
+        for first in range(0, len(chosen), BATCH):
+            pictures = self._source.of(chosen[first : first + BATCH])
+            y, x = ((n - crop) // 2 if crop and crop < n else 0 for n in pictures.shape[1:3])
+            pictures = pictures[:, y : y + crop, x : x + crop] if crop else pictures
+            yield tensor(pictures, self._look).to(device(self._teacher))

@@ -1,0 +1,136 @@
+"""Stage 2: the tail, and with it the decoder, learns to answer from what really comes through the bottleneck.
+
+    ft    cross-entropy with the labels
+    kd    half of that, half KL(teacher ‖ student) at a temperature of 1; without labels KL alone     (papers 6 and 8, §4)
+
+The encoder stays as it is, so that one bitstream may feed several tails (paper 6), or it is `free` and learns on (BottleFit's
+variants), and then bits keep their price. SGD, one cycle (`edgewise.training.course`). What lies in front of the bottleneck never
+changes. For tasks other than classes the loss is given as a function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgewise.core.errors import ModelError
+from edgewise.graph.picture import Look
+from edgewise.split.training.parts import named
+from edgewise.split.training.prior import Noisy
+from edgewise.split.training.stretch import Stretch, split_of
+from edgewise.training.classes import tensor
+from edgewise.training.course import Advance, Course, Pictures, Source, device, follow
+from edgewise.training.paths import module
+
+Tuning = Literal["ft", "kd"]
+Loss = Callable[[Any, Callable[[], Any], list[int]], Tensor]
+"""`loss(given, wanted, indices)`: of what the student gives for the pictures `indices` of the source; `wanted()` runs the teacher on
+the same pictures, crops and mirrors included. Networks' outputs as they are: a tensor, a row or a dictionary of them."""
+
+
+def tuned(
+    teacher: nn.Module,
+    net: nn.Module,
+    cut: Stretch,
+    source: Source,
+    look: Look,
+    course: Course,
+    work: Path,
+    loss: Loss,
+    *,
+    free: bool = False,
+    price: float = 0.0,
+    still: bool = False,
+    about: str = "",
+    advance: Advance = lambda what, share: None,
+) -> nn.Module:
+    """`net`, a student, taught in place in the folder `work`; in evaluation mode and frozen.
+
+    What stands between encoder and decoder says what comes through: `Coded` for a frozen encoder, `Noisy` for a `free` one, whose
+    bits for each pixel of the input then cost `price`. `still`: normalisation behind the bottleneck keeps its statistics.
+    """
+    split = split_of(net, cut)
+    learnt = _learning(net, cut, free, still)
+    net.to(memory_format=torch.channels_last)
+    noisy = split.between if isinstance(split.between, Noisy) else None
+    if noisy is not None:
+        noisy.rounds = True
+
+    def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
+        x = tensor(pictures, look).to(device(net))
+
+        def wanted() -> Any:
+            with torch.no_grad():
+                return teacher(x)
+
+        total = loss(net(x), wanted, indices)
+        return total + price * noisy.bits / (x.shape[2] * x.shape[3]) if price and noisy is not None else total
+
+    def prepare(number: int, steps: int) -> None:
+        if noisy is not None and number % CENTRED == 0:
+            noisy.centre()
+
+    follow(net, learnt, source, lesson, course, work, advance, prepare=prepare, about=about)
+    return net.eval().requires_grad_(False)
+
+
+CENTRED = 50  # steps after which medians are taken anew
+
+
+def classes(labels: Sequence[int] | None, tuning: Tuning = "kd") -> Loss:
+    """The loss of a classifier; ModelError for `ft` without labels."""
+    if labels is None and tuning == "ft":
+        raise ModelError("fine-tuning by cross-entropy needs labels", got="none", hint="Give labels, or take `kd`.")
+    true = None if labels is None else torch.tensor(list(labels))
+
+    def loss(given: Any, wanted: Callable[[], Any], indices: list[int]) -> Tensor:
+        own = logits(given)
+        parts = []
+        if true is not None:
+            parts.append(functional.cross_entropy(own, true[indices].to(own.device)))
+        if tuning == "kd":
+            told = functional.log_softmax(logits(wanted()), -1)
+            parts.append(functional.kl_div(functional.log_softmax(own, -1), told, reduction="batchmean", log_target=True))
+        return torch.stack(parts).mean()
+
+    return loss
+
+
+def logits(outputs: Any) -> Tensor:
+    """(batch, classes) of what a classifier gives: a tensor, or the entry `logits` of a dictionary; float32."""
+    found = dict(named(outputs))
+    value = found["logits"] if "logits" in found else next(iter(found.values())) if len(found) == 1 else None
+    if value is None or value.ndim != 2:
+        raise ModelError(
+            "a network is no classifier",
+            got=", ".join(f"{k} {tuple(v.shape)}" for k, v in found.items()),
+            allowed="one tensor (batch, classes), or one of that shape named logits",
+            hint="For other tasks stage 2 takes a loss of its own.",
+        )
+    return value.float()
+
+
+def digest(facts: Mapping[str, object]) -> str:
+    """A short name for what decides a stage beside its course."""
+    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:32]
+
+
+def _learning(net: nn.Module, cut: Stretch, free: bool, still: bool) -> list[nn.Parameter]:
+    """Modes and gradients of stage 2; the parameters that learn."""
+    split = split_of(net, cut)
+    net.train().requires_grad_(True)
+    if still:
+        for one in net.modules():
+            one.train(not isinstance(one, nn.modules.batchnorm._BatchNorm)) if not list(one.children()) else None
+        split.train()
+    fixed: list[nn.Module] = [module(net, path) for path in cut.ahead]
+    fixed += [] if free else [split.encoder, split.between]
+    for one in fixed:
+        one.eval().requires_grad_(False)
+    return [p for p in net.parameters() if p.requires_grad]

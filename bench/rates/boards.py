@@ -1,9 +1,9 @@
-"""Boards that nobody has here: seconds of this machine times ratios of quoted runs to the same networks, measured in the same run.
+"""Boards that nobody has here: seconds of this machine times ratios of quoted runs to the same networks, timed in the same run.
 
     seconds on the board = seconds here · (quoted seconds of an anchor) / (seconds of that anchor here)
 
-The anchor of networks is ResNet-50, dense convolutions as all our networks are; MobileNetV2, thin ones, gives the other end of the
-interval. Coders (NumPy, Pillow) run on one thread of the board's processor and are charged the processor's ratio. What is `this`
+The anchor of networks is ResNet-50, dense convolutions as all our networks are; MobileNetV2, thin ones, gives the other end of
+the interval. Coders (NumPy, Pillow) run on one thread of the board's processor and are charged its ratio. What is `this`
 is measured, everything else is modelled, and every ratio names the profile's row that it stands on (`edgewise/profiles`).
 
     board         networks by                                  coders by

@@ -7,11 +7,10 @@ table 1) and cut as the papers cut them. All are ONNX; normalisation is folded w
     BottleFit  encoder  conv 7 /2 3→64, ReLU, max-pool 3 /2, ReLU, conv 2 /2 p1 64→B             B × 29 × 29    (split notes, 2.4)
                decoder  BN, ReLU, conv 2 p1 B→512, ReLU, conv 2 p1 →512, ReLU, conv 2 →512, ReLU, conv 2 →512, mean 2 /1
                for DenseNet: the same encoder; decoder widths 512, 512, 256, 256 and a mean of 2 /2
-    middle     the layers that BottleFit replaces, kept; then conv 3 →64, ReLU, conv 3 →B; and back: conv 3 →64, ReLU, conv 3
-    ES         Entropic Student's place and widths: bench/rates/pieces.py has those, from our own modules
+    middle     the C channels that BottleFit imitates, then conv 3 →C/2, ReLU, conv 3 →B; and back: conv 3 →C/2, ReLU, conv 3 →C
 
-Where the papers' autoencoder stood, and how wide it was, is in nothing that is public to us: ours stands where BottleFit's stretch
-ends, so that both leave the server the same layers. It does not know accuracy.
+Where the papers' autoencoder stood, and how wide it was, is in nothing that is public to us: ours stands where BottleFit's
+stretch ends, so that both leave the server the same layers. It does not know accuracy.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ def middle(model: str, channels: int = 3) -> tuple[bytes, bytes]:
     """Head and tail of an autoencoder in the middle, where BottleFit's stretch ends."""
     wide, side = (512, 28) if model in RESNETS else (256, 14)
     return (
-        drawn(f"{model} middle head", (3, SIDE, SIDE), [*_front(model), _convs((64, 3), (channels, 3), last="")]),
-        drawn(f"{model} middle tail", (channels, side, side), [_convs((64, 3), (wide, 3)), *_back(model)]),
+        drawn(f"{model} middle head", (3, SIDE, SIDE), [*_front(model), _convs((wide // 2, 3), (channels, 3), last="")]),
+        drawn(f"{model} middle tail", (channels, side, side), [_convs((wide // 2, 3), (wide, 3)), *_back(model)]),
     )
 
 

@@ -27,7 +27,7 @@ WEIGHED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class Size(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a network weighs: `parameters` (after normalisation is folded, as it runs) and `macs`, multiply-adds of one picture."""
+    """What a network weighs: `parameters` (normalisation folded, as it runs) and `macs`, multiply-adds of one picture."""
 
     parameters: int
     macs: float

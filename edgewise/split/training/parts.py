@@ -17,6 +17,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from edgewise.core.artifact import Parameter, PartName
+from edgewise.graph.batch import batch_from
 from edgewise.graph.cut import split as cut_in_two
 from edgewise.graph.load import load
 from edgewise.graph.picture import Look, pictured
@@ -65,7 +66,8 @@ def parts(teacher: nn.Module, student: nn.Module, cut: str, look: Look) -> Parts
         shapes = named(teacher(example))
         crossing = _Whole(student, f"{cut}.encoder")(example)[0]
     outputs = _apart([name for name, _ in shapes])
-    whole = load(_named(exported(_Whole(student, f"{cut}.encoder"), example, SOURCE, [BOTTLENECK, *outputs], unfold=True)))
+    given = _named(exported(_Whole(student, f"{cut}.encoder"), example, SOURCE, [BOTTLENECK, *outputs], unfold=True))
+    whole = load(_bytes(batch_from(onnx.load_model_from_string(given), SOURCE, BOTTLENECK)))
     full = load(_named(exported(_Whole(teacher, None), example, SOURCE, outputs, unfold=True)))
     head, tail = cut_in_two(whole, BOTTLENECK)
     models: dict[PartName, bytes] = {

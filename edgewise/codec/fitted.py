@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
+from edgewise.codec.fitted_contexts import contextual
 from edgewise.codec.quantise import Levels
 from edgewise.core.artifact import Bottleneck, Coding, Manifest
 from edgewise.core.coding import consistent
@@ -35,11 +36,14 @@ def coding_for(
     order: Sequence[int],
     layers: Sequence[int] | int = 1,
     most: int = 0,
+    context: bool = False,
+    centre: Sequence[int] | None = None,
 ) -> Coding:
     """The coding of a bottleneck for features like `samples` (each batch, *shape; gone through once).
 
     `levels` has a number of codes for each channel (0: never sent), `order` names all channels or those that are sent, the most
-    important first, and `layers` says how many of them each layer takes, or how many layers there are. ModelError where they do
+    important first, and `layers` says how many of them each layer takes, or how many layers there are. With `context` each code
+    is coded by its neighbours, `centre` being the usual code of each channel (by default its commonest). ModelError where they do
     not fit.
     """
     if len(levels) != bottleneck.channels or not all(0 <= c < len(levels) for c in order):
@@ -62,9 +66,28 @@ def coding_for(
         most=most,
     )
     consistent(empty, bottleneck.channels, "new")
-    counted, means = counts(bottleneck, empty, samples)
-    low = np.where(np.asarray(levels) > 0, low, means).astype(np.float32)
-    return msgspec.structs.replace(empty, low=tuple(low.tolist()), tables=tabled([counted[c] for c in order]))
+    return with_tables(bottleneck, empty, samples, context, centre)
+
+
+def with_tables(
+    bottleneck: Bottleneck,
+    coding: Coding,
+    samples: Iterable[Floats],
+    context: bool = False,
+    centre: Sequence[int] | None = None,
+) -> Coding:
+    """A coding whose quantiser, order and layers stand, with tables for features like `samples` (each batch, *shape; gone through
+    once), static or by context; a channel that is not sent gets its mean.
+    """
+    if context:
+        found = contextual(bottleneck, coding, samples, centre)
+        assert found.context
+        means = np.array(found.context.mean)
+    else:
+        counted, means = counts(bottleneck, coding, samples)
+        found = msgspec.structs.replace(coding, tables=tabled([counted[c] for c in coding.order]))
+    low = np.where(np.asarray(coding.levels) > 0, np.asarray(coding.low, np.float32), means).astype(np.float32)
+    return msgspec.structs.replace(found, low=tuple(low.tolist()))
 
 
 def refitted(manifest: Manifest, features: Iterable[Floats]) -> Manifest:
@@ -77,6 +100,8 @@ def refitted(manifest: Manifest, features: Iterable[Floats]) -> Manifest:
 
 
 def _again(bottleneck: Bottleneck, coding: Coding, features: Iterable[Floats]) -> bytes:
+    if coding.context:
+        return contextual(bottleneck, coding, features, coding.context.centre).tables
     counted, _ = counts(bottleneck, coding, features)
     return tabled([counted[channel] for channel in coding.order])
 

@@ -12,6 +12,7 @@ table wrote, or which stood elsewhere, are found before they are decoded. It doe
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -84,3 +85,29 @@ def places(view: memoryview, total: int) -> tuple[Place, ...]:
         parts.append(Place(at, body, end, bool(length & 1)))
         at = end
     return tuple(parts)
+
+
+class Layers(Struct, frozen=True):
+    """The container of a stream: the seeds of its layers, which are as many as a whole frame has."""
+
+    seeds: tuple[int, ...]
+    least: int = HEADER
+
+    def joined(self, bodies: Sequence[tuple[bytes, bool]]) -> bytes:
+        """A frame of bodies, each stored packed or not."""
+        parts = [written(body, stored, seed) for (body, stored), seed in zip(bodies, self.seeds, strict=False)]
+        return header(len(parts)) + b"".join(parts)
+
+    def size(self, body: int, number: int) -> int:
+        """What layer `number` adds to a frame with a body of so many bytes."""
+        return len(varint.write(body << 1)) + CRC + body
+
+    def places(self, view: memoryview) -> tuple[Place, ...]:
+        return places(view, len(self.seeds))
+
+    def check(self, view: memoryview, place: Place, number: int) -> None:
+        check(view, place, self.seeds[number], number)
+
+    def offered(self, view: memoryview) -> int:
+        """How many layers the frame had when it was written; it is one (`places`)."""
+        return view[1]

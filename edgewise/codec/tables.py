@@ -132,11 +132,11 @@ def fit(counts: Sequence[Integers], offsets: Sequence[int] | None = None, precis
         first, last = (kept[0], kept[-1] + 1) if kept else (0, 1)
         found_offsets.append((0 if offsets is None else int(offsets[table])) + first)
         inside = values[first:last] or [0]
-        found.append(_share([*inside, sum(values) - sum(inside)], precision))
+        found.append(share([*inside, sum(values) - sum(inside)], precision))
     return Tables(found_offsets, found, precision)
 
 
-def _share(counts: list[int], precision: int) -> list[int]:
+def share(counts: list[int], precision: int) -> list[int]:
     """The frequencies, each ≥ 1, of sum 2^precision that give `counts` the shortest code.
 
     A unit more for a letter of count n and frequency f saves n·log2((f + 1)/f), which falls with f: so the units go, one by one,

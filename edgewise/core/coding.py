@@ -7,6 +7,9 @@ A channel with 0 levels is never sent: it is decoded as its `low`, which is then
 the frequencies by which a code costs bytes, integers alone, so that two processors never disagree about a bit. The whole of it
 stands in the manifest, so the address of a bundle names its tables too.
 
+With a `context` there are several tables a channel, and a code's neighbours say which of them codes it. A coding without one has
+no such field, so that bundles from before there were contexts keep their address.
+
 It does not know how the figures were found (`edgewise.codec.fitted`), how tables are packed (`edgewise.codec.tables`), nor the
 bytes of a frame (`edgewise.codec.features`).
 """
@@ -16,14 +19,26 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgewise.core.errors import ModelError
 
 MOST_LEVELS = 256
 MOST_CHANNELS = 1 << 14
+MOST_REACH = 3
 LARGEST_FLOAT32 = 3.4028234663852886e38
 Channels = Meta(max_length=MOST_CHANNELS)
+
+
+class Context(Struct, frozen=True, forbid_unknown_fields=True):
+    """Contexts of neighbours (`edgewise.codec.context`): `centre` is each channel's usual code, `reach` how far from it a
+    neighbour is looked at, so that a channel has (2·reach + 1)² tables; `mean` (a value, no code) stands for a channel that did
+    not come.
+    """
+
+    centre: Annotated[tuple[Annotated[int, Meta(ge=0, lt=MOST_LEVELS)], ...], Channels]
+    mean: Annotated[tuple[float, ...], Channels]
+    reach: Annotated[int, Meta(ge=1, le=MOST_REACH)] = 2
 
 
 class Coding(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +56,7 @@ class Coding(Struct, frozen=True, forbid_unknown_fields=True):
     layers: Annotated[tuple[int, ...], Channels]
     tables: Annotated[bytes, Meta(max_length=3 << 20)]
     most: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
+    context: Context | UnsetType = UNSET
 
     @property
     def channels(self) -> int:
@@ -76,9 +92,24 @@ def consistent(coding: Coding, channels: int, point: str) -> None:
             got=f"{len(coding.order)} channels in order",
             allowed=f"each of the {coding.sent} channels with levels once",
         )
+    if coding.context:
+        _consistent_context(coding, coding.context, name)
     if any(n < 1 for n in coding.layers) or sum(coding.layers) != coding.sent or len(coding.layers) > 255:
         raise ModelError(
             f"{name} has layers that do not hold its channels",
             got=f"layers of {list(coding.layers[:8])} channels",
             allowed=f"255 layers at most, of 1 channel or more, {coding.sent} in all",
         )
+
+
+def _consistent_context(coding: Coding, context: Context, name: str) -> None:
+    if {len(context.centre), len(context.mean)} != {coding.channels}:
+        raise ModelError(
+            f"{name} has contexts for other channels",
+            got=f"{len(context.centre)} centres and {len(context.mean)} means",
+            allowed=f"{coding.channels} of each",
+        )
+    if not all(c < max(n, 1) for c, n in zip(context.centre, coding.levels, strict=True)):
+        raise ModelError(f"{name} has a centre that is no code of its channel", got=list(context.centre[:8]))
+    if not all(abs(mean) <= LARGEST_FLOAT32 for mean in context.mean):
+        raise ModelError(f"{name} has a mean that is no float32", got=[v for v in context.mean if not math.isfinite(v)][:3])

@@ -1,7 +1,7 @@
 """One digest of everything that decides what a training comes to: facts, pictures, and the networks that it begins from.
 
-A work folder that holds another training is recognised by it, and refused rather than mixed. Of the pictures it knows up to KNOWN,
-evenly chosen: that one of the others was exchanged it does not notice.
+A work folder that holds another training is recognised by it, and refused rather than mixed. Of the pictures it knows up to
+KNOWN, evenly chosen: that one of the others was exchanged it does not notice.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Carried(nn.Module):
 def carried(
     net: nn.Module, cut: Stretch, bottleneck: Bottleneck, coding: Coding, source: Source, look: Look, batch: int = BATCH
 ) -> Iterator[tuple[list[int], Any, list[int]]]:
-    """Indices of pictures, what the student answers for them from decoded bytes, and the bytes of their frames, batch by batch."""
+    """Indices of pictures, what the student answers for them from decoded bytes, and the bytes of their frames, in batches."""
     split = split_of(net, cut)
     kept, split.between = split.between, Carried(bottleneck, coding)
     try:

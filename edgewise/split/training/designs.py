@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from edgewise.core.errors import ConfigError
-from edgewise.split.training import bottleneck, entropic
+from edgewise.split.training import bottlefit, bottleneck, entropic, mid
 from edgewise.split.training.bottleneck import Geometry, Split
 from edgewise.training.paths import nearest
 
@@ -32,8 +32,14 @@ DESIGNS: Mapping[str, Design] = {
     one.name: one
     for one in (
         Design("ghnd", bottleneck.narrow, 12, priced=False),
+        Design("bottlefit", bottlefit.bottlefit, 3, priced=False),
+        Design("bottlefit-slim", bottlefit.slim, 3, priced=False),
+        Design("bottlefit-priced", bottlefit.bottlefit, 12),
+        Design("mid", mid.autoencoder, 3, priced=False),
         Design("entropic", entropic.published, 24),
         Design("entropic-narrow", entropic.narrow, 24),
+        Design("lean", lean.lean, 48),
+        Design("lean-shallow", lean.shallow, 32),
     )
 }
 

@@ -5,7 +5,7 @@ As published, for C channels in the place of a ResNet's stem and layer1, which d
     encoder   conv 5 s2 3→4C, GDN1, conv 5 s2 4C→2C, GDN1, conv 2 2C→C                      − 1 row, − 1 column
     decoder   conv 2 p1 C→512, IGDN1, conv 2 512→256, IGDN1, conv 2 p1 256→256               + 1 row, + 1 column
 
-    GDN1   y_i = x_i / (b_i + Σ_j g_ij |x_j|),  IGDN1 multiplies instead          b, g ≥ 0 (Ballé et al. 2016, with an exponent of 1)
+    GDN1   y_i = x_i / (b_i + Σ_j g_ij |x_j|),  IGDN1 multiplies instead       b, g ≥ 0 (Ballé et al. 2016, with an exponent of 1)
 
 `published` is that, to the number, with the decoder's widths 2·O, O, O of the replaced modules' outside channels O (256 in
 ResNet-50). `narrow` is for teachers that are hardly larger than that encoder (the widths of our trial runs at 128 pixels: 48, 32,

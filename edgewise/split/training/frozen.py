@@ -105,27 +105,32 @@ def collapsed(beta: float, got: str) -> ModelError:
 
 
 class Coded(nn.Module):
-    """(batch, channels, rows, columns) as it comes out of the codec of `coding`; no gradient passes."""
+    """(batch, channels, rows, columns) as it comes out of the codec of the coding number `rate`; no gradient passes."""
 
     low: Tensor
     step: Tensor
     inverse: Tensor
     top: Tensor
 
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, codings: Sequence[Coding]) -> None:
         super().__init__()
-        low, step, levels = (
-            torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (coding.low, coding.step, coding.levels)
-        )
+        low, step, levels = (_rows([getattr(c, name) for c in codings]) for name in ("low", "step", "levels"))
+        step = torch.where(levels > 0, step, 0.0)
         self.register_buffer("low", low)
-        self.register_buffer("step", torch.where(levels > 0, step, 0.0))
-        self.register_buffer("inverse", torch.where(self.step > 0, 1 / self.step.clamp_min(1e-30), 0.0))
+        self.register_buffer("step", step)
+        self.register_buffer("inverse", torch.where(step > 0, 1 / step.clamp_min(1e-30), 0.0))
         self.register_buffer("top", (levels - 1).clamp_min(0.0))
+        self.rates, self.rate = len(codings), 0
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        code = torch.floor((x.float() - self.low) * self.inverse + 0.5)
-        return torch.minimum(code.clamp_min(0), self.top) * self.step + self.low
+        code = torch.floor((x.float() - self.low[self.rate]) * self.inverse[self.rate] + 0.5)
+        return torch.minimum(code.clamp_min(0), self.top[self.rate]) * self.step[self.rate] + self.low[self.rate]
+
+
+def _rows(values: Sequence[Sequence[float]]) -> Tensor:
+    """(codings, channels, 1, 1)."""
+    return torch.tensor([list(v) for v in values], dtype=torch.float32)[:, :, None, None]
 
 
 def _estimated(noisy: Noisy, values: Floats, rate: int) -> float:

@@ -1,18 +1,18 @@
-"""A Ladder: one student for each β, the first from scratch, every further one from the one before; or one student for all of them.
+"""A Ladder: a student for each β, the first from scratch, every further one from the one before; or one student for all of them.
 
     stage 1   loss = Σ_path mean((s − t)²) / var_t(path)  +  β · bits / pixels of the input          D + β·R
     stage 2   decoder and tail answer from what the codec really brings (`tune.py`)
 
 Errors are relative to the teacher's variance, which is measured once, and bits count for each pixel of the input, so that a β
 means the same for every batch, picture and feature size (split notes of Imagenette, 3; 0.7 … 6 are good at stride 8, 1 … 8 at
-stride 4). Adam, one cycle with a rise of a tenth, tail frozen; the prior and the gain learn five times as fast. No labels in stage
-1, none in stage 2 where there are none.
+stride 4). Adam, one cycle with a rise of a tenth, tail frozen; the prior and the gain learn five times as fast. Stage 1 has no
+labels, stage 2 none where there are none.
 
 `several` teaches one encoder and one decoder for all β (a gain for each channel and rate, as Cui et al. 2021; a β drawn for each
 batch): one head and one tail, and as many codings.
 
-Everything lies in the work folder and is taken up there: killed and begun again, a ladder ends with the same weights, bit for bit,
-and a rung that is done costs a look. `rung` makes one of them alone, with those that it stands on.
+Everything lies in the work folder and is taken up there: killed and begun again, a ladder ends with the same weights, bit for
+bit, and a rung that is done costs a look. `Climb.rung` makes one of them alone, with those that it stands on.
 
     rungs = ladder(teacher, "stem..layer2", "lean", source, labels, look, Plan(betas=(1.5, 3)), work)
     judged = rungs[0].judged(held, held_labels)          score and frame bytes, picture by picture, from real bytes
@@ -21,108 +21,30 @@ and a rung that is done costs a look. `rung` makes one of them alone, with those
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import torch
-from msgspec import Meta, Struct
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgewise.core.artifact import Bottleneck, Coding
 from edgewise.core.errors import ConfigError
 from edgewise.graph.picture import Look
-from edgewise.split.training import carried
 from edgewise.split.training.designs import design as designed
 from edgewise.split.training.frozen import Coded, Frozen, collapsed, frozen
-from edgewise.split.training.parts import Parts, parts
 from edgewise.split.training.prior import Noisy
-from edgewise.split.training.stretch import Stretch, split_of, stretch, student
-from edgewise.split.training.tune import CENTRED, Loss, Tuning, classes, tuned
+from edgewise.split.training.rung import Plan, Rung
+from edgewise.split.training.stretch import split_of, stretch, student
+from edgewise.split.training.tune import CENTRED, Loss, classes, drawn_rate, tuned
 from edgewise.training.classes import tensor
-from edgewise.training.course import Advance, Course, Pictures, Source, adam, device, follow
+from edgewise.training.course import CHECKPOINT, Advance, Course, Pictures, Source, adam, device, follow
 from edgewise.training.distil import Distil, spread
 from edgewise.training.fingerprint import fingerprint
 
 TRIED, MEASURED, BATCH = 2, 256, 32  # pictures that find the stretch, and that measure the teacher's variance
 COLLAPSED = 2e-4  # bits a code: below, nothing crosses
 DECAY = 5e-4
-
-
-class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a ladder is asked for. `betas` rising; epochs of stage 1 for the `first` β and each of the `further` ones, and of stage
-    2 (`tuned`, 0: none). `crop`: pixels of the random square that a step sees (0: whole pictures), `mirror` it every other time.
-
-    `rounded`: the share of stage 1, at its end, in which the decoder is given rounded values. `free`: stage 2 teaches the encoder
-    too, at `worth` times β for a bit. `losses`: module paths at which the student learns (none: the stretch's end and its later
-    siblings). `still` keeps normalisation of the tail as it is in stage 2. `channels` 0: the design's own."""
-
-    betas: tuple[Annotated[float, Meta(gt=0)], ...] = (0.7, 1.5, 3.0, 6.0)
-    first: Annotated[float, Meta(gt=0)] = 10
-    further: Annotated[float, Meta(gt=0)] = 5
-    tuned: Annotated[float, Meta(ge=0)] = 4
-    tuning: Tuning = "kd"
-    free: bool = False
-    worth: Annotated[float, Meta(ge=0)] = 1.0
-    several: bool = False
-    channels: Annotated[int, Meta(ge=0)] = 0
-    wide: Annotated[float, Meta(gt=0)] = 1.0
-    layers: Annotated[int, Meta(ge=1)] = 1
-    rounded: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    losses: tuple[str, ...] = ()
-    crop: Annotated[int, Meta(ge=0)] = 0
-    mirror: bool = True
-    batch: Annotated[int, Meta(ge=1)] = 32
-    rate: Annotated[float, Meta(gt=0)] = 2e-3
-    further_rate: Annotated[float, Meta(gt=0)] = 1e-3
-    tuned_batch: Annotated[int, Meta(ge=1)] = 64
-    tuned_rate: Annotated[float, Meta(gt=0)] = 1e-2
-    still: bool = False
-    half_precision: bool = True
-    seed: int = 0
-
-
-class Rung(Struct, frozen=True):
-    """One operating point: the student `net` (its `between` rounds as the codec does), its codec, and the figures of its `history`
-    (epochs by stage, `estimated` and `coded` mean bytes of a frame of pictures that taught)."""
-
-    beta: float
-    net: nn.Module
-    teacher: nn.Module
-    stretch: Stretch
-    frozen: Frozen
-    look: Look
-    history: Mapping[str, float]
-
-    @property
-    def bottleneck(self) -> Bottleneck:
-        return self.frozen.bottleneck
-
-    @property
-    def coding(self) -> Coding:
-        return self.frozen.coding
-
-    def parts(self) -> Parts:
-        """Head, tail and full as ONNX."""
-        bare = copy.deepcopy(self.net)
-        split_of(bare, self.stretch).between = nn.Identity()
-        return parts(self.teacher, bare, self.stretch.first, self.look)
-
-    def judged(
-        self,
-        source: Source,
-        labels: Sequence[int] | None = None,
-        score: Callable[[Any, list[int]], NDArray[np.float64]] | None = None,
-        advance: Advance = lambda what, share: None,
-    ) -> carried.Judged:
-        """Score and frame bytes of each picture, from real bytes (`carried.evaluate`)."""
-        return carried.evaluate(
-            self.net, self.stretch, self.bottleneck, self.coding, source, self.look, labels, score, advance=advance
-        )
 
 
 def ladder(
@@ -178,23 +100,31 @@ class Climb:
 
     def rung(self, index: int) -> Rung:
         """The rung of `plan.betas[index]`."""
-        net = self._taught(index)
-        if self._plan.free and self._plan.tuned:
-            self._tuned(net, index)
+        plan, net = self._plan, self._taught(index)
+        if plan.free and plan.tuned:
+            self._tuned(net, [index])
         done = self._frozen(net, index)
-        split_of(net, self.stretch).between = Coded(done.coding).to(device(net))
-        if not self._plan.free and self._plan.tuned:
-            self._tuned(net, index)
+        split_of(net, self.stretch).between = Coded([done.coding]).to(device(net))
+        if not plan.free and plan.tuned:
+            self._tuned(net, [index])
         return self._rung(net, index, done)
 
     def all(self) -> list[Rung]:
         """The rungs of one student for all β."""
-        raise NotImplementedError
+        plan, net = self._plan, self._taught_all()
+        indices = list(range(len(plan.betas)))
+        if plan.free and plan.tuned:
+            self._tuned(net, indices)
+        done = [self._frozen(net, index) for index in indices]
+        split_of(net, self.stretch).between = Coded([one.coding for one in done]).to(device(net))
+        if not plan.free and plan.tuned:
+            self._tuned(net, indices)
+        return [self._rung(net, index, one) for index, one in enumerate(done)]
 
     def _rung(self, net: nn.Module, index: int, done: Frozen) -> Rung:
         plan = self._plan
         history = {
-            "stage 1": plan.first + index * plan.further,
+            "stage 1": plan.first + (len(plan.betas) - 1 if plan.several else index) * plan.further,
             "stage 2": plan.tuned,
             "estimated": round(done.estimated, 1),
             "coded": round(done.coded, 1),
@@ -213,18 +143,26 @@ class Climb:
 
     def _taught(self, index: int) -> nn.Module:
         """The student of stage 1 at β number `index`."""
-        plan, net = self._plan, self._fresh()
-        work = self._folder(index, 1)
-        split = split_of(net, self.stretch)
-        if index and not (work / "checkpoint.pt").exists():
-            split.load_state_dict(split_of(self._taught(index - 1), self.stretch).state_dict())
-        noisy = split.between
-        assert isinstance(noisy, Noisy)
-        noisy.rounds = False
-        distil = Distil(self._teacher, net, self._factors, variances=self._variances)
-        course = Course(
-            epochs=plan.further if index else plan.first,
-            rate=plan.further_rate if index else plan.rate,
+        plan, net, work = self._plan, self._fresh(), self._folder([index], 1)
+        if index and not (work / CHECKPOINT).exists():
+            split_of(net, self.stretch).load_state_dict(split_of(self._taught(index - 1), self.stretch).state_dict())
+        course = self._course(plan.further if index else plan.first, plan.further_rate if index else plan.rate, index)
+        return self._learn(net, [plan.betas[index]], course, work, f"β {plan.betas[: index + 1]}")
+
+    def _taught_all(self) -> nn.Module:
+        """The student of stage 1 for all β."""
+        plan = self._plan
+        indices = list(range(len(plan.betas)))
+        course = self._course(plan.first + plan.further * (len(indices) - 1), plan.rate, 0)
+        return self._learn(
+            self._fresh(len(indices)), list(plan.betas), course, self._folder(indices, 1), f"all of β {plan.betas}"
+        )
+
+    def _course(self, epochs: float, rate: float, index: int) -> Course:
+        plan = self._plan
+        return Course(
+            epochs=epochs,
+            rate=rate,
             batch=plan.batch,
             decay=0.0,
             warm=0.1,
@@ -233,26 +171,41 @@ class Climb:
             half_precision=plan.half_precision,
             seed=plan.seed + 1000 * index,
         )
-        beta = plan.betas[index]
+
+    def _learn(self, net: nn.Module, betas: list[float], course: Course, work: Path, about: str) -> nn.Module:
+        """Stage 1: `net` taught in place, at each step by one of the `betas`."""
+        split, rounded = split_of(net, self.stretch), self._plan.rounded
+        noisy = split.between
+        assert isinstance(noisy, Noisy)
+        distil = Distil(self._teacher, net, self._factors, variances=self._variances)
 
         def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
             x = tensor(pictures, self._look).to(device(net))
             distortion, _ = distil(x)
-            return distortion + beta * noisy.bits / (x.shape[2] * x.shape[3])
+            return distortion + betas[noisy.rate] * noisy.bits / (x.shape[2] * x.shape[3])
 
         def prepare(number: int, steps: int) -> None:
+            taken = float(noisy.bits.detach())
+            if number > steps // 4 and number % CENTRED == 1 and taken < COLLAPSED * self._codes(noisy):
+                raise collapsed(betas[noisy.rate], f"{taken:.2f} bits a picture at step {number} of {steps}")
             if number % CENTRED == 0:
                 noisy.centre()
-            noisy.rounds = number >= (1 - plan.rounded) * steps
-            if number > steps // 4 and number % CENTRED == 1 and (taken := float(noisy.bits)) < COLLAPSED * self._codes(noisy):
-                raise collapsed(beta, f"{taken:.2f} bits a picture at step {number} of {steps}")
+            noisy.rate, noisy.rounds = drawn_rate(course.seed, number, len(betas)), number >= (1 - rounded) * steps
 
-        quick = adam(noisy.parameters())
-        say = self._say(f"stage 1, β {beta:g}")
-        about = f"{self._key} β {plan.betas[: index + 1]}"
-        follow(net, split.parameters(), self._source, lesson, course, work, say, optimiser=quick, prepare=prepare, about=about)
-        net.eval().requires_grad_(False)
-        return net
+        say = self._say(f"stage 1, β {', '.join(f'{b:g}' for b in betas)}")
+        follow(
+            net,
+            split.parameters(),
+            self._source,
+            lesson,
+            course,
+            work,
+            say,
+            optimiser=adam(noisy.parameters()),
+            prepare=prepare,
+            about=f"{self._key} {about}",
+        )
+        return net.eval().requires_grad_(False)
 
     def _codes(self, noisy: Noisy) -> int:
         """How many codes a picture has, about: those of the replaced map's size."""
@@ -266,21 +219,17 @@ class Climb:
         rate = index if plan.several else 0
         return frozen(net, self.stretch, noisy, self._source, self._look, plan.betas[index], rate, plan.layers)
 
-    def _tuned(self, net: nn.Module, index: int) -> None:
-        plan, beta = self._plan, self._plan.betas[index]
-        course = Course(
-            epochs=plan.tuned,
-            rate=plan.tuned_rate,
+    def _tuned(self, net: nn.Module, indices: list[int]) -> None:
+        """Stage 2: `net` taught in place."""
+        plan, betas = self._plan, [self._plan.betas[i] for i in indices]
+        course = msgspec.structs.replace(
+            self._course(plan.tuned, plan.tuned_rate, indices[0]),
             batch=plan.tuned_batch,
             decay=DECAY,
-            warm=0.1,
-            crop=plan.crop,
-            mirror=plan.mirror,
-            half_precision=plan.half_precision,
-            seed=plan.seed + 1000 * index + 500,
+            seed=plan.seed + 1000 * indices[0] + 500,
         )
-        price = beta * plan.worth if plan.free else 0.0
-        about = f"{self._key} β {plan.betas[: index + 1]} {plan.tuning} {plan.free} {price}"
+        prices = [beta * plan.worth for beta in betas] if plan.free else []
+        standing = plan.betas if plan.several else plan.betas[: indices[0] + 1]
         tuned(
             self._teacher,
             net,
@@ -288,17 +237,18 @@ class Climb:
             self._source,
             self._look,
             course,
-            self._folder(index, 2),
+            self._folder(indices, 2),
             self._loss,
             free=plan.free,
-            price=price,
+            prices=prices,
             still=plan.still,
-            about=about,
-            advance=self._say(f"stage 2, β {beta:g}"),
+            about=f"{self._key} β {standing} {plan.several} {plan.tuning} {prices} {plan.still}",
+            advance=self._say(f"stage 2, β {', '.join(f'{b:g}' for b in betas)}"),
         )
 
-    def _folder(self, index: int, stage: int) -> Path:
-        return self._work / f"{index}-beta-{self._plan.betas[index]:g}" / f"stage-{stage}"
+    def _folder(self, indices: list[int], stage: int) -> Path:
+        name = "several" if self._plan.several else f"{indices[0]}-beta-{self._plan.betas[indices[0]]:g}"
+        return self._work / name / f"stage-{stage}"
 
     def _say(self, stage: str) -> Advance:
         return lambda what, share: self._heard(stage, share)

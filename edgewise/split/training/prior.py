@@ -5,8 +5,8 @@
     ŷ = round(y − m) + m  afterwards, about the median m of each channel: its commonest code then has no border near it
     R = −Σ log2 p(ỹ)      bits of a picture; p is a mixture of three logistics a channel, over a code's width
 
-`Prior` is that mixture (split notes of Imagenette, 3): it stands for the static tables that the coder will have, and learns beside
-the student. `Noisy` stands between encoder and decoder while a student learns. Where `rounds` is set, the decoder is given ŷ, its
+`Prior` is that mixture (split notes of Imagenette, 3): it stands for the static tables that the coder will have, and learns
+beside the student. `Noisy` stands between encoder and decoder while a student learns. Where `rounds` is set, the decoder is given ŷ, its
 gradient passed straight through, while R still hears ỹ: late in training that closes the gap between noise and rounding, which
 is widest where nearly all codes are the median (ours; the notes, 4.3).
 
@@ -88,7 +88,7 @@ class Noisy(nn.Module):
         falling = torch.arange(rates, dtype=torch.float32)[:, None] * -0.25 * math.log(2)  # as gains fell when β doubled
         self.gain = nn.Parameter(math.log(GAIN) + falling.repeat(1, channels if rates > 1 else 1))
         self.register_buffer("median", torch.zeros(rates, channels))
-        self.rate, self.rounds = 0, False
+        self.rates, self.rate, self.rounds = rates, 0, False
         self.bits = torch.zeros(())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ becomes the bottleneck, the others the identity, so that no line of the person's
 Which modules those are is found by listening to one forward pass, and tried: with all of them called in the place of the first,
 the network must give what it gave. So a shortcut around the stretch, or a function between two modules, is seen.
 
-Losses are taken behind the last of the stretch and its later siblings, as in GHND. It knows networks that call each of the modules
-once, with one map.
+Losses are taken behind the last of the stretch and its later siblings, as in GHND. It knows networks that call each of the
+modules once, with one map.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Call(Struct, frozen=True):
 
 
 def stretch(net: nn.Module, cut: str, pictures: Tensor) -> Stretch:
-    """The stretch that `cut` names in `net`, found by running `pictures` (batch, 3, rows, columns); ModelError where it is none."""
+    """The stretch that `cut` names in `net`, found by running `pictures` (batch, 3, rows, columns); ModelError for none."""
     first, dots, last = cut.partition(BETWEEN)
     last = last if dots else first
     for path in (first, last):

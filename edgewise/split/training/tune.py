@@ -10,17 +10,18 @@ changes. For tasks other than classes the loss is given as a function.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise.core.errors import ModelError
 from edgewise.graph.picture import Look
+from edgewise.split.training.frozen import Coded
 from edgewise.split.training.parts import named
 from edgewise.split.training.prior import Noisy
 from edgewise.split.training.stretch import Stretch, split_of
@@ -28,10 +29,11 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, device, follow
 from edgewise.training.paths import module
 
+CENTRED = 50  # steps after which medians are taken anew
 Tuning = Literal["ft", "kd"]
 Loss = Callable[[Any, Callable[[], Any], list[int]], Tensor]
-"""`loss(given, wanted, indices)`: of what the student gives for the pictures `indices` of the source; `wanted()` runs the teacher on
-the same pictures, crops and mirrors included. Networks' outputs as they are: a tensor, a row or a dictionary of them."""
+"""`loss(given, wanted, indices)`: of what the student gives for the pictures `indices` of the source; `wanted()` runs the teacher
+on the same pictures, crops and mirrors included. Networks' outputs as they are: a tensor, a row or a dictionary of them."""
 
 
 def tuned(
@@ -45,7 +47,7 @@ def tuned(
     loss: Loss,
     *,
     free: bool = False,
-    price: float = 0.0,
+    prices: Sequence[float] = (),
     still: bool = False,
     about: str = "",
     advance: Advance = lambda what, share: None,
@@ -53,14 +55,15 @@ def tuned(
     """`net`, a student, taught in place in the folder `work`; in evaluation mode and frozen.
 
     What stands between encoder and decoder says what comes through: `Coded` for a frozen encoder, `Noisy` for a `free` one, whose
-    bits for each pixel of the input then cost `price`. `still`: normalisation behind the bottleneck keeps its statistics.
+    bits for each pixel of the input then cost one of `prices`, by rate. `still`: normalisation behind the bottleneck keeps its
+    statistics.
     """
     split = split_of(net, cut)
     learnt = _learning(net, cut, free, still)
     net.to(memory_format=torch.channels_last)
-    noisy = split.between if isinstance(split.between, Noisy) else None
-    if noisy is not None:
-        noisy.rounds = True
+    between = split.between
+    if isinstance(between, Noisy):
+        between.rounds = True
 
     def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
         x = tensor(pictures, look).to(device(net))
@@ -70,17 +73,23 @@ def tuned(
                 return teacher(x)
 
         total = loss(net(x), wanted, indices)
-        return total + price * noisy.bits / (x.shape[2] * x.shape[3]) if price and noisy is not None else total
+        if isinstance(between, Noisy) and prices:
+            total = total + prices[between.rate] * between.bits / (x.shape[2] * x.shape[3])
+        return total
 
     def prepare(number: int, steps: int) -> None:
-        if noisy is not None and number % CENTRED == 0:
-            noisy.centre()
+        if isinstance(between, (Noisy, Coded)):
+            between.rate = drawn_rate(course.seed, number, between.rates)
+        if isinstance(between, Noisy) and number % CENTRED == 0:
+            between.centre()
 
     follow(net, learnt, source, lesson, course, work, advance, prepare=prepare, about=about)
     return net.eval().requires_grad_(False)
 
 
-CENTRED = 50  # steps after which medians are taken anew
+def drawn_rate(seed: int, number: int, rates: int) -> int:
+    """Which of its rates a student of several learns at in step `number`."""
+    return int(np.random.default_rng([seed, number, 13]).integers(rates)) if rates > 1 else 0
 
 
 def classes(labels: Sequence[int] | None, tuning: Tuning = "kd") -> Loss:
@@ -114,11 +123,6 @@ def logits(outputs: Any) -> Tensor:
             hint="For other tasks stage 2 takes a loss of its own.",
         )
     return value.float()
-
-
-def digest(facts: Mapping[str, object]) -> str:
-    """A short name for what decides a stage beside its course."""
-    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:32]
 
 
 def _learning(net: nn.Module, cut: Stretch, free: bool, still: bool) -> list[nn.Parameter]:

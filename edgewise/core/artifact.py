@@ -9,6 +9,7 @@ file of initialisers. What is not in the map is graph.
 
     picture → head → bottleneck → │ link │ → tail → answer                        without a filter
     picture → filter → present?, early → head → bottleneck → │ link │ → tail      with one
+    picture → exit → sure: answer; else early → head → bottleneck → │ link │ → tail → answer      with an early exit
     picture → local → answer          picture → │ link │ → full, or filter and head and tail → answer
 """
 
@@ -18,11 +19,11 @@ import hashlib
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgewise.core.coding import Coding
 from edgewise.core.coherent import MANIFEST, PARTS, PartName, consistent
-from edgewise.core.decoding import Classes, Decoding, Grid, Raw, Regions, Things
+from edgewise.core.decoding import Classes, Decoding, Grid, Raw, Regions, Several, Things, Told
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.release import Digest, Size
@@ -35,6 +36,7 @@ __all__ = [
     "Classes",
     "Coding",
     "Decoding",
+    "Exit",
     "Filter",
     "Grid",
     "Manifest",
@@ -44,13 +46,15 @@ __all__ = [
     "Picture",
     "Raw",
     "Regions",
+    "Several",
     "Task",
     "TensorSpec",
     "Things",
+    "Told",
     "parse",
 ]
 LARGEST_MANIFEST = 4 << 20
-Task = Literal["detection", "classification", "segmentation", "other"]
+Task = Literal["detection", "classification", "segmentation", "other", "several"]
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +119,20 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
     learn: Annotated[float, Meta(ge=0, le=1)] = 0.02
 
 
+class Exit(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the part `exit` answers by itself, at a point of the mode `exit`: its doubt, 1 − the probability of its likeliest
+    class, is below `doubt`.
+
+    By that the share `risk` of all samples at most gets another class than the tail's, with `confidence`, judged on `n` samples
+    that chose nothing else.
+    """
+
+    doubt: float
+    risk: Annotated[float, Meta(gt=0, lt=1)]
+    confidence: Annotated[float, Meta(gt=0, lt=1)]
+    n: Annotated[int, Meta(ge=0)]
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that a bundle says of itself. `parts` are named as in PARTS; `provenance` says how it was made.
 
@@ -137,6 +155,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     probe: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
     codings: Annotated[dict[str, Coding], Meta(max_length=64)] = {}
     filter: Filter | None = None
+    exit: Exit | UnsetType = UNSET
 
     @property
     def canonical(self) -> bytes:
@@ -157,8 +176,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def first(self) -> PartName:
-        """The part of a split that takes the sample: the filter where there is one, else the head."""
-        return "filter" if "filter" in self.parts else "head"
+        """The part of a split that takes the sample: the filter or the exit where there is one, else the head."""
+        return "filter" if "filter" in self.parts else "exit" if "exit" in self.parts else "head"
 
     def point(self, name: str) -> OperatingPoint:
         return next(p for p in self.points if p.name == name)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import UnsetType
+
 from edgewise.core import coding
-from edgewise.core.decoding import KINDS, Grid
+from edgewise.core.decoding import KINDS, Classes, Grid, Several
 from edgewise.core.errors import ModelError
 
 if TYPE_CHECKING:
     from edgewise.core.artifact import Bottleneck, Manifest, TensorSpec
 
 MANIFEST = "manifest.json"
-PartName = Literal["head", "tail", "local", "filter", "full"]
-PARTS: tuple[PartName, ...] = ("head", "tail", "local", "filter", "full")
+PartName = Literal["head", "tail", "local", "filter", "exit", "full"]
+PARTS: tuple[PartName, ...] = ("head", "tail", "local", "filter", "exit", "full")
 PRESENT, EARLY = "present", "early"
 
 
@@ -27,6 +29,7 @@ def consistent(manifest: Manifest) -> None:
     _parameters(manifest)
     _bottleneck(manifest)
     _filter(manifest)
+    _exit(manifest)
     _decoding(manifest)
     _codings(manifest)
 
@@ -118,6 +121,35 @@ def _filter(manifest: Manifest) -> None:
         raise ModelError("a head behind a filter takes no picture", got="head", allowed="a picture for the filter")
 
 
+def _exit(manifest: Manifest) -> None:
+    points = [p.name for p in manifest.points if p.mode == "exit"]
+    it = manifest.exit
+    if isinstance(it, UnsetType):
+        if points or "exit" in manifest.parts:
+            raise ModelError("a bundle's exit needs a threshold", got=", ".join(points) or "a part without one")
+        return
+    if "exit" not in manifest.parts or "head" not in manifest.parts or "filter" in manifest.parts:
+        raise ModelError(
+            "a bundle's exit stands before a head, and alone",
+            got=", ".join(manifest.parts),
+            allowed="exit, head, tail; no filter",
+        )
+    if not math.isfinite(it.doubt):
+        raise ModelError("an exit's threshold is no number", got=it.doubt)
+    if not isinstance(manifest.decoding, Classes):
+        raise ModelError("an exit answers with classes", got=type(manifest.decoding).__name__.lower(), allowed="classes")
+    gives = {tensor.name: tensor for tensor in manifest.parts["exit"].outputs}
+    takes, answer = manifest.parts["head"].inputs[0], manifest.decoding.output
+    if not gives.keys() >= {answer, EARLY} or takes.name != EARLY or takes.shape[1:] != gives[EARLY].shape[1:]:
+        raise ModelError(
+            "an exit and its head do not fit together",
+            got=f"the exit gives {', '.join(gives)}; the head takes {takes.name} {takes.shape[1:]}",
+            allowed=f"outputs {answer} and {EARLY}, and a head that goes on from {EARLY}",
+        )
+    if "head" in manifest.pictures:
+        raise ModelError("a head behind an exit takes no picture", got="head", allowed="a picture for the exit")
+
+
 def _decoding(manifest: Manifest) -> None:
     if not isinstance(manifest.decoding, KINDS[manifest.task]):
         raise ModelError(
@@ -127,6 +159,29 @@ def _decoding(manifest: Manifest) -> None:
         )
     if isinstance(manifest.decoding, Grid) and not manifest.labels:
         raise ModelError("a detector has no label", got="none", allowed="one label or more")
+    if isinstance(manifest.decoding, Several):
+        _several(manifest, manifest.decoding)
+
+
+def _several(manifest: Manifest, decoding: Several) -> None:
+    if decoding.clash:
+        raise ModelError(
+            "two tasks of a bundle say the same",
+            got=decoding.clash,
+            allowed="names of their own, classes of one task, cells or regions of one",
+        )
+    bare = next((task.name for task in decoding.tasks if isinstance(task.decoding, Grid) and not task.labels), None)
+    if bare is not None:
+        raise ModelError(f"the detector {bare!r} of a bundle has no label", got="none", allowed="one label or more")
+    for part in ("tail", "full", "local"):
+        gives = [tensor.name for tensor in manifest.parts[part].outputs] if part in manifest.parts else None
+        mute = gives and [t.name for t in decoding.tasks if not any(name.startswith(f"{t.name}.") for name in gives)]
+        if gives and mute:
+            raise ModelError(
+                f"part {part} of a bundle gives no output of a task",
+                got=", ".join(gives),
+                allowed=f"{mute[0]}.… for the task {mute[0]!r}",
+            )
 
 
 def _codings(manifest: Manifest) -> None:

@@ -7,6 +7,7 @@
 | `classes` | the most likely classes | the output it names |
 | `regions` | a class for each cell of the picture | the output it names |
 | `raw` | any | all, as they are |
+| `several` | more than one of the above at once | those of each task, called `TASK.output` |
 """
 
 from __future__ import annotations
@@ -59,10 +60,40 @@ class Raw(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag
     """The outputs themselves, as float16; whoever asked knows what they mean."""
 
 
-Decoding = Grid | Things | Classes | Regions | Raw
+Single = Grid | Things | Classes | Regions
+
+
+class Told(Struct, frozen=True, forbid_unknown_fields=True):
+    """One task of several: its `name`, which stands before a dot in its outputs' names, how they are decoded, and its labels."""
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+    decoding: Single
+    labels: Annotated[tuple[str, ...], Meta(max_length=10_000)] = ()
+
+
+class Several(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="several"):
+    """Tasks answered from one tensor that crosses, by one tail; their Answers become one, in which each has its fields.
+
+    Boxes of all tasks stand one after the other. What an Answer has once (classes, regions, cells) one task may give.
+    """
+
+    tasks: Annotated[tuple[Told, ...], Meta(min_length=1, max_length=16)]
+
+    @property
+    def clash(self) -> str:
+        """What two tasks would both say, or two would be called; "" where nothing is said twice."""
+        names = [task.name for task in self.tasks]
+        fields = [field for task in self.tasks for field in FIELDS[type(task.decoding)]]
+        twice = [f"the name {n!r}" for n in names if names.count(n) > 1] + [f for f in fields if fields.count(f) > 1]
+        return twice[0] if twice else ""
+
+
+FIELDS: dict[type[Struct], tuple[str, ...]] = {Grid: ("cells",), Things: (), Classes: ("classes",), Regions: ("cells",)}
+Decoding = Grid | Things | Classes | Regions | Raw | Several
 KINDS: dict[str, tuple[type[Struct], ...]] = {
     "detection": (Grid, Things, Raw),
     "classification": (Classes, Raw),
     "segmentation": (Regions, Raw),
     "other": (Raw,),
+    "several": (Several,),
 }

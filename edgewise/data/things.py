@@ -81,6 +81,14 @@ def differences(
     return found
 
 
+def drawn(
+    answers: Sequence[Answer], truth: Sequence[Scene], weights: Sequence[NDArray[np.float64]], side: int = 28
+) -> list[dict[str, float]]:
+    """The scores, not rounded, once for each of the `weights` (picture), which say how often each picture counts."""
+    ranked = _ranked(answers, truth, side)
+    return [_all(ranked, one) for one in weights]
+
+
 def resampled(blocks: Sequence[object], draws: int, seed: int) -> list[NDArray[np.float64]]:
     """How often each picture is there when whole blocks are drawn with replacement: `draws` arrays (picture)."""
     names = sorted(set(blocks), key=str)

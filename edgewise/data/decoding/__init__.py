@@ -8,8 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgewise.core.answer import Answer
-from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Things
-from edgewise.data.decoding import classes, grid, raw, regions, things
+from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Several, Things
+from edgewise.data.decoding import classes, grid, raw, regions, several, things
 
 
 def answers(outputs: Mapping[str, NDArray[Any]], decoding: Decoding, labels: Sequence[str]) -> list[Answer]:
@@ -22,4 +22,6 @@ def answers(outputs: Mapping[str, NDArray[Any]], decoding: Decoding, labels: Seq
         return classes.answers(outputs, decoding, labels)
     if isinstance(decoding, Regions):
         return regions.answers(outputs, decoding, labels)
+    if isinstance(decoding, Several):
+        return several.answers(outputs, decoding, answers)
     return raw.answers(outputs)

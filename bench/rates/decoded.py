@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.rates.ground import Ground
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 
-HEADER = 24  # bytes of a frame beside its payload
 TUNING = Course(epochs=4, rate=1e-2, batch=64, warm=0.1)
 Through = Callable[[Pictures], Pictures]
 

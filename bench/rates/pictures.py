@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.rates.decoded import HEADER, TUNING, Decoded, Files, Through, answered, files, tuned
+from bench.rates.decoded import TUNING, Decoded, Files, Through, answered, files, tuned
 from bench.rates.ground import Ground, ground
 from bench.rates.jobs import Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.bare import bare_bytes
 from edgewise.codec.image import ImageCodec, Kind, there
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.training.course import Pictures, Source
 
 KINDS: tuple[Kind, ...] = ("jpeg", "webp", "avif")
@@ -102,7 +103,7 @@ def _judge(
                 epochs={"tail": TUNING.epochs} if is_tuned else {},
                 more={"quality": quality, "file": float(kept.sizes.mean()), "payload": float(sizes.mean())},
             )
-            keep(Record(about, right, sizes + HEADER), work)
+            keep(Record(about, right, sizes + FRAME_HEADER), work)
         advance(f"judging {kind}", (number + 1) / len(chosen))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from edgewise.core.errors import ConfigError
-from edgewise.split.training import bottlefit, bottleneck, entropic, mid
+from edgewise.split.training import bottlefit, bottleneck, entropic, factorised, lean, mid
 from edgewise.split.training.bottleneck import Geometry, Split
 from edgewise.training.paths import nearest
 
@@ -38,6 +38,7 @@ DESIGNS: Mapping[str, Design] = {
         Design("mid", mid.autoencoder, 3, priced=False),
         Design("entropic", entropic.published, 24),
         Design("entropic-narrow", entropic.narrow, 24),
+        Design("factorised", factorised.factorised, 96),
         Design("lean", lean.lean, 48),
         Design("lean-shallow", lean.shallow, 32),
     )

@@ -18,7 +18,8 @@ from pathlib import Path
 from bench.rates.ground import Ground, ground
 from bench.rates.jobs import Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
-from edgewise.split.training.ladder import Climb, Plan, Rung
+from edgewise.split.training.ladder import Climb
+from edgewise.split.training.rung import Plan, Rung
 from edgewise.split.training.stretch import split_of
 
 METHOD, DESIGN, CUT = "entropic", "entropic-narrow", "stem..layer1"

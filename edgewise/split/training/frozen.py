@@ -64,9 +64,19 @@ def features(net: nn.Module, cut: Stretch, source: Source, look: Look, indices: 
 
 
 def frozen(
-    net: nn.Module, cut: Stretch, noisy: Noisy, source: Source, look: Look, beta: float, rate: int = 0, layers: int = 1
+    net: nn.Module,
+    cut: Stretch,
+    noisy: Noisy,
+    source: Source,
+    look: Look,
+    beta: float,
+    rate: int = 0,
+    layers: int = 1,
+    context: bool = True,
 ) -> Frozen:
-    """The codec of a student that learnt with `noisy` between, at its rate `rate`; ModelError where β collapsed the rate."""
+    """The codec of a student that learnt with `noisy` between, at its rate `rate`, with tables by `context` or static ones;
+    ModelError where β collapsed the rate.
+    """
     noisy.centre()
     step = noisy.steps(rate).cpu().numpy()[:, None, None]
     median = noisy.median[rate].cpu().numpy()[:, None, None]
@@ -85,7 +95,8 @@ def frozen(
     spent = np.array([_bits(np.concatenate([c[:, k].ravel() for c in codes])) for k in range(len(levels))])
     order = [int(c) for c in np.argsort(-spent, kind="stable") if levels[c]]
     bottleneck = Bottleneck(tuple(seen[0].shape[1:]), tuple(low.tolist()), tuple(high.tolist()))
-    coding = coding_for(bottleneck, seen, levels.tolist(), order, layers)
+    centre = (-least).clip(0, np.maximum(levels - 1, 0)).tolist()
+    coding = coding_for(bottleneck, seen, levels.tolist(), order, layers, context=context, centre=centre if context else None)
     lows = np.where(levels > 0, np.asarray(coding.low), low)  # an unsent channel is what stage 2 will see
     coding = replace(coding, low=tuple(lows.tolist()))
     compared = np.concatenate(seen)[:: max(1, len(indices) // COMPARED)]
@@ -112,7 +123,7 @@ class Coded(nn.Module):
     inverse: Tensor
     top: Tensor
 
-    def __init__(self, codings: Sequence[Coding]) -> None:
+    def __init__(self, *codings: Coding) -> None:
         super().__init__()
         low, step, levels = (_rows([getattr(c, name) for c in codings]) for name in ("low", "step", "levels"))
         step = torch.where(levels > 0, step, 0.0)

@@ -35,7 +35,7 @@ from edgewise.split.training.designs import design as designed
 from edgewise.split.training.frozen import Coded, Frozen, collapsed, frozen
 from edgewise.split.training.prior import Noisy
 from edgewise.split.training.rung import Plan, Rung
-from edgewise.split.training.stretch import split_of, stretch, student
+from edgewise.split.training.stretch import lasting, split_of, stretch, student
 from edgewise.split.training.tune import CENTRED, Loss, classes, drawn_rate, tuned
 from edgewise.training.classes import tensor
 from edgewise.training.course import CHECKPOINT, Advance, Course, Pictures, Source, adam, device, follow
@@ -81,7 +81,7 @@ class Climb:
         work: Path,
         advance: Advance = lambda what, share: None,
     ) -> None:
-        self._teacher = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._teacher = lasting(teacher.eval().requires_grad_(False))
         self._source, self._look, self._plan, self._work, self._heard = source, look, plan, work, advance
         self._design = designed(design)
         if not plan.betas or list(plan.betas) != sorted(set(plan.betas)):
@@ -104,7 +104,7 @@ class Climb:
         if plan.free and plan.tuned:
             self._tuned(net, [index])
         done = self._frozen(net, index)
-        split_of(net, self.stretch).between = Coded([done.coding]).to(device(net))
+        split_of(net, self.stretch).between = Coded(done.coding).to(device(net))
         if not plan.free and plan.tuned:
             self._tuned(net, [index])
         return self._rung(net, index, done)
@@ -116,7 +116,7 @@ class Climb:
         if plan.free and plan.tuned:
             self._tuned(net, indices)
         done = [self._frozen(net, index) for index in indices]
-        split_of(net, self.stretch).between = Coded([one.coding for one in done]).to(device(net))
+        split_of(net, self.stretch).between = Coded(*(one.coding for one in done)).to(device(net))
         if not plan.free and plan.tuned:
             self._tuned(net, indices)
         return [self._rung(net, index, one) for index, one in enumerate(done)]
@@ -139,7 +139,7 @@ class Climb:
             split = design.build(self.stretch.geometry, channels, plan.wide)
             split.between = Noisy(channels, rates)
         net = student(self._teacher, self.stretch, split)
-        return net.to(device(self._teacher)).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return lasting(net.to(device(self._teacher)))
 
     def _taught(self, index: int) -> nn.Module:
         """The student of stage 1 at β number `index`."""
@@ -217,7 +217,7 @@ class Climb:
         self._heard("freezing", 0.0)
         plan = self._plan
         rate = index if plan.several else 0
-        return frozen(net, self.stretch, noisy, self._source, self._look, plan.betas[index], rate, plan.layers)
+        return frozen(net, self.stretch, noisy, self._source, self._look, plan.betas[index], rate, plan.layers, plan.context)
 
     def _tuned(self, net: nn.Module, indices: list[int]) -> None:
         """Stage 2: `net` taught in place."""
@@ -256,7 +256,17 @@ class Climb:
     def _decisive(self) -> Plan:
         """What of the plan decides stage 1 of every rung alike; courses and β stand beside it."""
         return msgspec.structs.replace(
-            self._plan, betas=(), first=1, further=1, tuned=0, tuning="kd", free=False, worth=1, layers=1, still=False
+            self._plan,
+            betas=(),
+            first=1,
+            further=1,
+            tuned=0,
+            tuning="kd",
+            free=False,
+            worth=1,
+            layers=1,
+            context=True,
+            still=False,
         )
 
     def _measuring(self) -> Iterable[Tensor]:

@@ -1,4 +1,4 @@
-"""A Plan: what a ladder is asked for; a Rung: what comes of it at one β, a student with its codec that can be judged and exported."""
+"""A Plan: what a ladder is asked for; a Rung: what comes of it at one β, a student with its codec, to be judged and exported."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from edgewise.training.course import Advance, Source
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`betas` rise; `first` and `further` are epochs of stage 1 for the first β and for each of the others, `tuned` those of stage 2
-    (0: none). `crop`: pixels of the random square that a step sees (0: whole pictures), `mirror` it every other time.
+    """`betas` rise; `first` and `further` are epochs of stage 1 for the first β and for each of the others, `tuned` those of
+    stage 2 (0: none). `crop`: pixels of the random square that a step sees (0: whole pictures), `mirror` it every other time.
 
     `rounded`: the share of stage 1, at its end, in which the decoder is given rounded values. `free`: stage 2 teaches the encoder
     too, at `worth` times β for a bit. `losses`: module paths at which the student learns (none: the stretch's end and its later
-    siblings). `still` keeps normalisation of the tail as it is in stage 2. `channels` 0: the design's own."""
+    siblings). `context`: tables by a code's neighbours. `still` keeps normalisation of the tail as it is in stage 2. `channels`
+    0: the design's own."""
 
     betas: tuple[Annotated[float, Meta(gt=0)], ...] = (0.7, 1.5, 3.0, 6.0)
     first: Annotated[float, Meta(gt=0)] = 10
@@ -40,6 +41,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     channels: Annotated[int, Meta(ge=0)] = 0
     wide: Annotated[float, Meta(gt=0)] = 1.0
     layers: Annotated[int, Meta(ge=1)] = 1
+    context: bool = True
     rounded: Annotated[float, Meta(ge=0, le=1)] = 0.0
     losses: tuple[str, ...] = ()
     crop: Annotated[int, Meta(ge=0)] = 0

@@ -24,7 +24,7 @@ from edgewise.graph.picture import Look
 from edgewise.split.training.frozen import Coded
 from edgewise.split.training.parts import named
 from edgewise.split.training.prior import Noisy
-from edgewise.split.training.stretch import Stretch, split_of
+from edgewise.split.training.stretch import Stretch, lasting, split_of
 from edgewise.training.classes import tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, device, follow
 from edgewise.training.paths import module
@@ -60,7 +60,7 @@ def tuned(
     """
     split = split_of(net, cut)
     learnt = _learning(net, cut, free, still)
-    net.to(memory_format=torch.channels_last)
+    lasting(net)
     between = split.between
     if isinstance(between, Noisy):
         between.rounds = True

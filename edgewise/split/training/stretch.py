@@ -160,6 +160,7 @@ def _chain(calls: list[_Call], first: str, last: str, cut: str) -> list[_Call]:
     while chain[-1].path != last:
         here = chain[-1]
         fed = [c for c in calls if c.began > here.began and len(c.inputs) == 1 and c.inputs[0] is here.output]
+        fed = [c for c in fed if not _holds(here.path, c.path)]  # its own last module, where that works in place
         fed = [c for c in fed if c.path == last or not _holds(c.path, last)]
         following = next((c for c in fed if not any(_holds(o.path, c.path) for o in fed)), None)
         if following is None:

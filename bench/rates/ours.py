@@ -1,0 +1,105 @@
+"""Our head on the ground of the benchmark: one ladder of β, and two ways to tune each rung.
+
+    lean         stage 2 leaves the encoder as stage 1 made it, without a label: one bitstream for any tail
+    lean-task    stage 2 teaches the encoder too, cross-entropy, KL and bits at WORTH · β together: what the classes do not need
+                 no longer crosses, so this bitstream is for this task alone
+
+Both stand at the cut behind layer2, with the link at stride 16 (`edgewise.split.training.lean`), and follow the same plan as
+Entropic Student, epoch by epoch (the paper's 10 + 10 for each β):
+
+    epochs            here
+    stage 1, first β    10      every further β, warm-started from the one before: 5
+    stage 2              4
+
+Stage 1 of a rung is a job, and each way to tune it another, so that two cores have work. A seed beside the first has two points.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from bench.rates.entropic import DATA, EPOCHS, point, record
+from bench.rates.ground import ground
+from bench.rates.jobs import Advance, Job, Size, record_file
+from edgewise.split.training.ladder import Climb, Plan
+
+METHOD, TASK, DESIGN, CUT = "lean", "lean-task", "lean", "stem..layer2"
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5, 2.0), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
+SEEDS = (1.25, 3.0)  # β of the seeds beside the first
+WORTH = 0.7  # of a bit in stage 2, where the loss is half cross-entropy and half KL instead of errors of features
+TAUGHT = "taught.json"
+
+
+def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
+    """Stage 1 of each β after that of the one before; behind each its two ways to be tuned."""
+    found: list[Job] = []
+    betas = BETAS[size] if seed == 0 or size != "full" else SEEDS
+    before: tuple[str, ...] = ()
+    priority = 1 if seed == 0 else 6
+    for index, beta in enumerate(betas):
+        arguments = {"index": index, "betas": list(betas), "seed": seed, "size": size}
+        name = f"{METHOD}-taught-{point(beta)}.{seed}"
+        leaves = (str(_folder(Path(), seed, index, betas) / TAUGHT),)
+        found.append(Job(name, "bench.rates.ours:taught", leaves, arguments, priority, before))
+        before = (name,)
+        for method in (METHOD, TASK):
+            leaves = (record_file(method, point(beta), seed, data=DATA[size]),)
+            more = {**arguments, "method": method}
+            found.append(Job(f"{method}-{point(beta)}.{seed}", "bench.rates.ours:tuned", leaves, more, priority + 0.1, before))
+    return found
+
+
+def plan(betas: list[float], index: int, seed: int, size: Size, crop: int, method: str) -> Plan:
+    """What the ladder is asked for, as far as the rung `index`; `method` "" is stage 1 alone."""
+    first, further, tuned = EPOCHS[size]
+    return Plan(
+        tuple(betas[: index + 1]),
+        first=first,
+        further=further,
+        tuned=tuned if method else 0,
+        free=method == TASK,
+        worth=WORTH,
+        crop=crop,
+        seed=seed,
+    )
+
+
+def taught(work: Path, advance: Advance, index: int, betas: list[float], seed: int = 0, size: Size = "full") -> None:
+    """Stage 1 of one β, and what its frames will take."""
+    found = ground(work, size, advance)
+    asked = plan(betas, index, seed, size, found.crop, "")
+    climb = Climb(
+        found.teacher, CUT, DESIGN, found.train, found.train.labels.tolist(), found.look, asked, _root(work, seed), advance
+    )
+    history = climb.rung(index).history
+    (_folder(work, seed, index, tuple(betas)) / TAUGHT).write_bytes(msgspec.json.encode(dict(history)))
+
+
+def tuned(
+    work: Path, advance: Advance, index: int, betas: list[float], seed: int = 0, size: Size = "full", method: str = METHOD
+) -> None:
+    """Stage 2 of one β, and its record. It works in a folder of its own, beginning with a copy of stage 1."""
+    found = ground(work, size, advance)
+    asked = plan(betas, index, seed, size, found.crop, method)
+    own = work / method / f"seed-{seed}"
+    there, here = _folder(work, seed, index, tuple(betas)) / "stage-1", own / _rung(index, betas[index]) / "stage-1"
+    if not here.exists():
+        shutil.copytree(there, here.with_name("stage-1.unfinished"), dirs_exist_ok=True)
+        here.with_name("stage-1.unfinished").replace(here)
+    climb = Climb(found.teacher, CUT, DESIGN, found.train, found.train.labels.tolist(), found.look, asked, own, advance)
+    record(work, found, climb.rung(index), method, point(betas[index]), seed, advance)
+
+
+def _root(work: Path, seed: int) -> Path:
+    return work / "lean-taught" / f"seed-{seed}"
+
+
+def _folder(work: Path, seed: int, index: int, betas: tuple[float, ...]) -> Path:
+    return _root(work, seed) / _rung(index, betas[index])
+
+
+def _rung(index: int, beta: float) -> str:
+    return f"{index}-beta-{beta:g}"

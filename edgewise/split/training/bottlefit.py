@@ -75,16 +75,24 @@ def bottlefit(geometry: Geometry, channels: int, wide: float = 1.0, front: int =
     if channels < 1:
         raise ModelError("a bottleneck has no channel", got=channels, allowed="1 or more")
     stride = strode(geometry)
+    fits = all(_after(before, stride) == after for before, after in zip(geometry.inside[1:], geometry.outside[1:], strict=True))
     return Split(
         encoder(channels, stride, front, geometry.inside[0]),
         decoder(channels, geometry.outside[0], stride, wide),
-        Fitted(*geometry.outside[1:]),
+        None if fits else Fitted(*geometry.outside[1:]),  # which knows one size of picture, and no crop of it
     )
 
 
 def slim(geometry: Geometry, channels: int, wide: float = 1.0) -> Split:
     """BottleFit with SLIM filters (ours)."""
     return bottlefit(geometry, channels, wide, SLIM)
+
+
+def _after(side: int, stride: int) -> int:
+    """Rows or columns that the decoder gives for a picture of so many."""
+    first, pool, last = (2 if stride >= s else 1 for s in (2, 4, 8))
+    crossing = ((side - 1) // first // pool + 1) // last + 1
+    return crossing // 2 if stride == 16 else crossing - 1
 
 
 def strode(geometry: Geometry) -> int:

@@ -8,7 +8,7 @@ from torch import nn
 
 from edgewise.core.errors import ModelError
 from edgewise.split.training.bottlefit import bottlefit, decoder, encoder, slim
-from edgewise.split.training.bottleneck import Geometry
+from edgewise.split.training.bottleneck import Fitted, Geometry
 from edgewise.split.training.mid import autoencoder, inserted, middle
 from edgewise.training.nets.densenet import DenseNet, densenet169, densenet201, small
 from edgewise.training.nets.resnet import resnet10
@@ -69,7 +69,17 @@ def test_every_stride_needs_no_mending(stride: int) -> None:
     with torch.no_grad():
         crossing = encoder(3, stride)(torch.zeros(1, 3, 64, 64))
         assert crossing.shape[2] == 64 // min(stride, 8) + 1
+        assert not isinstance(bottlefit(Geometry((3, 64, 64), (20, 64 // stride, 64 // stride)), 3).fitted, Fitted)
         assert decoder(3, 20, stride)(crossing).shape == (1, 20, 64 // stride, 64 // stride)
+
+
+@pytest.mark.parametrize("side", [61, 62, 63, 64])
+@pytest.mark.parametrize("stride", [1, 2, 4, 8, 16])
+def test_sizes_of_any_remainder_are_foreseen_or_mended(side: int, stride: int) -> None:
+    wanted = (5, -(-side // stride), -(-side // stride))
+    split = bottlefit(Geometry((3, side, side), wanted), 2).eval()
+    with torch.no_grad():
+        assert split(torch.zeros(1, 3, side, side)).shape == (1, *wanted)
 
 
 def test_a_slim_head_is_a_quarter() -> None:

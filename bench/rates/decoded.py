@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.rates.ground import Ground
-from edgewise.core.wire import FRAME_HEADER
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 

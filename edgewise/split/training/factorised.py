@@ -1,4 +1,4 @@
-"""A picture codec with a factorised prior (Ballé et al. 2017), small: what an Entropic Student is when nothing of a network follows.
+"""A small picture codec with a factorised prior (Ballé et al. 2017): an Entropic Student behind which no network stands.
 
 It stands in the place of a stretch that keeps the picture as it is, and learns to give back the picture: with the prior and the
 ladder of the students, D + β·R is the mean squared error, relative to the pictures' variance, and bits for each pixel. For a map

@@ -26,8 +26,8 @@ from edgewise.core.errors import SourceError
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.data.things import Scene, drawn, resampled
 
-DRAWS = 300
-NAMES = {"box": "AP of boxes", "mask": "AP of masks", "points": "AP of keypoints"}
+DRAWS = 200
+NAMES = {"box": "AP of boxes", "mask": "AP of masks"}
 Floats = NDArray[np.float64]
 
 

@@ -38,7 +38,7 @@ Pictures = NDArray[np.uint8]
 
 
 class Held(Struct, frozen=True):
-    """Held-out pictures (n, height, width, 3), their truth, weather and block."""
+    """Held-out pictures (n, height, width, 3), their truth (boxes and masks), weather and block."""
 
     pictures: Pictures
     truth: tuple[Scene, ...]
@@ -61,11 +61,10 @@ def held(work: Path, size: Size = "full") -> Held:
         _render(path, range(FIRST, FIRST + SCENES[size]))
     with np.load(path) as kept:
         ends = np.cumsum(kept["counts"])
-        parts = [np.split(kept[name], ends[:-1]) for name in ("boxes", "number", "points")]
+        parts = [np.split(kept[name], ends[:-1]) for name in ("boxes", "number")]
         facts = json.loads(kept["facts"].tobytes())
         truth = tuple(
-            Scene(boxes, LABELS * len(boxes), mask, number, points)
-            for boxes, number, points, mask in zip(*parts, kept["masks"], strict=True)
+            Scene(boxes, LABELS * len(boxes), mask, number) for boxes, number, mask in zip(*parts, kept["masks"], strict=True)
         )
         return Held(kept["pictures"], truth, tuple(facts["condition"]), tuple(facts["block"]))
 
@@ -112,7 +111,6 @@ def _render(path: Path, seeds: range) -> None:
         counts=np.array([len(f.truth.boxes) for f in seen]),
         boxes=np.concatenate([f.truth.boxes for f in seen]),
         number=np.concatenate([f.truth.number for f in seen]),
-        points=np.concatenate([f.truth.points for f in seen]),
         facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
     )
     unfinished.replace(path)

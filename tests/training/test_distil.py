@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from torch import nn  # noqa: E402
 
 from edgewise.core.errors import ModelError  # noqa: E402
-from edgewise.training.distil import Distil, gap  # noqa: E402
+from edgewise.training.distil import Distil, gap, spread  # noqa: E402
 
 
 def test_a_gap_is_the_squared_error_of_one_picture() -> None:
@@ -41,3 +41,12 @@ def test_only_what_may_learn_gets_gradients() -> None:
     assert loss.item() == pytest.approx(parts["0"] + 2 * parts["1"], rel=1e-5)
     assert student[0].weight.grad is not None and student[1].weight.grad is None
     assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_a_spread_is_over_pictures_element_by_element() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randn(12, 3, 2, 2, generator=generator) * 2 + torch.arange(3.0)[:, None, None] * 100
+    net = nn.Sequential(nn.Identity(), nn.Identity())
+    found = spread(net, ["0", "1"], [pictures[:5], pictures[5:]])
+    assert found["0"] == pytest.approx(pictures.var(0, correction=0).mean().item(), rel=1e-4) and found["1"] == found["0"]
+    assert gap(pictures + 1, pictures, variance=found["0"]).item() == pytest.approx(1 / found["0"], rel=1e-4)

@@ -13,6 +13,7 @@ first module to the last, which is what BottleFit, Entropic Student and ours rep
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -28,7 +29,7 @@ from bench.report import ROOT
 from edgewise.core.artifact import Picture
 from edgewise.data.pack import open_pack
 from edgewise.graph.picture import Look
-from edgewise.split.gallery import gathered
+from edgewise.split.gallery import Gallery, gathered
 from edgewise.training.classes import MEAN, STD, classifier
 from edgewise.training.course import Course
 from edgewise.training.nets.resnet import small
@@ -55,8 +56,19 @@ class Ground(Struct, frozen=True):
     data: str
 
 
+@functools.lru_cache(maxsize=1)
+def _ground(work: Path, size: Size) -> Ground:
+    return _made(work, size, lambda what, share: None)
+
+
 def ground(work: Path, size: Size = "full", advance: Advance = lambda what, share: None) -> Ground:
     """The pictures and the trained teacher of that size in `work` (`jobs.folder`); what is there is taken up."""
+    if (work / DONE).exists():
+        return _ground(work, size)
+    return _made(work, size, advance)
+
+
+def _made(work: Path, size: Size, advance: Advance) -> Ground:
     train, held = (_part(name, work, size, limit) for name, limit in zip(("train", "val"), LIMITS[size], strict=True))
     course = TEACHERS[size]
     if size == "quick":
@@ -87,10 +99,15 @@ def prepare(work: Path, advance: Advance, size: Size) -> None:
 def _part(name: str, work: Path, size: Size, limit: int) -> Part:
     if size != "quick":
         return imagenette.part(name, work, limit=limit)
-    opened = open_pack(CIFAR)
-    chosen = sorted(n for n in opened.names if f"/{'train' if name == 'train' else 'test'}/" in n)
-    drawn = [chosen[i] for i in np.random.default_rng([0, 17]).permutation(len(chosen))[:limit]]
-    found = gathered(opened, Picture(32, 32), work / f"{name}-32", names=drawn)
-    classes = [PurePosixPath(n).parent.name for n in found.names]
+    kept = work / f"{name}.npz"  # a pack of 30,000 pictures takes seconds to open
+    if not kept.exists():
+        opened = open_pack(CIFAR)
+        chosen = sorted(n for n in opened.names if f"/{'train' if name == 'train' else 'test'}/" in n)
+        drawn = [chosen[i] for i in np.random.default_rng([0, 17]).permutation(len(chosen))[:limit]]
+        found = gathered(opened, Picture(32, 32), work / f"{name}-32", names=drawn)
+        np.savez(kept, pictures=found.pictures, names=np.array(found.names))
+    with np.load(kept) as parts:
+        gallery = Gallery(parts["pictures"], tuple(parts["names"].tolist()))
+    classes = [PurePosixPath(n).parent.name for n in gallery.names]
     known = tuple(sorted(set(classes)))
-    return Part(found, np.array([known.index(c) for c in classes]), known, np.arange(len(classes)))
+    return Part(gallery, np.array([known.index(c) for c in classes]), known, np.arange(len(classes)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.rates.jobs import Advance, Job, jobs_of, record_file
 from bench.rates.record import About, Record, keep
-from bench.rates.running import run
+from bench.rates.running import in_turn, run
 from edgewise.core.errors import ConfigError, SourceError
 
 HERE = "tests.bench.rates.test_jobs"
@@ -62,9 +63,14 @@ def test_seconds_end_what_runs(tmp_path: Path) -> None:
     assert found.state == "ended" and found.seconds < 30
 
 
-def test_the_file_of_a_record_is_where_it_is_kept(tmp_path: Path) -> None:
-    import numpy as np
+def test_small_jobs_run_in_this_process(tmp_path: Path) -> None:
+    jobs = [job("second", 1, ("first",), "first"), job("first", 2), job("bad", needs="nothing"), job("behind", after=("bad",))]
+    found = in_turn(jobs, tmp_path)
+    assert [o.state for o in found] == ["done", "done", "failed", "waits"] and found[2].reason.startswith("what it needs")
+    assert [o.state for o in in_turn(jobs[:2], tmp_path)] == ["kept", "kept"]
 
+
+def test_the_file_of_a_record_is_where_it_is_kept(tmp_path: Path) -> None:
     path = keep(Record(About("lean", "b3", 2), np.ones(3), np.ones(3, np.int64)), tmp_path)
     assert path == tmp_path / record_file("lean", "b3", 2)
 

@@ -27,6 +27,11 @@ def tensor(pictures: Pictures, look: Look) -> Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def lasting(net: nn.Module) -> nn.Module:
+    """`net` in channels-last memory, changed in place: its convolutions are the quickest so."""
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 def classifier(
     net: nn.Module,
     source: Source,
@@ -38,7 +43,7 @@ def classifier(
 ) -> nn.Module:
     """`net` trained on pictures of `source`, whose classes are `labels`; in evaluation mode and frozen."""
     true = torch.tensor(list(labels))
-    net.to(memory_format=torch.channels_last)
+    lasting(net)
     net.train()
 
     def lesson(pictures: Pictures, indices: list[int]) -> Tensor:

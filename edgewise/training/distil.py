@@ -44,14 +44,16 @@ def gap(student: Tensor, teacher: Tensor, relative: bool = False, variance: floa
 
 def spread(teacher: nn.Module, paths: Sequence[str], batches: Iterable[Tensor]) -> dict[str, float]:
     """By path, the variance of what `teacher` gives: over all pictures of the batches, element by element, then averaged."""
-    count, sums, squares = 0, {}, {}
+    count = 0
+    sums: dict[str, Tensor] = {}
+    squares: dict[str, Tensor] = {}
     with torch.no_grad():
         for pictures in batches:
             count += len(pictures)
             for path, value in gathered(teacher, tuple(paths), pictures).items():
-                value = value.double()
-                sums[path] = sums.get(path, 0) + value.sum(0)
-                squares[path] = squares.get(path, 0) + value.square().sum(0)
+                own = value.double()
+                sums[path] = own.sum(0) + sums.get(path, 0)
+                squares[path] = own.square().sum(0) + squares.get(path, 0)
     if not count:
         raise ModelError("a variance has no pictures", got=0, allowed="1 or more")
     return {p: max(float((squares[p] / count - (sums[p] / count).square()).mean()), LEAST_VARIANCE) for p in paths}

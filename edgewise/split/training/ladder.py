@@ -35,9 +35,9 @@ from edgewise.split.training.designs import design as designed
 from edgewise.split.training.frozen import Coded, Frozen, collapsed, frozen
 from edgewise.split.training.prior import Noisy
 from edgewise.split.training.rung import Plan, Rung
-from edgewise.split.training.stretch import lasting, split_of, stretch, student
+from edgewise.split.training.stretch import split_of, stretch, student
 from edgewise.split.training.tune import CENTRED, Loss, classes, drawn_rate, tuned
-from edgewise.training.classes import tensor
+from edgewise.training.classes import lasting, tensor
 from edgewise.training.course import CHECKPOINT, Advance, Course, Pictures, Source, adam, device, follow
 from edgewise.training.distil import Distil, spread
 from edgewise.training.fingerprint import fingerprint

@@ -103,11 +103,6 @@ def split_of(net: nn.Module, cut: Stretch) -> Split:
     return found
 
 
-def lasting(net: nn.Module) -> nn.Module:
-    """`net` in channels-last memory, changed in place: its convolutions are the quickest so."""
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
     """Every module in evaluation mode, and in its own again afterwards; no gradients meanwhile."""

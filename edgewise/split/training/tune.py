@@ -22,11 +22,11 @@ from torch.nn import functional
 from edgewise.core.errors import ModelError
 from edgewise.graph.picture import Look
 from edgewise.split.training.frozen import Coded
-from edgewise.split.training.parts import named
 from edgewise.split.training.prior import Noisy
-from edgewise.split.training.stretch import Stretch, lasting, split_of
-from edgewise.training.classes import tensor
+from edgewise.split.training.stretch import Stretch, split_of
+from edgewise.training.classes import lasting, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, device, follow
+from edgewise.training.outputs import named
 from edgewise.training.paths import module
 
 CENTRED = 50  # steps after which medians are taken anew

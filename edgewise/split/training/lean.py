@@ -62,14 +62,14 @@ def lean(geometry: Geometry, channels: int = 48, wide: float = 1.0) -> Split:
     """The bottleneck one halving deeper than the stretch; ModelError where the stretch's stride is no power of two."""
     outside = geometry.outside[0]
     between = max(1, round(outside * 4 / 3))
-    ahead = [convolution(channels, between, 3), Doubled(between, outside)]
-    return _split(geometry, channels, wide, encoder(geometry, channels, deeper=True), ahead)
+    front = encoder(geometry, channels, deeper=True)
+    return _split(geometry, wide, front, convolution(channels, between, 3), Doubled(between, outside))
 
 
 def shallow(geometry: Geometry, channels: int = 32, wide: float = 1.0) -> Split:
     """The bottleneck at the stretch's own stride: the head of our trial runs, kept for comparison."""
-    ahead = [convolution(channels, geometry.outside[0], 3)]
-    return _split(geometry, channels, wide, encoder(geometry, channels, deeper=False), ahead)
+    front = encoder(geometry, channels, deeper=False)
+    return _split(geometry, wide, front, convolution(channels, geometry.outside[0], 3))
 
 
 def encoder(geometry: Geometry, channels: int, deeper: bool) -> nn.Sequential:
@@ -87,7 +87,7 @@ def encoder(geometry: Geometry, channels: int, deeper: bool) -> nn.Sequential:
     return nn.Sequential(*layers, Residual(inside, inside), last)
 
 
-def _split(geometry: Geometry, channels: int, wide: float, encoder: nn.Module, ahead: list[nn.Module]) -> Split:
+def _split(geometry: Geometry, wide: float, encoder: nn.Module, *ahead: nn.Module) -> Split:
     outside = geometry.outside[0]
     within = max(1, round(wide * outside))
     blocks = (Residual(outside, within), Residual(outside, within, geometry.signed))

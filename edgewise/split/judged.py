@@ -54,7 +54,8 @@ class Sessions(Struct, frozen=True):
 class Judge:
     """Answers of the uncut model on the pictures numbered `chosen`, against which points are measured.
 
-    `worth` scores answers, by condition, where the caller knows the truth.
+    `worth` scores answers, by condition, where the caller knows the truth; `true` is the class of each where it knows that
+    (empty: nobody is asked), `of` whose word that is.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Judge:
         decoding: Decoding,
         labels: Sequence[str],
         worth: Callable[[Sequence[Answer]], dict[str, Quality]] | None = None,
+        true: Sequence[str] | None = None,
+        of: str = "the names of class folders",
     ) -> None:
         self._worth = worth
         self._sessions, self._gallery, self._decoding, self._labels = sessions, gallery, decoding, tuple(labels)
@@ -79,7 +82,8 @@ class Judge:
             times.append(time.thread_time() - begun)
         self.whole, self.whole_time = said, float(np.median(times))
         self._threshold = decoding.threshold if isinstance(decoding, Grid | Things) else 0.5
-        self.true = classes_of([gallery.names[i] for i in self._chosen], self._labels)
+        self.true = classes_of([gallery.names[i] for i in self._chosen], self._labels) if true is None else list(true) or None
+        self._of = of
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -165,7 +169,7 @@ class Judge:
         """What the qualities are: the metric (`edgewise.data.scoring`) and whose word it takes."""
         metric = self._scored(self.whole).metric
         if self.true is not None and self.whole[0].classes:
-            return f"{metric} by the names of class folders"
+            return f"{metric} by {self._of}"
         if isinstance(self._decoding, Grid | Things):
             return f"{metric} by agreement with the uncut model, its boxes from {self._threshold:g} on standing for labels"
         return f"{metric} by agreement with the uncut model"

@@ -63,10 +63,11 @@ def fitting(names: Sequence[str], classes: int) -> None:
         raise ConfigError("two classes have one name", got=_few([n for n, k in Counter(names).items() if k > 1]))
 
 
-def labels_of(data: Path, pictures: Sequence[str], names: Sequence[str], classes: int) -> Labels | None:
+def labels_of(data: Path, pictures: Sequence[str], names: Sequence[str], classes: int, needed: bool = True) -> Labels | None:
     """The classes of `pictures` (names in the pack at `data`); None where nobody says what is in them.
 
-    `names` are those of the network's `classes`; ConfigError where they do not fit, or no picture has one of them.
+    `names` are those of the network's `classes`; ConfigError where they do not fit. Where no picture has one of them, that is an
+    error if labels are `needed`; else the folders mean something else, and there are none.
     """
     fitting(names, classes)
     found = open_dataset(data, part=TO_LEARN)
@@ -85,6 +86,8 @@ def labels_of(data: Path, pictures: Sequence[str], names: Sequence[str], classes
         left[why] += bool(why)
         numbered.append(NONE if why else numbers[word])
     if all(n == NONE for n in numbered):
+        if not needed:
+            return None
         words = sorted({word for word, _ in said.values() if word})
         raise ConfigError(
             "no label of the pictures is a class of the network",

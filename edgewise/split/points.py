@@ -69,17 +69,32 @@ def measured(
     advance: Callable[[str, float], None],
 ) -> tuple[OperatingPoint, ...]:
     """Splits of each coding and pictures of each quality, as measured."""
+    return (*crossed(judge, bottleneck, codings, advance), *pictured(judge, original, advance))
+
+
+def crossed(
+    judge: Judge, bottleneck: Bottleneck, codings: Mapping[str, Coding], advance: Callable[[str, float], None]
+) -> tuple[OperatingPoint, ...]:
+    """A split point for each coding, as measured; the number behind its name is its level."""
     points = []
-    whole = len(codings) + len(QUALITIES)
     for number, (name, coding) in enumerate(codings.items()):
-        advance("measuring", number / whole)
-        point = OperatingPoint(name, "split", "rans", int(name.removeprefix("split-")))
+        advance("measuring", number / len(codings))
+        point = OperatingPoint(name, "split", "rans", int(name.rpartition("-")[2]))
         points.append(judge.split(point, FeatureCodec(bottleneck, coding)))
+    advance("measuring", 1.0)
+    return tuple(points)
+
+
+def pictured(
+    judge: Judge, original: Callable[[int], NDArray[np.uint8]], advance: Callable[[str, float], None]
+) -> tuple[OperatingPoint, ...]:
+    """Pictures of each quality sent whole, as measured."""
+    points = []
     for number, quality in enumerate(QUALITIES):
-        advance("measuring", (len(codings) + number) / whole)
+        advance("measuring pictures", number / len(QUALITIES))
         codec = ImageCodec("jpeg", quality)
         points.append(judge.image(OperatingPoint(f"jpeg-{quality}", "image", "jpeg", quality), codec, original))
-    advance("measuring", 1.0)
+    advance("measuring pictures", 1.0)
     return tuple(points)
 
 

@@ -40,17 +40,17 @@ def device(name: str) -> torch.device:
 
 
 @contextmanager
-def watched(where: torch.device, hint: str) -> Iterator[None]:
-    """Errors of the accelerator `where` inside become one DeviceError with `hint`; other errors, and those of a cpu, pass."""
+def watched(name: str, hint: str) -> Iterator[None]:
+    """Errors of the accelerator `name` inside become one DeviceError with `hint`; other errors, and those of a cpu, pass."""
     try:
         yield
     except RuntimeError as error:  # torch.AcceleratorError and OutOfMemoryError are of this class
-        if where.type == "cpu" or not _lost(error):
+        if name.startswith("cpu") or not _lost(error):
             raise
         full = isinstance(error, torch.OutOfMemoryError)
         raise DeviceError(
             "the device has no memory left" if full else "the device went away",
-            got=f"{where} ({_words(error)})",
+            got=f"{name} ({_words(error)})",
             hint=hint,
         ) from error
 

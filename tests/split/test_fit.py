@@ -18,8 +18,9 @@ from edgewise.data.decoding import answers  # noqa: E402
 from edgewise.node.heads import Heads  # noqa: E402
 from edgewise.node.tails import Tails  # noqa: E402
 from edgewise.runtime.bundle import Bundle  # noqa: E402
-from edgewise.split.fit import Fit, fit, pictures_of  # noqa: E402
+from edgewise.split.fit import Fit, fit  # noqa: E402
 from edgewise.split.judged import classes_of  # noqa: E402
+from edgewise.split.lesson import pictures_of  # noqa: E402
 from edgewise.split.points import ranged, within  # noqa: E402
 from tests.split import tiny  # noqa: E402
 

@@ -90,6 +90,7 @@ def test_what_does_not_fit_the_network_is_said(tmp_path: Path) -> None:
         labels_of(tmp_path, pictures, NAMES, 10)
     with pytest.raises(ConfigError, match=r"no label of the pictures.*got cat, cow, dog; allowed: n01, n02"):
         labels_of(tmp_path, pictures, ("n01", "n02"), 2)
+    assert labels_of(tmp_path, pictures, ("n01", "n02"), 2, needed=False) is None, "folders by day, not by class"
     with pytest.raises(ConfigError, match="one name"):
         labels_of(tmp_path, pictures, ("cat", "cat"), 2)
 

@@ -33,11 +33,13 @@ from edgewise.data.preprocess import fit
 from edgewise.data.things import intervals
 from edgewise.graph.picture import Look
 from edgewise.runtime.session import Session
-from edgewise.split.fit import ORDERED, PACKAGES, PARTS, spread
+from edgewise.split.fit import ORDERED, PARTS
 from edgewise.split.gallery import Gallery
 from edgewise.split.judged import Judge, Sessions
+from edgewise.split.lesson import spread
 from edgewise.split.order import order
 from edgewise.split.points import Ranges, coded, measured, ranged, written
+from edgewise.split.provenance import PACKAGES
 from edgewise.split.training.job import Made, made
 from edgewise.split.training.recipe import BITS, Recipe
 from edgewise.training import things_frames

@@ -12,10 +12,11 @@ from torch import nn
 
 from edgewise.graph.picture import Look
 from edgewise.split.training.bottleneck import Geometry
-from edgewise.split.training.learn import Advance, Learnt, Source, Training, looked
+from edgewise.split.training.learn import Learnt, Training, looked
 from edgewise.split.training.parts import Parts, parts
 from edgewise.split.training.recipe import Recipe
 from edgewise.split.training.student import geometry, student
+from edgewise.training.course import Advance, Source
 
 TRIED = 4  # pictures of the trial run that finds what the module at the cut takes and gives
 

@@ -10,21 +10,19 @@ took, over its threads: what the steps would last on a machine with nothing else
 less. Waiting for a disk is not in it, nor what the noise of a disturbed run costs.
 
 Batches go through the pictures in an order drawn anew each epoch. The checkpoint names what was trained on what; another teacher,
-cut, recipe or other pictures are refused rather than mixed; of the pictures it knows up to KNOWN, evenly chosen.
+cut, recipe or other pictures are refused rather than mixed (`edgewise.training.fingerprint`).
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-import hashlib
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,26 +37,16 @@ from edgewise.split.training import recipe as recipes
 from edgewise.split.training.rate import Density, Disturbance, ranges
 from edgewise.split.training.recipe import Recipe
 from edgewise.split.training.student import split
+from edgewise.training.course import CHECKPOINT, LONGEST, Advance, Source, batch, order
 from edgewise.training.distil import Distil
+from edgewise.training.fingerprint import fingerprint
 from edgewise.training.paths import gathered, siblings, taps
 
 log = logging.getLogger(__name__)
 
-Advance = Callable[[str, float], None]
 FIRST, TRIAL = 2, 6  # steps that are tried before a run bounded by seconds: to warm up, and to be timed
-KNOWN = 2048  # pictures by which a checkpoint knows what it was trained on
 CALIBRATED = 64  # pictures that fix the ranges of a disturbed run
-LONGEST = 5.0  # norm of a gradient
 OUTSIDE = 0.001  # share of a channel's values that its range leaves out on each side
-CHECKPOINT = "checkpoint.pt"
-
-
-class Source(Protocol):
-    """Pictures by index, as bytes (n, height, width, 3): a Gallery, or shards of rendered frames."""
-
-    def __len__(self) -> int: ...
-
-    def of(self, indices: Sequence[int], /) -> NDArray[np.uint8]: ...
 
 
 class Learnt(Struct, frozen=True):
@@ -93,7 +81,8 @@ class Training:
         self._distil = Distil(teacher, student, factors, recipe.relative)
         self._optimiser = torch.optim.Adam(self._split.parameters(), lr=recipe.rate)
         self._density: Density | None = None
-        self._key = _key(teacher, cut, self._split, source, look, recipe, seed, factors)
+        facts = msgspec.json.encode((cut, look, recipe, seed, dict(factors)))
+        self._key = fingerprint(facts, source, [teacher], [self._split])
         self._step, self._steps, self._spent, self._loss = 0, 0, 0.0, math.nan
         if not recipe.seconds:
             self._steps = max(1, math.ceil(recipe.epochs * len(source) / recipe.batch))
@@ -151,7 +140,7 @@ class Training:
 
     def _one(self) -> Mapping[str, float]:
         number, recipe = self._step, self._recipe
-        chosen = self._batch(number)
+        chosen = batch(self._seed, number, len(self._source), recipe.batch)
         pictures = looked(self._source.of(chosen), self._look)
         between = self._split.between
         if isinstance(between, Disturbance):
@@ -177,24 +166,15 @@ class Training:
         self._step += 1
         return parts
 
-    def _batch(self, number: int) -> list[int]:
-        """Indices of batch `number`: the next ones of the epoch's order; a batch may reach into the next epoch."""
-        count, first = len(self._source), number * self._recipe.batch
-        chosen = []
-        for place in range(first, first + self._recipe.batch):
-            epoch, i = divmod(place, count)
-            chosen.append(int(_order(self._seed, epoch, count)[i]))
-        return chosen
-
     def _disturb(self) -> None:
         """From here on the bottleneck is held and disturbed, and its normalisation keeps the statistics it will be used with."""
         if isinstance(self._split.between, Disturbance):
             return
         self._split.eval()
-        order = _order(self._seed, 0, len(self._source))[:CALIBRATED]
+        places = order(self._seed, 0, len(self._source))[:CALIBRATED]
         path = f"{self._cut}.encoder"
         with torch.no_grad():
-            values = [gathered(self._net, [path], looked(self._source.of([int(i)]), self._look))[path] for i in order]
+            values = [gathered(self._net, [path], looked(self._source.of([int(i)]), self._look))[path] for i in places]
         self._hold(*ranges(torch.cat(values), OUTSIDE))
 
     def _hold(self, low: Tensor, high: Tensor) -> None:
@@ -250,30 +230,5 @@ class Training:
             record.write(json.dumps(line) + "\n")
 
 
-@functools.lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch, 3]).permutation(count)
-
-
 def _numbers(values: Tensor) -> tuple[float, ...]:
     return tuple(float(v) for v in values.flatten())
-
-
-def _key(
-    teacher: nn.Module,
-    cut: str,
-    net: nn.Module,
-    source: Source,
-    look: Look,
-    recipe: Recipe,
-    seed: int,
-    factors: Mapping[str, float],
-) -> str:
-    """One digest of everything that decides what comes out."""
-    digest = hashlib.sha256(msgspec.json.encode((cut, look, recipe, seed, len(source), dict(factors))))
-    for i in np.linspace(0, len(source) - 1, min(KNOWN, len(source))).round().astype(int).tolist():
-        digest.update(source.of([i]).tobytes())
-    for name, value in (*teacher.state_dict().items(), *((k, v.shape) for k, v in net.state_dict().items())):
-        digest.update(name.encode())
-        digest.update(value.detach().numpy().tobytes() if isinstance(value, Tensor) else str(tuple(value)).encode())
-    return digest.hexdigest()

@@ -17,9 +17,10 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from edgewise.core.errors import ConfigError, ModelError  # noqa: E402
 from edgewise.graph.picture import Look  # noqa: E402
-from edgewise.split.training.learn import CHECKPOINT, Training, looked  # noqa: E402
+from edgewise.split.training.learn import Training, looked  # noqa: E402
 from edgewise.split.training.recipe import Recipe  # noqa: E402
 from edgewise.split.training.student import geometry, student  # noqa: E402
+from edgewise.training.course import CHECKPOINT  # noqa: E402
 from edgewise.training.distil import Distil  # noqa: E402
 from tests.split.tiny import Blobs, Tiny, build  # noqa: E402
 

@@ -97,12 +97,21 @@ def frozen(
     bottleneck = Bottleneck(tuple(seen[0].shape[1:]), tuple(low.tolist()), tuple(high.tolist()))
     centre = (-least).clip(0, np.maximum(levels - 1, 0)).tolist()
     coding = coding_for(bottleneck, seen, levels.tolist(), order, layers, context=context, centre=centre if context else None)
-    lows = np.where(levels > 0, np.asarray(coding.low), low)  # an unsent channel is what stage 2 will see
-    coding = replace(coding, low=tuple(lows.tolist()))
+    coding = _settled(coding, low)
     compared = np.concatenate(seen)[:: max(1, len(indices) // COMPARED)]
     codec = FeatureCodec(bottleneck, coding)
     coded = FRAME_HEADER + float(np.mean([len(codec.encode(one[None])) for one in compared]))
     return Frozen(bottleneck, coding, FRAME_HEADER + _estimated(noisy, compared, rate), coded)
+
+
+def _settled(coding: Coding, low: NDArray[np.float32]) -> Coding:
+    """A channel that is not sent decodes as its only code, which is what stage 2 sees, and not as a mean."""
+    sent = np.asarray(coding.levels) > 0
+    lows = np.where(sent, np.asarray(coding.low), low)
+    if coding.context:
+        means = np.where(sent, np.asarray(coding.context.mean), low)
+        coding = replace(coding, context=replace(coding.context, mean=tuple(means.tolist())))
+    return replace(coding, low=tuple(lows.tolist()))
 
 
 def collapsed(beta: float, got: str) -> ModelError:

@@ -21,6 +21,7 @@ bit, and a rung that is done costs a look. `Climb.rung` makes one of them alone,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ from edgewise.training.classes import lasting, tensor
 from edgewise.training.course import CHECKPOINT, Advance, Course, Pictures, Source, adam, device, follow
 from edgewise.training.distil import Distil, spread
 from edgewise.training.fingerprint import fingerprint
+
+log = logging.getLogger(__name__)
 
 TRIED, MEASURED, BATCH = 2, 256, 32  # pictures that find the stretch, and that measure the teacher's variance
 COLLAPSED = 2e-4  # bits a code: below, nothing crosses
@@ -123,6 +126,8 @@ class Climb:
 
     def _rung(self, net: nn.Module, index: int, done: Frozen) -> Rung:
         plan = self._plan
+        if not done.predictable:
+            log.warning("β %g: %.0f B a frame, where training estimated %.0f B", plan.betas[index], done.coded, done.estimated)
         history = {
             "stage 1": plan.first + (len(plan.betas) - 1 if plan.several else index) * plan.further,
             "stage 2": plan.tuned,

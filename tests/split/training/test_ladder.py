@@ -1,5 +1,6 @@
 """A ladder learns, ends the same wherever it was killed, is what its codec says, and says when a β is too large."""
 
+import copy
 import functools
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from edgewise.graph.picture import Look  # noqa: E402
 from edgewise.runtime.session import Session  # noqa: E402
 from edgewise.split.training import ladder as climbing  # noqa: E402
 from edgewise.split.training import tune  # noqa: E402
-from edgewise.split.training.frozen import features  # noqa: E402
+from edgewise.split.training.frozen import Coded, features, frozen  # noqa: E402
 from edgewise.split.training.ladder import Climb, ladder  # noqa: E402
+from edgewise.split.training.prior import Noisy  # noqa: E402
 from edgewise.split.training.rung import Plan, Rung  # noqa: E402
 from edgewise.split.training.stretch import split_of  # noqa: E402
 from edgewise.training.course import follow  # noqa: E402
@@ -76,6 +78,22 @@ def test_the_student_rounds_as_the_codec_does(climbed: tuple[list[Rung], Path]) 
     step = np.asarray(fine.coding.step, np.float32)[:, None, None]
     inside = np.abs(decoded - values) <= step / 2 + 1e-5
     assert inside.mean() > 0.9  # what calibration never saw is held to its range
+
+
+def test_a_channel_that_never_moves_is_not_sent_and_decodes_as_its_code(climbed: tuple[list[Rung], Path]) -> None:
+    (fine, _), _ = climbed
+    net = copy.deepcopy(fine.net)
+    split = split_of(net, fine.stretch)
+    with torch.no_grad():
+        split.encoder[-1].weight[1] = 0  # its values are 0, its median is not
+        noisy = Noisy(4)
+        noisy.prior.middle[:, 1] += 0.4
+    found = frozen(net, fine.stretch, noisy, SOURCE, LOOK, 1.0)
+    assert found.coding.levels[1] == 0 and 1 not in found.coding.order
+    values = next(features(net, fine.stretch, SOURCE, LOOK, range(4)))
+    codec = FeatureCodec(found.bottleneck, found.coding)
+    decoded = np.concatenate([codec.decode(codec.encode(one[None])) for one in values])
+    assert np.allclose(Coded(found.coding)(torch.from_numpy(values)).numpy(), decoded, atol=1e-5)
 
 
 def test_its_bytes_are_those_of_the_exported_head(climbed: tuple[list[Rung], Path], tmp_path: Path) -> None:

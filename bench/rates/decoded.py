@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.rates.ground import Ground
+from bench.rates.jobs import Size
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 
-TUNING = Course(epochs=4, rate=1e-2, batch=64, warm=0.1)
+EPOCHS: dict[Size, float] = {"quick": 1, "medium": 2, "full": 4}
+TUNING = {size: Course(epochs=epochs, rate=1e-2, batch=64, warm=0.1) for size, epochs in EPOCHS.items()}
 Through = Callable[[Pictures], Pictures]
 
 
@@ -117,10 +119,10 @@ def answered(net: nn.Module, source: Source, ground: Ground) -> NDArray[np.float
 def tuned(
     ground: Ground,
     ways: Sequence[Through],
+    course: Course,
     seed: int,
     work: Path,
     advance: Advance = lambda what, share: None,
-    course: Course = TUNING,
 ) -> nn.Module:
     """The whole teacher tuned on pictures that went through one of `ways`; what `work` holds is taken up."""
     teacher = ground.teacher

@@ -43,7 +43,7 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Pictures, Source
 
 METHOD, DESIGN, CUT = "image-codec", "factorised", "picture"
-BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.1, 0.3), "medium": (0.1, 0.3), "full": (0.06, 0.15, 0.4, 0.9)}
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.2,), "medium": (0.1, 0.3), "full": (0.06, 0.15, 0.4, 0.9)}
 EPOCHS: dict[Size, tuple[float, float]] = {"quick": (2, 1), "medium": (3, 2), "full": (10, 5)}
 ROUNDED = 0.3  # of stage 1: the codec's own rounding before the decoder, as ours
 
@@ -75,9 +75,9 @@ def with_tuned_tail(work: Path, advance: Advance, size: Size = "full", seed: int
     found = ground(work, size, advance)
     rungs = [rung(work, found, index, size, seed, advance) for index in range(len(BETAS[size]))]
     ways = [LearnedCodec(done, (found.look.height, found.look.width)).again for done in rungs]
-    net = tuned(found, ways, seed, work / "tuned" / f"{METHOD}.{seed}", advance)
+    net = tuned(found, ways, TUNING[size], seed, work / "tuned" / f"{METHOD}.{seed}", advance)
     for done in rungs:
-        _judge(work, found, net, done, size, seed, advance, {"tail": TUNING.epochs})
+        _judge(work, found, net, done, size, seed, advance, {"tail": TUNING[size].epochs})
 
 
 def rung(

@@ -65,7 +65,7 @@ def with_tuned_tail(work: Path, advance: Advance, kind: Kind, size: Size = "full
     """The teacher tuned on what this codec gives back, and its records."""
     found = ground(work, size, advance)
     ways = [again(ImageCodec(kind, q, small=True)) for q in qualities(kind, size) if q <= HIGHEST_TUNED[kind]]
-    net = tuned(found, ways, seed, work / "tuned" / f"{kind}.{seed}", advance)
+    net = tuned(found, ways, TUNING[size], seed, work / "tuned" / f"{kind}.{seed}", advance)
     _judge(work, found, net, kind, size, True, seed, advance)
 
 
@@ -101,7 +101,7 @@ def _judge(
                 f"q{quality}",
                 seed,
                 data=found.data,
-                epochs={"tail": TUNING.epochs} if is_tuned else {},
+                epochs={"tail": TUNING[size].epochs} if is_tuned else {},
                 more={"quality": quality, "file": float(kept.sizes.mean()), "payload": float(sizes.mean())},
             )
             keep(Record(about, right, sizes + FRAME_HEADER), work)

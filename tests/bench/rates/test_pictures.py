@@ -109,13 +109,13 @@ def test_what_tunes_a_tail_lies_beside_what_was_coded(small: Ground) -> None:
 def test_a_tuned_tail_is_taken_up_and_the_teacher_stays(small: Ground, tmp_path: Path) -> None:
     before = {k: v.clone() for k, v in small.teacher.state_dict().items()}
     ways = [pictures.again(ImageCodec("jpeg", 5, small=True))]
-    course = msgspec.structs.replace(TUNING, epochs=16, batch=16, rate=0.1)
-    net = tuned(small, ways, 0, tmp_path, course=course)
+    course = msgspec.structs.replace(TUNING["full"], epochs=16, batch=16, rate=0.1)
+    net = tuned(small, ways, course, 0, tmp_path)
     assert all(torch.equal(v, small.teacher.state_dict()[k]) for k, v in before.items())
     coded = files(small.held, ImageCodec("jpeg", 5, small=True), tmp_path / "files.npz")
     source = Decoded(coded, ImageCodec("jpeg", 5))
     assert answered(net, source, small).mean() > answered(small.teacher, source, small).mean()
-    again = tuned(small, ways, 0, tmp_path, course=course)  # no step is left to take
+    again = tuned(small, ways, course, 0, tmp_path)  # no step is left to take
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in net.state_dict().items())
 
 

@@ -80,7 +80,8 @@ def test_the_student_rounds_as_the_codec_does(climbed: tuple[list[Rung], Path]) 
     assert inside.mean() > 0.9  # what calibration never saw is held to its range
 
 
-def test_a_channel_that_never_moves_is_not_sent_and_decodes_as_its_code(climbed: tuple[list[Rung], Path]) -> None:
+@pytest.mark.parametrize("context", [False, True])
+def test_a_channel_that_never_moves_is_not_sent_and_decodes_as_its_code(climbed: tuple[list[Rung], Path], context: bool) -> None:
     (fine, _), _ = climbed
     net = copy.deepcopy(fine.net)
     split = split_of(net, fine.stretch)
@@ -88,12 +89,13 @@ def test_a_channel_that_never_moves_is_not_sent_and_decodes_as_its_code(climbed:
         split.encoder[-1].weight[1] = 0  # its values are 0, its median is not
         noisy = Noisy(4)
         noisy.prior.middle[:, 1] += 0.4
-    found = frozen(net, fine.stretch, noisy, SOURCE, LOOK, 1.0)
+    found = frozen(net, fine.stretch, noisy, SOURCE, LOOK, 1.0, context=context)
     assert found.coding.levels[1] == 0 and 1 not in found.coding.order
     values = next(features(net, fine.stretch, SOURCE, LOOK, range(4)))
     codec = FeatureCodec(found.bottleneck, found.coding)
     decoded = np.concatenate([codec.decode(codec.encode(one[None])) for one in values])
     assert np.allclose(Coded(found.coding)(torch.from_numpy(values)).numpy(), decoded, atol=1e-5)
+    assert np.allclose(decoded[:, 1], 0.4 / 3, atol=1e-4)  # the median, by a gain of 3
 
 
 def test_its_bytes_are_those_of_the_exported_head(climbed: tuple[list[Rung], Path], tmp_path: Path) -> None:

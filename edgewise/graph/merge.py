@@ -144,6 +144,18 @@ def merged(models: Mapping[str, Any]) -> Merged:
     return Merged(model, numbering.saved, moved)
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two models compute the same from the same, by what is written: names may differ, nothing else."""
+    if len(one.graph.node) != len(other.graph.node) or len(one.graph.output) != len(other.graph.output):
+        return False
+    try:
+        made = merged({"one": one, "other": other})
+    except ModelError:
+        return False
+    ends = [node.input[0] for node in made.model.graph.node[-2 * len(one.graph.output) :]]
+    return made.saved == len(other.graph.node) and ends[: len(ends) // 2] == ends[len(ends) // 2 :]
+
+
 def _alike(models: Mapping[str, Any]) -> None:
     """ModelError where the models do not take the same one tensor."""
     taken = {}

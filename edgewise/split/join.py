@@ -22,7 +22,7 @@ from edgewise.core.decoding import Raw, Several, Told
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.graph.load import load
-from edgewise.graph.merge import Merged, merged
+from edgewise.graph.merge import Merged, merged, same
 from edgewise.runtime.bundle import bundle_files, read_manifest, write_bundle
 
 SHARED: tuple[PartName, ...] = ("tail", "full")
@@ -31,9 +31,9 @@ SHARED: tuple[PartName, ...] = ("tail", "full")
 def joined(bundles: Mapping[str, Path], out: Path, name: str) -> Manifest:
     """The bundle at `out` of the bundles at these folders, by the name of their task; ModelError where they have not one head."""
     held = {task: read_manifest(folder) for task, folder in bundles.items()}
-    _alike(held)
-    first = next(iter(held.values()))
     files = {task: bundle_files(folder) for task, folder in bundles.items()}
+    _alike(held, files)
+    first = next(iter(held.values()))
     models: dict[PartName, bytes] = {"head": next(iter(files.values()))[first.parts["head"].file]}
     parameters = {path: p for path, p in first.parameters.items() if p.part == "head"}
     for part in SHARED:
@@ -63,17 +63,18 @@ def joined(bundles: Mapping[str, Path], out: Path, name: str) -> Manifest:
     )
 
 
-def _alike(held: Mapping[str, Manifest]) -> None:
+def _alike(held: Mapping[str, Manifest], files: Mapping[str, Mapping[str, bytes]]) -> None:
     if len(held) < 2:
         raise ModelError("joining takes two bundles or more", got=len(held), allowed="a task and a bundle for each tail")
-    first = next(iter(held.values()))
+    lead, first = next(iter(held.items()))
     for task, manifest in held.items():
         if "head" not in manifest.parts or "filter" in manifest.parts:
             raise ModelError(
                 f"the bundle of {task!r} cannot be joined", got=", ".join(manifest.parts), allowed="a head and a tail, no filter"
             )
         one, other = first.parts["head"], manifest.parts["head"]
-        if one.sha256 != other.sha256 or manifest.crossing != first.crossing:
+        alike = one.sha256 == other.sha256 or same(load(files[lead][one.file]), load(files[task][other.file]))
+        if not alike or manifest.crossing != first.crossing:
             raise ModelError(
                 f"the bundle of {task!r} has another head",
                 got=other.sha256[:12],

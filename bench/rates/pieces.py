@@ -16,19 +16,25 @@ It does not know bytes or accuracy (`bench.rates.record`), nor machines other th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from msgspec import Struct
+from PIL import Image
 from torch import Tensor, nn
 
+from bench.rates.imagenette import PACK
 from bench.rates.local import WIDTHS
+from bench.rates.pictures import KINDS
 from edgewise.codec.features import FeatureCodec
 from edgewise.codec.fitted import coding_for
 from edgewise.codec.image import ImageCodec, there
 from edgewise.core.artifact import Bottleneck
+from edgewise.data.pack import open_pack
+from edgewise.data.picture import read_picture
 from edgewise.split.training.bottleneck import Geometry, Split
 from edgewise.split.training.designs import design as designed
 from edgewise.split.training.exits import Exit
@@ -62,14 +68,17 @@ CUTS: Mapping[str, Cut] = {
 CODEC = "factorised"  # the small picture codec: from a picture to a picture, before the whole teacher
 
 
-def splits(side: int = SIDE, heads_alone: bool = False) -> tuple[dict[str, bytes], dict[str, tuple[int, int, int]]]:
-    """`NAME head` and `NAME tail` of every cut, and the shape of what crosses, by name."""
+def splits(
+    side: int = SIDE, names: Sequence[str] = tuple(CUTS), tails: bool = True
+) -> tuple[dict[str, bytes], dict[str, tuple[int, int, int]]]:
+    """`NAME head` and `NAME tail` of these cuts and, with all of them, of the picture codec; the shapes of what crosses by name."""
     torch.manual_seed(0)
     teacher = resnet10().eval()
     found: dict[str, bytes] = {}
     shapes: dict[str, tuple[int, int, int]] = {}
     picture = torch.zeros(2, 3, side, side)
-    for name, cut in CUTS.items():
+    for name in names:
+        cut = CUTS[name]
         at = stretch(teacher, cut.at, torch.randn(1, 3, side, side))
         kept = [at.last] if cut.design == "mid" else []
         geometry = Geometry(at.geometry.outside, at.geometry.outside) if kept else at.geometry
@@ -79,11 +88,11 @@ def splits(side: int = SIDE, heads_alone: bool = False) -> tuple[dict[str, bytes
             crossing = head(picture)
         found[f"{name} head"] = exported(head, picture, "picture", ["bottleneck"])
         shapes[name] = tuple(crossing.shape[1:])
-        if not heads_alone:
+        if tails:
             rest = [getattr(teacher, path) for path in BEHIND[BEHIND.index(at.last) + 1 :]]
             tail = nn.Sequential(split.decoder, split.fitted, *rest).eval()
             found[f"{name} tail"] = exported(tail, torch.zeros_like(crossing), "bottleneck", ["classes"])
-    if not heads_alone:
+    if tails and len(names) == len(CUTS):
         split = _built(CODEC, Geometry((3, side, side), (3, side, side)))
         with torch.no_grad():
             crossing = split.encoder(picture)
@@ -123,22 +132,24 @@ def coders(shapes: Mapping[str, tuple[int, int, int]]) -> dict[str, Callable[[],
         every, centre = [16] * shape[0], [7] * shape[0]
         codec = FeatureCodec(held, coding_for(held, [values], every, range(shape[0]), context=True, centre=centre))
         one = np.ascontiguousarray(values[:1])
-        frame = codec.encode(one)
-        found[f"{name} encode"] = lambda codec=codec, one=one: codec.encode(one)
-        found[f"{name} decode"] = lambda codec=codec, frame=frame: codec.decode(frame)
+        found[f"{name} encode"] = partial(codec.encode, one)
+        found[f"{name} decode"] = partial(codec.decode, codec.encode(one))
     return found
 
 
-def pictures(one: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Callable[[], Any]]:
-    """`KIND encode` and `KIND decode` of the codecs that this Pillow has, as the benchmark's files are made."""
+def pictures() -> dict[str, Callable[[], Any]]:
+    """`KIND encode` and `KIND decode` of the codecs that this Pillow has, on a picture of the benchmark's pack."""
+    pack = open_pack(PACK)
+    name = next(n for n in pack.names if "/val/" in n)
+    shown = Image.fromarray(read_picture(pack.read(name), name))
+    one = np.asarray(shown.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     found: dict[str, Callable[[], Any]] = {}
-    for kind in ("jpeg", "webp", "avif"):
-        if not there(kind):  # type: ignore[arg-type]
+    for kind in KINDS:
+        if not there(kind):
             continue
-        codec = ImageCodec(kind, QUALITY[kind], small=True)  # type: ignore[arg-type]
-        file = codec.encode(one)
-        found[f"{kind} encode"] = lambda codec=codec: codec.encode(one)
-        found[f"{kind} decode"] = lambda codec=codec, file=file: codec.decode(file)
+        codec = ImageCodec(kind, QUALITY[kind], small=True)
+        found[f"{kind} encode"] = partial(codec.encode, one)
+        found[f"{kind} decode"] = partial(codec.decode, codec.encode(one))
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_make
+from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_fit, split_make
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -52,7 +52,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
         "Cut a model between device and edge, without training or with it, and report what that is worth.",
         {
             "quick": split_make.quick,
-            "fit": split_make.fit,
+            "fit": split_fit.fit,
             "filter": split.filter,
             "tables": split.tables,
             "report": split.report,
@@ -60,7 +60,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
     ),
     "train": ("Train what edgewise ships.", {"vehicles": models.train_vehicles}),
 }
-EXTRAS = {"apsw": "faults", "cv2": "camera", "torch": "train", "onnxscript": "train"}
+EXTRAS = {"apsw": "faults", "cv2": "camera", "torch": "train", "onnxscript": "train", "transformers": "hf"}
 
 
 def main(words: list[str] | None = None) -> None:

@@ -1,17 +1,14 @@
-"""The verbs that make a bundle of a person's own model: `edgewise split quick` (ONNX, no training) and `split fit` (torch)."""
+"""The verb that makes a bundle of a person's own ONNX model without training: `edgewise split quick`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import tyro
 
 from edgewise.cli.screen import console, write_json
-from edgewise.cli.split_show import share_bar, show_cuts, show_left, show_points
-
-if TYPE_CHECKING:
-    from edgewise.core.artifact import Manifest
+from edgewise.cli.split_show import share_bar, show_cuts
 
 
 def quick(
@@ -125,147 +122,3 @@ def quick(
     show_cuts(found, screen)
     write_json(json, found)
     return 0
-
-
-def fit(
-    model: str,
-    cut: str,
-    data: Path,
-    weights: Path | None = None,
-    out: Path = Path("split-bundle"),
-    recipe: Literal["hnd", "ghnd"] = "ghnd",
-    channels: int = 3,
-    fine: bool = False,
-    layers: tuple[str, ...] = (),
-    size: tuple[int, int] | None = None,
-    scale: float = 1 / 255,
-    mean: tuple[float, ...] = (0.0,),
-    std: tuple[float, ...] = (1.0,),
-    bgr: bool = False,
-    task: Literal["detection", "classification", "segmentation", "other"] | None = None,
-    labels: tuple[str, ...] = (),
-    epochs: float = 20.0,
-    seconds: float = 0.0,
-    rate: float = 1e-3,
-    schedule: Literal["steps", "cosine"] = "steps",
-    batch: int = 4,
-    bits: tuple[int, ...] = (8, 6, 4, 3, 2),
-    noise: Literal["none", "round", "uniform"] = "none",
-    price: float = 0.0,
-    bytes: int = 0,
-    validation: float = 0.1,
-    limit: int = 0,
-    unreadable: float = 0.05,
-    name: str = "",
-    work: Path | None = None,
-    seed: int = 0,
-    threads: int = 1,
-    json: Path | None = None,
-) -> int:
-    """Teach a small head to stand in for the first layers of your own network, on your own pictures; no labels are needed.
-
-    The module at CUT is replaced by an encoder, a narrow bottleneck and a decoder, which learn to give what the module gave
-    (HND), or what the layers behind it gave as well (GHND); everything else stays frozen. The outcome is a bundle: head for the
-    device, tail and the uncut model for the server, operating points with measured bytes and quality. A call that was killed
-    goes on where it was.
-
-      edgewise split fit --model mypkg.net:build --weights net.safetensors --cut layer1 --data frames/ --out bundle
-      edgewise split report bundle --data frames-of-another-day/
-      edgewise serve bundle        and on the device: edgewise run --bundle bundle --source … --server ADDRESS
-
-    Args:
-        model: where your network is built: package.module:function, called without arguments, gives a torch module; or a .onnx.
-        cut: path of the module that is replaced, such as layer1 or backbone.layer1; a wrong one is answered with the nearest. In
-            an ONNX file without names the tensor that a module gives, or a stretch between two tensors, FIRST~LAST.
-        data: a folder or .tar of pictures; its training part where it has parts.
-        weights: the network's values (.safetensors); without, as it is built.
-        out: the bundle's folder.
-        recipe: hnd learns at the cut alone, ghnd at the layers behind it too (the paper's better one).
-        channels: of the bottleneck: fewer are fewer bytes.
-        fine: where the replaced module makes the map smaller, let the bottleneck stay as fine as what comes in.
-        layers: paths to learn at, instead of the recipe's.
-        size: width and height that the network takes; without, the first picture's own.
-        scale: what a pixel of 0..255 is multiplied by.
-        mean: then taken off, one number or one a channel.
-        std: then divided by, likewise.
-        bgr: the network takes blue first.
-        task: what its outputs are, where that cannot be seen from their shapes.
-        labels: names of the classes, in order.
-        epochs: times through the pictures.
-        seconds: seconds of training instead of epochs, counted in steps before it begins, as an idle machine would take them.
-        rate: learning rate at the beginning.
-        schedule: steps, as published (a tenth after a quarter and after three quarters), or cosine, for short runs.
-        batch: pictures a step.
-        bits: widths of the codes to make operating points of.
-        noise: disturb the bottleneck while training as its codes will (ours): fewer bits then lose less.
-        price: of a bit, while training (ours): smaller frames.
-        bytes: keep only points whose mean frame (payload and its header of 24 bytes) is not larger; where none is, the nearest
-            is named.
-        validation: share of the pictures that teach nothing and judge.
-        limit: pictures at most (0: all).
-        unreadable: share of the pictures that may be unreadable before it is an error; they are named and counted.
-        name: the bundle's name (default: its folder's).
-        work: folder of checkpoints (default: beside OUT).
-        seed: of everything random.
-        threads: threads of training and inference.
-        json: write what came of it there.
-    """
-    from edgewise.split.fit import Fit
-    from edgewise.split.fit import fit as made
-
-    screen = console()
-    width, height = size or (0, 0)
-    config = Fit(
-        model=model,
-        cut=cut,
-        data=data,
-        weights=weights,
-        out=out,
-        work=work,
-        name=name,
-        recipe=recipe,
-        channels=channels,
-        fine=fine,
-        paths=layers,
-        width=width,
-        height=height,
-        scale=scale,
-        mean=mean,
-        std=std,
-        bgr=bgr,
-        task=task,
-        labels=labels,
-        epochs=epochs,
-        seconds=seconds,
-        rate=rate,
-        schedule=schedule,
-        batch=batch,
-        noise=noise,
-        price=price,
-        bits=bits,
-        bytes=bytes,
-        validation=validation,
-        limit=limit,
-        most_bad=unreadable,
-        seed=seed,
-        threads=threads,
-    )
-    with share_bar(screen) as advance:
-        done = made(config, advance)
-    show_points(done.manifest.points, f"{done.manifest.name}: {done.measure}", screen)
-    show_left(dict(done.left), screen)
-    screen.print(f"{done.steps:,} steps in {done.seconds:,.0f} s; bundle {done.manifest.address[:12]} in {out}", highlight=False)
-    write_json(json, _made(done.manifest, str(done.folder), done.measure, dict(done.left)))
-    return 0
-
-
-def _made(manifest: Manifest, folder: str, measure: str, left: dict[str, str]) -> dict[str, object]:
-    """What a script wants to know of a bundle that was made; tables and weights stay where they are."""
-    return {
-        "bundle": folder,
-        "address": manifest.address,
-        "measure": measure,
-        "points": manifest.points,
-        "unreadable": left,
-        "provenance": manifest.provenance,
-    }

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgewise.apps.vision.split_outcome import SplitReport
     from edgewise.core.placement import OperatingPoint
+    from edgewise.split.fit import Fitted
     from edgewise.split.outcome import Report
 
 NAMED = 5  # of the samples that could not be read, those that are printed
@@ -104,6 +107,29 @@ def show_points(points: Sequence[OperatingPoint], title: str, screen: Console) -
         cells = ("?", "?", "?") if q is None else (f"{q.value:.4f}", f"{q.low:.4f}–{q.high:.4f}", f"{q.n:,}")
         table.add_row(p.name, f"{p.bytes_up:,.0f}", *cells, f"{1e3 * p.device_time:.2f}", f"{1e3 * p.edge_time:.2f}")
     screen.print(table)
+
+
+def show_rates(done: Fitted, screen: Console) -> None:
+    """The points of all bundles that a training made, in one table; what they are of, and what comes next."""
+    if len(done.manifests) == 1:
+        show_points(done.manifest.points, f"{done.manifest.name}: {done.measure}", screen)
+    else:
+        split = [
+            msgspec.structs.replace(p, name=f"{folder.name}/{p.name}")
+            for folder, manifest in zip(done.folders, done.manifests, strict=True)
+            for p in manifest.points
+            if p.mode != "image"
+        ]
+        pictures = [p for p in done.manifest.points if p.mode == "image"]
+        show_points([*split, *pictures], f"{done.folder.parent}: {done.measure}", screen)
+    for sentence in (*done.told, *(f"{m.name}: {m.provenance['trained']}." for m in done.manifests)):
+        screen.print(sentence, highlight=False, markup=False)
+    screen.print(f"{done.manifest.provenance['data']}.", highlight=False, markup=False)
+    for folder, manifest in zip(done.folders, done.manifests, strict=True):
+        screen.print(f"bundle {manifest.address[:12]} in {folder}", highlight=False, soft_wrap=True)
+    screen.print(
+        f"{done.steps:,} steps in {done.seconds:,.0f} s; next: edgewise split report {done.folder} --data …", highlight=False
+    )
 
 
 def show_left(left: Mapping[str, str], screen: Console) -> None:

@@ -22,10 +22,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from edgewise.core.artifact import Bottleneck, Manifest, PartName, Task
-from edgewise.core.errors import ConfigError
 from edgewise.runtime.session import Session
 from edgewise.split.judged import Judge, Sessions
 from edgewise.split.lesson import Lesson, lesson, spread
+from edgewise.split.options import PUBLISHED, sensible
 from edgewise.split.order import order
 from edgewise.split.points import Ranges, coded, measured, ranged, within, written
 from edgewise.split.provenance import provenance
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 Advance = Callable[[str, float], None]
 PARTS: tuple[PartName, ...] = ("head", "tail", "full")
-PUBLISHED = ("hnd", "ghnd")
 MOST_JUDGED = 400
 CALIBRATED = 512  # pictures that ranges and tables are fitted on
 ORDERED = 32  # of them, by which the order of channels is found
@@ -144,7 +143,7 @@ class Fitted(Struct, frozen=True):
 
 def fit(config: Fit, advance: Advance = lambda what, share: None) -> Fitted:
     """Do the whole job; an error is a sentence, and a call that was killed carries on where it was."""
-    _sensible(config)
+    sensible(config)
     read = lesson(config, config.place, advance)
     counts = len(read.learn), len(read.judged), len(read.unused)
     log.info("%d pictures to learn from, %d to judge on, %d between them unused", *counts)
@@ -205,32 +204,3 @@ def judge_of(config: Fit, read: Lesson, sessions: Sessions) -> Judge:
         return Judge(sessions, read.gallery, chosen, read.decoding, read.names, true=())
     true = [read.labels.word(i) for i in chosen]
     return Judge(sessions, read.gallery, chosen, read.decoding, read.names, true=true, of=f"labels ({read.labels.of})")
-
-
-def _sensible(config: Fit) -> None:
-    if bool(config.width) != bool(config.height):
-        raise ConfigError("a picture's size is half said", got=f"{config.width} × {config.height}", allowed="both, or neither")
-    wrong = [b for b in config.bits if not 1 <= b <= 8]
-    if wrong or not config.bits or len(set(config.bits)) < len(config.bits):
-        raise ConfigError("the codes have impossible widths", got=list(config.bits), allowed="different numbers from 1 to 8")
-    if config.supervised and config.unlabelled:
-        raise ConfigError("labels are to teach and not to be looked at", got="both", allowed="--supervised or --unlabelled")
-    if config.recipe in PUBLISHED:
-        beyond = {"--rates": config.rates, "--betas": config.betas, "--supervised": config.supervised, "--free": config.free}
-        beyond |= {
-            "--together": config.together,
-            "--crop": config.crop,
-            "--device": config.device != "cpu",
-            "--cores": config.cores > 1,
-        }
-        if asked := [name for name, value in beyond.items() if value]:
-            raise ConfigError(
-                f"the recipe {config.recipe} has no such option",
-                got=", ".join(asked),
-                allowed="its widths of codes (--bits), one training, without labels, on cpu",
-                hint="They are for --recipe bottlefit, entropic and lean.",
-            )
-    elif config.betas and config.rates not in (0, len(config.betas)):
-        raise ConfigError(
-            "the rates are said twice", got=f"{config.rates} rates, {len(config.betas)} betas", allowed="one of them, or as many"
-        )

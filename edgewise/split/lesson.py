@@ -130,15 +130,11 @@ def labelled(config: Fit, gallery: Gallery, words: tuple[str, ...], classes: int
 
 def answers_of(net: Any, look: Look, task: Task | None) -> tuple[Task, Decoding, int]:
     """What the outputs of `net` are, and of how many classes where it classifies (else 0)."""
-    import torch
+    from edgewise.training.outputs import shapes
 
-    from edgewise.training.outputs import named
-
-    with torch.no_grad():
-        given = named(net(torch.zeros(2, look.channels, look.height, look.width)))
-    shapes = {name: list(value.shape) for name, value in given}
-    kind, decoding = task_of(shapes, task)
-    return kind, decoding, shapes[decoding.output][1] if isinstance(decoding, Classes) else 0
+    found = shapes(net, look)
+    kind, decoding = task_of(found, task)
+    return kind, decoding, found[decoding.output][1] if isinstance(decoding, Classes) else 0
 
 
 def spread(indices: Sequence[int], most: int) -> list[int]:

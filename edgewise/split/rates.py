@@ -87,5 +87,5 @@ def _bundle(
 
 
 def clean_of(read: Lesson) -> list[int]:
-    """Pictures by which the byte guard is set: those that neither teach nor judge where they are enough, else the judging ones."""
+    """Pictures by which the byte guard is set: those that neither teach nor judge where they are enough, else the judges."""
     return spread(read.unused if len(read.unused) >= ENOUGH else read.judged or read.learn, GUARDED)

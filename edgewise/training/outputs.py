@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from edgewise.core.errors import ModelError
+from edgewise.graph.picture import Look
 
 
 def named(outputs: Any) -> list[tuple[str, Tensor]]:
@@ -48,3 +50,10 @@ def classed(outputs: Any) -> Tensor:
             allowed="one output (batch, class) of two classes or more",
         )
     return pairs[0][1]
+
+
+def shapes(net: nn.Module, look: Look) -> dict[str, list[int]]:
+    """The shapes of what a network in evaluation mode gives for two pictures, by name."""
+    with torch.no_grad():
+        given = named(net(torch.zeros(2, look.channels, look.height, look.width)))
+    return {name: list(value.shape) for name, value in given}

@@ -1,9 +1,9 @@
-"""Runs one benchmark: `./dev bench NAME [--quick] [--traces DIR]… [--fuzz]` → a table, its targets, a result file, figures.
+"""Runs one benchmark: `./dev bench NAME [--quick|--medium] [--traces DIR]… [--fuzz]` → a table, targets, a result file, figures.
 
 A benchmark is a file bench/NAME.py with `run(quick: bool) -> Report`; one that replays link traces also takes `traces`, a
-tuple of folders, and one that can fuzz as well takes `fuzzing`. Full runs are written to bench/results, quick ones to bench/out,
-which is not committed. The exit status is 0 also when a target is missed: a benchmark measures, it does not judge; it is 1
-where the benchmark could not run.
+tuple of folders, one that can fuzz as well takes `fuzzing`, and one that has a size between takes `medium`. Full runs are written
+to bench/results, quick and medium ones to bench/out, which is not committed. The exit status is 0 also when a target is missed: a
+benchmark measures, it does not judge; it is 1 where the benchmark could not run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def benchmark(name: str) -> Callable[..., Report]:
 
 
 def measure(
-    name: str, run: Callable[..., Report], quick: bool, traces: Sequence[Path] = (), fuzzing: bool = False
+    name: str, run: Callable[..., Report], quick: bool, traces: Sequence[Path] = (), fuzzing: bool = False, medium: bool = False
 ) -> tuple[Result, Report]:
     """Call the benchmark and put its report beside machine, commit and time."""
     takes = inspect.signature(run).parameters
@@ -50,7 +50,13 @@ def measure(
         raise ConfigError("this benchmark replays no traces", got="--traces", hint="Leave it out.")
     if fuzzing and "fuzzing" not in takes:
         raise ConfigError("this benchmark fuzzes nothing", got="--fuzz", hint="Leave it out.")
-    more = {**({"traces": tuple(traces)} if "traces" in takes else {}), **({"fuzzing": True} if fuzzing else {})}
+    if medium and "medium" not in takes:
+        raise ConfigError("this benchmark has no size between quick and full", got="--medium", hint="Take --quick, or neither.")
+    more = {
+        **({"traces": tuple(traces)} if "traces" in takes else {}),
+        **({"fuzzing": True} if fuzzing else {}),
+        **({"medium": True} if medium else {}),
+    }
     here, at, start = machine(), commit(), time.monotonic()
     report = run(quick=quick, **more)
     result = Result(
@@ -61,7 +67,7 @@ def measure(
         seconds=round(time.monotonic() - start, 1),
         link_kind=report.link_kind,
         engine_kind=report.engine_kind,
-        config={"quick": quick, **report.config},
+        config={"quick": quick, **({"medium": True} if medium else {}), **report.config},
         rows=tuple(report.rows),
         targets=tuple(report.targets),
     )
@@ -104,19 +110,21 @@ def _interval(row: Row) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description="Run one benchmark with its baselines.")
     parser.add_argument("name", help=f"one of: {', '.join(names())}")
-    parser.add_argument("--quick", action="store_true", help="one real case of everything, within a minute; written to bench/out")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="one real case of everything, within a minute; written to bench/out")
+    size.add_argument("--medium", action="store_true", help="less of everything, within ten minutes; written to bench/out")
     parser.add_argument("--traces", type=Path, action="append", default=[], help="a folder of link traces of your own")
     parser.add_argument("--fuzz", action="store_true", help="fuzz the borders as well, which takes an hour or more")
     given = parser.parse_args(words)
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
-        result, report = measure(given.name, benchmark(given.name), given.quick, given.traces, given.fuzz)
+        result, report = measure(given.name, benchmark(given.name), given.quick, given.traces, given.fuzz, given.medium)
     except EdgewiseError as error:
         Console(stderr=True).print(f"bench: {error}", style="red", highlight=False, markup=False)
         return 1
     except KeyboardInterrupt:
         return 130
-    path = write(result, report, QUICK_RESULTS if given.quick else RESULTS)
+    path = write(result, report, QUICK_RESULTS if given.quick or given.medium else RESULTS)
     show(result, console)
     console.print(f"written to {path.relative_to(ROOT)}")
     return 0

@@ -132,3 +132,17 @@ def test_committed_results_are_full_runs_in_the_form(path: Path) -> None:
     assert config["quick"] is False
     assert said["rows"]
     assert said["targets"]
+
+
+def sized(quick: bool, medium: bool = False) -> Report:
+    return Report([], [], {"size": "quick" if quick else "medium" if medium else "full"})
+
+
+def test_a_medium_run_is_for_benchmarks_that_have_one(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert harness.main(["toy", "--medium"]) == 1  # toy has none
+    monkeypatch.setattr(harness, "benchmark", lambda name: sized)
+    assert harness.main(["toy", "--medium"]) == 0
+    assert harness.read(results / "QUICK_RESULTS" / "toy.json").config == {"quick": False, "medium": True, "size": "medium"}
+    assert not (results / "RESULTS").exists()  # what is committed is a full run
+    with pytest.raises(SystemExit):
+        harness.main(["toy", "--quick", "--medium"])

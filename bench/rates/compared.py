@@ -1,0 +1,279 @@
+"""The classification rows and targets of the benchmark: every method on the same pictures, made from records alone.
+
+Ours has two curves. `lean` leaves the encoder untouched by labels: one bitstream for any tail. `lean-task` teaches the encoder
+too in stage 2: a bitstream for this task alone. Against codecs and in bytes of a frame the target counts the better one, and that
+of the other stands beside it; against Entropic Student, whose encoder is frozen in stage 2 as well, `lean` counts, with the same
+epochs; against BottleFit, whose encoder learns on in stage 2, `lean-task`.
+
+Savings are bytes at equal accuracy with paired intervals (`curves`); a method that was not run leaves its target out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+
+from bench.rates import picture
+from bench.rates.curves import (
+    Curve,
+    Estimate,
+    Floats,
+    against,
+    bd_rate,
+    bytes_at,
+    curve,
+    drawings,
+    saving,
+    spread,
+)
+from bench.rates.record import Record, records
+from bench.report import Row, Target, left_out
+
+TEACHER = ("teacher", "device")
+GENERAL, TASK, ENTROPIC = "lean", "lean-task", "entropic"
+BETWEEN = (0.015, 0.025)  # of accuracy below the teacher
+CODECS = (
+    ("jpeg", "JPEG, whole file, tail as is", -0.80),
+    ("jpeg-tuned", "JPEG, whole file, tuned tail", -0.72),
+    ("jpeg-shared-tuned", "JPEG, shared tables, tuned tail", -0.65),
+    ("webp-tuned", "WebP, whole file, tail tuned on WebP", -0.70),
+)
+FRAMES = ((0.025, 230), (0.02, 320), (0.01, 650))  # accuracy below the teacher, bytes
+PAPER = {ENTROPIC: "10 + 10", "bottlefit": "10 + 10", "bottlefit-coded": "10 + 10"}  # epochs of stage 1 and 2 in the papers
+SHORT = "as far as the epochs of this run carry; see config"
+
+
+class Field(Struct, frozen=True):
+    """All curves of one task and its teacher, with the drawings that all of them share."""
+
+    teacher: Record
+    grouped: Mapping[str, list[Record]]
+    curves: Mapping[str, Curve]
+    weights: Floats
+
+    def ours(self) -> list[Curve]:
+        """Our curves that there are, the general one first."""
+        return [self.curves[m] for m in (GENERAL, TASK) if m in self.curves]
+
+
+def field(kept: Sequence[Record], draws: int = 1000) -> Field | None:
+    """The classification records of the teacher's data; None without a teacher."""
+    teacher = next((r for r in kept if (r.about.method, r.about.point) == TEACHER and r.about.seed == 0), None)
+    if teacher is None:
+        return None
+    alike = [r for r in kept if (r.about.task, r.about.data) == (teacher.about.task, teacher.about.data)]
+    grouped: dict[str, list[Record]] = {}
+    for one in alike:
+        grouped.setdefault(one.about.method, []).append(one)
+    curves = {name: curve(name, found) for name, found in grouped.items()}
+    return Field(teacher, grouped, curves, drawings(len(teacher.right), draws))
+
+
+def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
+    """Rows, targets and the figure of accuracy over bytes."""
+    found = field(records(work))
+    if found is None:
+        names = [*(f"against {words}" for _, words, _ in CODECS), "bytes of a whole frame"]
+        return [], [left_out(n, "see the docs", "there is no record of the teacher") for n in names], {}
+    made = [row for name in found.curves for row in _points(found, name)]
+    made += [row for name, kept in found.grouped.items() for row in _seeds(name, kept)]
+    targets: list[Target] = []
+    for part in (_codecs, _frames, _entropic, _others):
+        more, judged = part(found)
+        made += more
+        targets += judged
+    return made, targets, {"": picture.drawn(found.curves, found.teacher)}
+
+
+def epochs(work: Path) -> dict[str, dict[str, object]]:
+    """By method: its epochs, here and in the paper, points and seeds; for the config of a result."""
+    found: dict[str, dict[str, object]] = {}
+    for one in records(work):
+        a = one.about
+        entry = found.setdefault(a.method, {"epochs": {}, "seeds": [], "paper": PAPER.get(a.method, "")})
+        kept = entry["epochs"]
+        assert isinstance(kept, dict)
+        kept[a.point] = a.epochs
+        seeds = entry["seeds"]
+        assert isinstance(seeds, list)
+        if a.seed not in seeds:
+            seeds.append(a.seed)
+    return found
+
+
+def _points(at: Field, name: str) -> list[Row]:
+    """Accuracy with its interval, mean bytes with their 5th and 95th percentile, and the head's parameters."""
+    one, made = at.curves[name], []
+    drawn = one.right @ at.weights[1:].T  # (points, draws)
+    for i, point in enumerate(one.points):
+        case, n = f"{name} {point}", one.right.shape[1]
+        low, high = np.quantile(drawn[i], (0.025, 0.975))
+        made.append(Row(case, "accuracy", 100 * float(one.right[i].mean()), "%", n, 100 * float(low), 100 * float(high)))
+        least, most = np.quantile(one.bytes[i], (0.05, 0.95))
+        made.append(Row(case, "bytes of a frame", float(one.bytes[i].mean()), "bytes", n, float(least), float(most)))
+        about = next(r.about for r in at.grouped[name] if r.about.point == point)
+        if about.parameters:
+            made.append(Row(case, "parameters of the head", about.parameters, ""))
+    return made
+
+
+def _seeds(name: str, kept: Sequence[Record]) -> list[Row]:
+    """Mean and standard deviation over seeds, where a point has several."""
+    made = []
+    for point, (n, accuracy, off, size, away) in spread(kept).items():
+        if n > 1:
+            case = f"{name} {point}, {n} seeds"
+            made.append(Row(case, "accuracy", 100 * accuracy, "%", n, 100 * (accuracy - off), 100 * (accuracy + off)))
+            made.append(Row(case, "bytes of a frame", size, "bytes", n, size - away, size + away))
+    return made
+
+
+def _codecs(at: Field) -> tuple[list[Row], list[Target]]:
+    """Ours against each codec at the teacher's accuracy less 1.5 to 2.5 points, and BD-rates."""
+    made, targets = [], []
+    for method, words, want in CODECS:
+        name = f"ours against {words}, teacher -1.5 … -2.5 points"
+        if method not in at.curves or not at.ours():
+            targets.append(left_out(name, f"{want:.0%} bytes", _missing(at, method)))
+            continue
+        other = at.curves[method]
+        found = {one.name: saving(one, other, at.teacher, BETWEEN, at.weights) for one in at.ours()}
+        rates = {one.name: bd_rate(one, other, at.weights) for one in at.ours()}
+        for one in at.ours():
+            made += _row(f"{one.name} against {method}", "bytes at equal accuracy", found[one.name])
+            made += _row(f"{one.name} against {method}", "BD-rate", rates[one.name])
+        targets.append(_below(name, want, found, SHORT, rates))
+    for method in at.curves:
+        if method not in {m for m, _, _ in CODECS} | {one.name for one in at.ours()} | {"teacher"}:
+            for one in at.ours():
+                made += _row(f"{one.name} against {method}", "BD-rate", bd_rate(one, at.curves[method], at.weights))
+    return made, targets
+
+
+def _frames(at: Field) -> tuple[list[Row], list[Target]]:
+    """Bytes of a whole frame of ours (and of every other method) at three accuracies."""
+    made, targets = [], []
+    for drop, limit in FRAMES:
+        name = f"ours, bytes of a whole frame at teacher -{100 * drop:g} points"
+        found = {n: bytes_at(one, at.teacher, drop, at.weights) for n, one in at.curves.items() if n != "teacher"}
+        for method, one in found.items():
+            made += _row(method, f"bytes at teacher -{100 * drop:g} points", one, "bytes")
+        own = {one.name: _smaller(one, at, found[one.name], drop) for one in at.ours()}
+        known = {n: e for n, e in own.items() if e.value is not None}
+        if not own:
+            targets.append(left_out(name, f"<= {limit} B", _missing(at, GENERAL)))
+        elif not known:
+            notes = "; ".join(f"{n}: {e.note}" for n, e in own.items())
+            targets.append(Target(name, f"<= {limit} B", "not reached", False, notes))
+        else:
+            best = min(known, key=lambda n: known[n].value or 0)
+            value = known[best].value or 0.0
+            got = "; ".join(f"{n} {_spoken(e, 'B')}" for n, e in own.items())
+            targets.append(
+                Target(name, f"<= {limit} B", got, value <= limit, "" if value <= limit else f"{SHORT}. {known[best].note}")
+            )
+    return made, targets
+
+
+def _smaller(one: Curve, at: Field, found: Estimate, drop: float) -> Estimate:
+    """A curve whose points are all better than what was asked is charged its first: a bound."""
+    if found.value is not None or one.accuracy.min() < at.teacher.accuracy - drop:
+        return found
+    first = float(one.mean_bytes.min())
+    return Estimate(first, note=f"a bound: its smallest point already answers {one.accuracy[one.mean_bytes.argmin()]:.1%}")
+
+
+def _entropic(at: Field) -> tuple[list[Row], list[Target]]:
+    """Entropic Student against JPEG with a tuned tail; ours, its encoder frozen too, against Entropic Student."""
+    made, targets = [], []
+    pairs = ((ENTROPIC, "jpeg-tuned", "Entropic Student against JPEG with a tuned tail", -0.40),)
+    pairs += ((GENERAL, ENTROPIC, "ours against Entropic Student at equal epochs, both encoders frozen in stage 2", -0.30),)
+    for mine, theirs, name, want in pairs:
+        missing = next((m for m in (mine, theirs) if m not in at.curves), None)
+        if missing:
+            targets.append(left_out(name, f"{want:.0%} bytes", _missing(at, missing)))
+            continue
+        one, other = at.curves[mine], at.curves[theirs]
+        found = saving(one, other, at.teacher, BETWEEN, at.weights)
+        rate = bd_rate(one, other, at.weights)
+        made += _row(f"{mine} against {theirs}", "bytes at equal accuracy", found)
+        made += _row(f"{mine} against {theirs}", "BD-rate", rate)
+        judged = found if found.value is not None else rate
+        note = "" if found.value is not None else " (BD-rate: not both reach teacher -1.5 … -2.5 points)"
+        if judged.value is None:
+            targets.append(left_out(name, f"{want:.0%} bytes", f"{found.note}; {judged.note}"))
+        else:
+            met = judged.value <= want
+            targets.append(
+                Target(name, f"{want:.0%} bytes", _spoken(judged) + note, met, "" if met else f"{SHORT}. {judged.note}")
+            )
+    return made, targets
+
+
+def _others(at: Field) -> tuple[list[Row], list[Target]]:
+    """Ours against every point of BottleFit and of CR+BQ with our coder, at that point's accuracy."""
+    made, targets = [], []
+    for start, words in (
+        ("bottlefit-coded", "BottleFit + our coder"),
+        ("bottlefit", "BottleFit as published"),
+        ("cr-bq", "CR+BQ + our coder"),
+    ):
+        methods = [m for m in at.curves if m == start or (start == "cr-bq" and m.startswith(("cr", "ghnd")))]
+        name = f"ours against {words}, bytes at equal accuracy"
+        if not methods or not at.ours():
+            targets.append(left_out(name, "< 0 %", _missing(at, start)))
+            continue
+        mine = at.curves.get(TASK) or at.ours()[0]
+        found = {p: against(mine, at.curves[m], p, at.weights) for m in methods for p in at.curves[m].points}
+        for point, one in found.items():
+            made += _row(f"{mine.name} against {methods[0]} {point}", "bytes at equal accuracy", one)
+        known = {p: e.value for p, e in found.items() if e.value is not None}
+        if not known:
+            targets.append(left_out(name, "< 0 %", "no point of it lies within our curve: it is more accurate than all of ours"))
+            continue
+        worst = max(known, key=lambda p: known[p])
+        beyond = len(found) - len(known)
+        got = f"{min(known.values()):.0%} … {known[worst]:.0%} over {len(known)} points" + (
+            f"; {beyond} beyond our best" if beyond else ""
+        )
+        met = known[worst] < 0
+        targets.append(Target(name, "< 0 %", got, met, "" if met else f"its point {worst} is smaller"))
+    return made, targets
+
+
+def _below(name: str, want: float, found: Mapping[str, Estimate], reason: str, rates: Mapping[str, Estimate]) -> Target:
+    known = {n: e for n, e in found.items() if e.value is not None}
+    printed = "; ".join(f"BD-rate of {n} {_spoken(e)}" for n, e in rates.items() if e.value is not None)
+    if not known:
+        notes = "; ".join(f"{n}: {e.note}" for n, e in found.items())
+        return left_out(name, f"{want:.0%} bytes", f"{notes}. {printed}")
+    best = min(known, key=lambda n: known[n].value or 0)
+    value = known[best].value or 0.0
+    got = "; ".join(f"{n} {_spoken(e)}" for n, e in known.items())
+    return Target(
+        name, f"{want:.0%} bytes", f"{got}; {printed}", value <= want, "" if value <= want else f"{reason}. {known[best].note}"
+    )
+
+
+def _row(case: str, metric: str, found: Estimate, unit: str = "%") -> list[Row]:
+    """A row of an estimate, none where nothing could be said."""
+    if found.value is None:
+        return []
+    scale = 100 if unit == "%" else 1
+    low, high = (None if v is None else scale * v for v in (found.low, found.high))
+    return [Row(case + (f" ({found.note})" if found.note else ""), metric, scale * found.value, unit, 1, low, high)]
+
+
+def _spoken(found: Estimate, unit: str = "%") -> str:
+    if found.value is None:
+        return f"– ({found.note})"
+    scale, form = (100, ".0f") if unit == "%" else (1, ",.0f")
+    between = "" if found.low is None or found.high is None else f" [{scale * found.low:{form}}, {scale * found.high:{form}}]"
+    return f"{scale * found.value:{form}} {unit}{between}" + (f" ({found.note})" if found.note and found.low is None else "")
+
+
+def _missing(at: Field, method: str) -> str:
+    return f"this run has no records of {method if at.ours() else GENERAL}"

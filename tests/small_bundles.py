@@ -17,11 +17,14 @@ from edgewise.codec.fitted import coding_for
 from edgewise.core.artifact import Bottleneck, Classes, Coding, Filter, Manifest, Picture, Raw
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.runtime.bundle import write_bundle
+from edgewise.split.doubt import Calibrated
+from edgewise.split.exits import Convolved, Plain, with_exit
 
 COLOURS = ("red", "green", "blue")
 WORTH = {"all": Quality(0.9, 0.9, 0.9, 9)}
 POOR = {"all": Quality(0.5, 0.5, 0.5, 9)}
 BRIGHT = 0.3  # the filter's threshold
+DOUBT = 0.3  # the exit's
 WIDTH, HEIGHT = 24, 16
 
 
@@ -95,6 +98,40 @@ def colours(folder: Path, learn: float = 0.0, full: bool = True) -> Manifest:
         codings={"split": coding_for(bottleneck, seen, [64] * 3, [0, 1, 2], 3)},
         filter=Filter(BRIGHT, recall=0.95, confidence=0.95, n=100, of="red", learn=learn),
     )
+
+
+def shades(folder: Path) -> Manifest:
+    """As `colours`, without a filter: an exit in the head is sure of what is bright (doubt below DOUBT), and two in three are."""
+    parts = {
+        "head": model(PICTURE, {"features": EARLY}, [*SCALED, node("Add", ["early", "nothing"], "features")], white=WHITE,
+                      nothing=np.zeros(1, np.float32)),
+        "tail": model({"features": (TensorProto.FLOAT, EARLY)}, {"scores": ["n", 3]}, pooled("features")),
+    }  # fmt: skip
+    shape = (3, HEIGHT // 2, WIDTH // 2)
+    bottleneck = Bottleneck(shape, (0.0,) * 3, (1.0,) * 3)
+    draw = np.random.default_rng(0)
+    seen = [draw.random((1, *shape)).astype(np.float32) for _ in range(8)]
+    points = (
+        OperatingPoint("split", "split", "rans", 0, bytes_up=400.0, device_time=0.002, edge_time=0.001, quality=WORTH),
+        OperatingPoint("jpeg-90", "image", "jpeg", 90, bytes_up=900.0, device_time=0.001, edge_time=0.001, quality=POOR),
+    )
+    write_bundle(
+        folder / "plain",
+        name="shades",
+        task="classification",
+        labels=COLOURS,
+        parts=parts,  # type: ignore[arg-type]
+        pictures={"head": Picture(WIDTH, HEIGHT)},
+        bottleneck=bottleneck,
+        decoding=Classes("scores", top=1, logits=False),
+        points=points,
+        provenance={},
+        codings={"split": coding_for(bottleneck, seen, [64] * 3, [0, 1, 2], 3)},
+    )
+    as_it_is = np.eye(3, dtype=np.float32)
+    plain = Plain((Convolved(as_it_is[:, :, None, None], np.zeros(3, np.float32), 1),), as_it_is, np.zeros(3, np.float32))
+    known = Calibrated(DOUBT, risk=0.01, confidence=0.95, n=300, seen=0.0, left=2 / 3)
+    return with_exit(folder / "plain", folder / "exit", "early", plain, known, "split", WORTH["all"])
 
 
 def painted(colour: int, value: int) -> np.ndarray:

@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from edgewise.core.cost import Site
 from edgewise.core.errors import ConfigError
 from edgewise.core.wire import FRAME_HEADER
 
-Mode = Literal["drop", "local", "split", "image"]
-MODES: tuple[Mode, ...] = ("drop", "local", "split", "image")
+Mode = Literal["drop", "local", "split", "image", "exit"]
+MODES: tuple[Mode, ...] = ("drop", "local", "split", "image", "exit")
+CROSSING: tuple[Mode, ...] = ("split", "exit")  # features may go over the link
+REMOTE: tuple[Mode, ...] = ("split", "image", "exit")  # something may
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +94,9 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     `device_time` and `edge_time` (s) hold without waiting. `bytes_up` and `bytes_down` are mean **payloads**: what the codec
     made, and the answer; nothing around them. Whoever reckons with a link or a bound on bytes takes `frame_up` and `frame_down`,
     which have the frame's header too, as a session counts them. WebSocket and TLS are apart (`edgewise.core.wire`).
+
+    At an `exit` the device answers where it is sure enough, and sends features where it is not: `left` is the share of the
+    samples that need not go, `bytes_up` the mean payload of those that do, and all else a mean over both.
     """
 
     name: str
@@ -103,16 +108,22 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
     device_time: float = 0.0
     edge_time: float = 0.0
     quality: dict[str, Quality] = {}
+    left: float | UnsetType = UNSET
+
+    @property
+    def sent(self) -> float:
+        """The share of the samples that go over the link."""
+        return (0.0 if isinstance(self.left, UnsetType) else 1 - self.left) if self.mode == "exit" else float(self.mode in REMOTE)
 
     @property
     def frame_up(self) -> float:
-        """Mean bytes of a frame, header and payload; 0 where none is sent."""
-        return self.bytes_up + FRAME_HEADER if self.mode in ("split", "image") else 0.0
+        """Mean bytes of a frame, header and payload, over all samples; 0 where none is sent."""
+        return self.sent * (self.bytes_up + FRAME_HEADER)
 
     @property
     def frame_down(self) -> float:
         """Mean bytes of an answer's frame, header and payload; 0 where none comes."""
-        return self.bytes_down + FRAME_HEADER if self.mode in ("split", "image") else 0.0
+        return self.sent * (self.bytes_down + FRAME_HEADER)
 
     def latency(self, rate_up: float, rate_down: float, delay: float = 0.0, wait: float = 0.0) -> float:
         """Seconds from sample to answer over a link of constant rates (bit/s), one-way `delay` and the edge's `wait`.
@@ -124,7 +135,7 @@ class OperatingPoint(Struct, frozen=True, forbid_unknown_fields=True):
         if rate_up <= 0 or rate_down <= 0:
             return math.inf
         carried = self.frame_up * 8 / rate_up + self.frame_down * 8 / rate_down
-        return self.device_time + carried + 2 * delay + wait + self.edge_time
+        return self.device_time + carried + self.sent * (2 * delay + wait + self.edge_time)
 
     def worth(self, condition: str = "all") -> float:
         """Quality under `condition`, or over all of them where that one was not measured; 0 for a drop."""

@@ -1,8 +1,8 @@
 """The device agent as a state machine without I/O: clock, transport and inference are given to it.
 
-The rim tells it what happened (`frame`, `prepared`, `answered`, `filtered`, `receive`, `lost`, `tick`) and asks it what to do
-next (`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of the
-frames that wait for it only the newest stays. Each frame ends in exactly one record.
+The rim tells it what happened (`frame`, `prepared`, `answered`, `left`, `filtered`, `receive`, `lost`, `tick`) and asks it what
+to do next (`work`, `outgoing`, `records`, `news`, `next_wake`). The device has one worker: at most one piece of work runs, and of
+the frames that wait for it only the newest stays. Each frame ends in exactly one record.
 
 A swap of models takes three words: `renew` agrees with the server on the new streams, `may_adopt` says when no inference runs and
 the server has answered, `adopt` makes the new points count. Frames of the old ones that are under way are answered as before.
@@ -122,6 +122,7 @@ class Agent:
             it.learn, it.insured, it.point = True, False, work.learn
             it.why = "the filter sees nothing; tried all the same"
         self._looked(work, passed=True)
+        self.policy.observe_exit(it.point.name, left=False)
         self.policy.observe_device(it.point.name, sum(parts.values()))
         self.policy.observe_payload(it.point.name, len(payload))
         it.ends, it.guarded = ends, guarded
@@ -141,6 +142,20 @@ class Agent:
             return
         it.spent(parts)
         self._end(it, "answered", now, point=local, answer=answer)
+
+    def left(self, frame: int, answer: Answer, doubt: float, parts: dict[str, float], now: float) -> None:
+        """The exit is sure (`doubt` is how little it is not): its answer is the frame's, and no byte is sent."""
+        work, self._running = self._running, None
+        if work is not None:
+            self.policy.observe_exit(work.point.name, left=True)
+            self.policy.observe_device(work.point.name, sum(parts.values()))
+        it = self._open.get(frame)
+        if it is None:
+            self._books.in_vain(parts)
+            return
+        it.spent(parts)
+        why = f"the exit is sure ({1 - doubt:.2f})"
+        self._end(it, "answered", now, why=f"{it.why}; {why}" if it.why else why, answer=answer)
 
     def filtered(self, frame: int, present: float, parts: dict[str, float], now: float) -> None:
         """The filter sees nothing (`present`: what it says): no byte is sent, and the answer is the empty one."""

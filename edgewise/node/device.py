@@ -227,6 +227,12 @@ class DeviceNode:
         if work.task == "local" and not unseen:
             answer, parts = self.heads.local(sample, look)
             return lambda now: self.agent.answered(frame, answer, steps | parts, now)
+        if work.task == "prepare" and work.point.mode == "exit":
+            tried = self.heads.attempt(sample)
+            if tried.sure:
+                return lambda now: self.agent.left(frame, tried.answer, tried.doubt, tried.parts, now)
+            made = self.heads.prepare(sample, work.point, tried)
+            return lambda now: self.agent.prepared(frame, made.payload, tried.parts | made.parts, now, made.ends, made.guarded)
         it = self.heads.prepare(sample, work.learn if unseen and work.learn is not None else work.point, look)
         return lambda now: self.agent.prepared(frame, it.payload, steps | it.parts, now, it.ends, it.guarded, unseen)
 

@@ -1,6 +1,7 @@
 """The models that a device holds: a sample in; out comes what the filter sees, the payload of a point, or the local answer.
 
-The mirror of `edgewise.node.tails`. Each call says what it took, step by step, in seconds.
+The mirror of `edgewise.node.tails`. Each call says what it took, step by step, in seconds. Where the head begins behind a filter
+or an exit, that part runs first, whatever the point.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from edgewise.codec.features import FeatureCodec
 from edgewise.codec.select import Codec, codec_for
 from edgewise.core.answer import Answer
-from edgewise.core.artifact import Filter
+from edgewise.core.artifact import Exit, Filter
 from edgewise.core.coherent import EARLY, PRESENT
-from edgewise.core.placement import OperatingPoint
+from edgewise.core.errors import InputError, ModelError
+from edgewise.core.placement import CROSSING, REMOTE, OperatingPoint
 from edgewise.data.decoding import answers
 from edgewise.data.preprocess import WIDEST, narrow
 from edgewise.net.messages import Stream
@@ -36,6 +38,17 @@ class Look(Struct, frozen=True, eq=False):
     parts: dict[str, float]
 
 
+class Tried(Struct, frozen=True, eq=False):
+    """What the exit says of a sample: its `answer`, whether it is `sure` enough to be the last word, how much `doubt` it has, and
+    `early` features (1, …) to go on from where it is not."""
+
+    answer: Answer
+    sure: bool
+    doubt: float
+    early: NDArray[Any]
+    parts: dict[str, float]
+
+
 class Prepared(Struct, frozen=True):
     """A payload, ready to be sent. One in layers may be cut to any of the sizes `ends`, of which the last is its own.
 
@@ -49,7 +62,7 @@ class Prepared(Struct, frozen=True):
 
 
 class Heads:
-    """`look`, `prepare` and `local` are what an agent's worker runs; all are safe in one thread at a time."""
+    """`look`, `attempt`, `prepare` and `local` are what an agent's worker runs; all are safe in one thread at a time."""
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.manifest, self.address = bundle.manifest, bundle.address
@@ -61,8 +74,9 @@ class Heads:
         first: dict[str, OperatingPoint] = {}
         for point in self.manifest.points:
             first.setdefault(point.mode, point)
-        if "split" in first:
-            self.prepare(self._parts.blank(self.manifest.first), first["split"])
+        for mode in CROSSING:
+            if mode in first:
+                self.prepare(self._parts.blank(self.manifest.first), first[mode])
         if "image" in first:
             self.prepare(np.zeros((WIDEST * 9 // 16, WIDEST, 3), np.uint8), first["image"])
         if "local" in self.manifest.parts:
@@ -76,7 +90,7 @@ class Heads:
 
     def streams(self, first: int = 1) -> tuple[Stream, ...]:
         """What the device may send: one stream for each operating point that goes over the link, numbered from `first`."""
-        remote = [p for p in self.manifest.points if p.mode in ("split", "image")]
+        remote = [p for p in self.manifest.points if p.mode in REMOTE]
         return tuple(
             Stream(
                 id=i,
@@ -84,8 +98,8 @@ class Heads:
                 point=p.name,
                 codec=p.codec,
                 level=p.level,
-                shape=(1, *self.manifest.crossing.shape) if p.mode == "split" else (WIDEST, WIDEST, 3),
-                dtype="float32" if p.mode == "split" else "uint8",
+                shape=(1, *self.manifest.crossing.shape) if p.mode in CROSSING else (WIDEST, WIDEST, 3),
+                dtype="float32" if p.mode in CROSSING else "uint8",
             )
             for i, p in enumerate(remote, start=first)
         )
@@ -101,10 +115,26 @@ class Heads:
         passes = not present < self.manifest.filter.threshold
         return Look(present, passes, outputs[EARLY], {"filter": perf_counter() - start})
 
-    def prepare(self, sample: NDArray[Any], point: OperatingPoint, look: Look | None = None) -> Prepared:
+    def attempt(self, sample: NDArray[Any]) -> Tried:
+        """What the exit says of a sample; ModelError where the models have none. One that gives no number is never sure."""
+        start = perf_counter()
+        it = self.manifest.exit
+        if not isinstance(it, Exit):
+            raise ModelError(f"the bundle {self.manifest.name} has no exit", got=", ".join(self.manifest.parts), allowed="exit")
+        outputs = self._parts.run("exit", self._parts.sample("exit", sample))
+        spent = {"exit": perf_counter() - start}
+        early = outputs.pop(EARLY)
+        try:
+            answer = answers(outputs, self.manifest.decoding, self.manifest.labels)[0]
+        except InputError:  # no numbers: the tail is to say
+            return Tried(Answer(), False, 1.0, early, spent)
+        doubt = 1 - answer.classes[0].score if answer.classes else 1.0
+        return Tried(answer, doubt < it.doubt, doubt, early, spent)
+
+    def prepare(self, sample: NDArray[Any], point: OperatingPoint, look: Look | Tried | None = None) -> Prepared:
         """The payload of a sample (a picture (height, width, 3), or the array of the model's input) at `point`.
 
-        `look` is what the filter gave for this sample; where there is a filter, it is asked if nobody did.
+        `look` is what the filter or the exit gave for this sample; where there is one, it is asked if nobody did.
         """
         start = perf_counter()
         if point.mode == "image":
@@ -114,7 +144,10 @@ class Heads:
             return Prepared(payload, {"fit": fitted - start, "encode": perf_counter() - fitted})
         parts: dict[str, float] = {}
         look = look or self.look(sample)
-        if look is None:
+        if look is None and self.manifest.first == "exit":
+            feed = self._parts.run("exit", self._parts.sample("exit", sample))[EARLY]
+            parts["exit"] = perf_counter() - start
+        elif look is None:
             feed = self._parts.sample("head", sample)
             parts["fit"] = perf_counter() - start
         else:

@@ -1,4 +1,7 @@
-"""A frame on a device whose fate is not known yet: what was done for it so far, and the record that it leaves in the end."""
+"""A frame on a device whose fate is not known yet: what was done for it so far, and the record that it leaves in the end.
+
+A frame of an exit's point ends as `exit` where the exit answered it, and as `split` where its features went.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ class OpenFrame:
             frame=self.frame,
             captured=self.captured,
             outcome=outcome,
-            mode=point.mode if point else "drop",
+            mode=("split" if point.mode == "exit" and self.up else point.mode) if point else "drop",
             point=point.name if point else "drop",
             why=why,
             reason=reason,

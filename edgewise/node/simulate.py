@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.artifact import Filter
 from edgewise.core.link import Link
-from edgewise.core.placement import OperatingPoint
+from edgewise.core.placement import REMOTE, OperatingPoint
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.connect import backoff
 from edgewise.net.links.virtual import VirtualLink
@@ -90,7 +90,7 @@ def camera(
     filter: Filter | None = None,
 ) -> Agent:
     """An agent with a session and an outbox of its own, one stream for each point that goes over the link."""
-    remote = [p for p in points if p.mode in ("split", "image")]
+    remote = [p for p in points if p.mode in REMOTE]
     streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
     rows = Rows(MemoryOutbox(), lambda: 0.0, timer=lambda: 0.0)  # no real time decides here
     session = DeviceSession(Hello(name, "simulated", streams), rows)
@@ -103,7 +103,7 @@ class SimulatedDevice:
 
     `size(work)` is the payload of a frame in bytes, or the sizes to which it may be cut after each layer, rising; `seconds(work)`
     what the device needs for a piece of work, the filter's look included. `sees(frame)` is what the filter says of a frame (0..1,
-    against the agent's threshold), `looks` what that takes alone (s).
+    against the agent's threshold), `looks` what that takes alone (s); `sure(frame)` whether an exit answers it.
     """
 
     def __init__(
@@ -119,8 +119,10 @@ class SimulatedDevice:
         seed: int = 0,
         sees: Callable[[int], float] = lambda frame: 1.0,
         looks: float = 0.0,
+        sure: Callable[[int], bool] = lambda frame: False,
     ) -> None:
         self.world, self.server, self.agent = world, server, agent
+        self._sure = sure
         self.records: list[FrameRecord] = []
         self._link, self._size, self._seconds = link, size, seconds
         self._sees, self._looks, self._filter = sees, looks, agent.filter
@@ -190,6 +192,8 @@ class SimulatedDevice:
         now = self.world.now
         if work.task == "local":
             self.agent.answered(work.frame, Answer(), {"local": took}, now)
+        elif work.point.mode == "exit" and self._sure(work.frame):
+            self.agent.left(work.frame, Answer(), 0.0, {"exit": took}, now)
         else:
             size = self._size(work)
             whole, ends = (size, ()) if isinstance(size, int) else (size[-1], tuple(size))

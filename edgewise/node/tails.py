@@ -4,8 +4,8 @@ Several bundles, and several versions of one, stand side by side, keyed by their
 not been updated yet is answered as before. Versions come (`add`, in a thread: it loads) and go (`drop`) while the others are
 served. A frame that cannot be decoded, or whose outputs are no answer, is refused by itself; its batch goes on.
 
-Features go through the tail. Pictures go through the uncut model (`full`) where a bundle has it, else through its filter's stem,
-head and tail.
+Features go through the tail. Pictures go through the uncut model (`full`) where a bundle has it, else through what stands
+before its head, head and tail.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edgewise.codec.tensor import TensorCodec
 from edgewise.core.answer import Answer
 from edgewise.core.coherent import EARLY
 from edgewise.core.errors import EdgewiseError, ModelError
+from edgewise.core.placement import CROSSING
 from edgewise.data.decoding import answers
 from edgewise.data.preprocess import WIDEST
 from edgewise.net.messages import Stream
@@ -77,7 +78,7 @@ class Tails:
             return f"model {bundle.manifest.name} has no operating point {stream.point!r}."
         if (point.codec, point.level) != (stream.codec, stream.level):
             return f"{stream.point} is {point.codec} at {point.level}; the stream says {stream.codec} at {stream.level}."
-        if point.mode == "split":
+        if point.mode in CROSSING:
             shape = (1, *bundle.manifest.crossing.shape)
             if tuple(stream.shape) != shape or stream.dtype != "float32":
                 return f"{stream.point} carries float32 {shape}; the stream says {stream.dtype} {tuple(stream.shape)}."
@@ -157,8 +158,8 @@ class Tails:
         if pictures and "full" in parts.manifest.parts:
             return parts.run("full", batch)
         if pictures:
-            if parts.manifest.filter is not None:
-                batch = parts.run("filter", batch)[EARLY]
+            if parts.manifest.first != "head":
+                batch = parts.run(parts.manifest.first, batch)[EARLY]
             batch = parts.run("head", batch)[parts.manifest.parts["head"].outputs[0].name]
         return parts.run("tail", batch)
 

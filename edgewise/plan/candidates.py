@@ -24,13 +24,13 @@ from edgewise.core.cost import Site
 from edgewise.core.device import Device
 from edgewise.core.graph import Graph
 from edgewise.core.measurement import Measurement
-from edgewise.core.placement import Mode, OperatingPoint, Part, Placement
+from edgewise.core.placement import CROSSING, Mode, OperatingPoint, Part, Placement
 from edgewise.graph.cut import Cut
 from edgewise.plan import coding
 
 Kind = Literal["local", "raw", "image", "split", "drop"]
 WHOLE = "the whole model's answer"
-_KINDS: dict[Mode, Kind] = {"local": "local", "split": "split", "image": "image", "drop": "drop"}
+_KINDS: dict[Mode, Kind] = {"local": "local", "split": "split", "image": "image", "drop": "drop", "exit": "split"}
 _REAL = ("float32", "float16", "float64", "bfloat16")
 CAMERA = (640, 360)  # what the shipped sources give; a bundle does not say what camera it will see
 ANSWER = 2000.0  # bytes of a decoded answer at most; raw outputs of a detector can be a thousand times that
@@ -111,6 +111,9 @@ def of_bundle(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine, th
         )
         placement = Placement(point.name, made, crossing)
         note = "for a frame that the filter lets go" if manifest.filter is not None and point.mode != "drop" else ""
+        note = (
+            f"{1 - point.sent:.0%} of the frames end at the exit; seconds are of those that go" if point.mode == "exit" else note
+        )
         found.append(Candidate(placement, _KINDS[point.mode], point.name, None if quality is None else quality.value, note))
     return tuple(found)
 
@@ -120,7 +123,7 @@ def uncut_here(manifest: Manifest, graphs: Mapping[str, Graph], here: Machine) -
 
     Its quality is taken to be that of the bundle's best point. None where there is a local part, or nothing to run.
     """
-    whole = ("full",) if "full" in graphs else tuple(n for n in ("filter", "head", "tail") if n in graphs)
+    whole = ("full",) if "full" in graphs else tuple(n for n in ("filter", "exit", "head", "tail") if n in graphs)
     if "local" in graphs or not whole:
         return None
     fit = coding.FIT * CAMERA[0] * CAMERA[1] if manifest.pictures else 0.0
@@ -147,13 +150,15 @@ class _Ways:
             chain.append(self._part("filter", "device", "filter", self._fit("filter")))
         if point.mode == "local":
             return (*chain, self._part("local", "device", "local", self._fit("local")))
-        if point.mode == "split":
+        if self._manifest.first == "exit" and point.mode in CROSSING:
+            chain.append(self._part("exit", "device", "exit", self._fit("exit")))
+        if point.mode in CROSSING:
             encode, decode = self._coder(point)
             head = self._part("head and code", "device", "head", self._fit("head") + encode)
             return (*chain, head, self._part("code and tail", "edge", "tail", decode))
         encoder = self._machines["device"]
         chain.append(encoder.part(point.codec, "device", _nothing(3 * self._pixels), coding.ENCODE * self._pixels))
-        eyes = ("full",) if "full" in self._graphs else tuple(n for n in ("filter", "head", "tail") if n in self._graphs)
+        eyes = ("full",) if "full" in self._graphs else tuple(n for n in ("filter", "exit", "head", "tail") if n in self._graphs)
         seen = (coding.DECODE + coding.FIT) * self._pixels
         return (*chain, *(self._part(eye, "edge", eye, seen if eye == eyes[0] else 0.0) for eye in eyes))
 

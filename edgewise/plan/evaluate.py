@@ -64,11 +64,13 @@ def evaluate(placement: Placement, sites: Mapping[Site, Device], link: Links, lo
 
 
 def operating_placement(point: OperatingPoint) -> Placement:
-    """An operating point as a Placement; it does not know the memory that it takes."""
+    """An operating point as a Placement; it does not know the memory that it takes.
+
+    Of an exit bytes and the edge's seconds are means over all frames; the way there and back is counted whole."""
     head = Part(point.name, "device", point.device_time, memory=None)
     if point.mode in ("drop", "local"):
         return Placement(point.name, (head,), (0.0,))
-    tail = Part(point.name, "edge", point.edge_time, memory=None)
+    tail = Part(point.name, "edge", point.edge_time * point.sent, memory=None)
     return Placement(point.name, (head, tail), (point.frame_up, point.frame_down))
 
 

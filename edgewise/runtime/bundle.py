@@ -14,6 +14,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from msgspec import UNSET, UnsetType
+
 from edgewise.codec.features import check_codings
 from edgewise.core.artifact import (
     LARGEST_MANIFEST,
@@ -21,6 +23,7 @@ from edgewise.core.artifact import (
     Bottleneck,
     Coding,
     Decoding,
+    Exit,
     Filter,
     Manifest,
     Parameter,
@@ -136,6 +139,7 @@ def write_bundle(
     task: Task = "detection",
     codings: Mapping[str, Coding] | None = None,
     filter: Filter | None = None,
+    exit: Exit | UnsetType = UNSET,
 ) -> Manifest:
     """Write the parts and the manifest that describes them; the inputs and outputs are read from the models themselves.
 
@@ -161,6 +165,7 @@ def write_bundle(
         probe=probe,
         codings=dict(codings or {}),
         filter=filter,
+        exit=exit,
     )
     _bundle(
         parse(manifest.canonical, name), {str(part): model for part, model in parts.items()}

@@ -67,13 +67,13 @@ class Plain(Struct, frozen=True):
 
 def front(head: bytes, at: str) -> bytes:
     """The head up to tensor `at`, whose one output that is; ModelError names what else crosses there."""
-    model, _ = split(load(head), _single(head, at))
+    model, _ = split(load(head), single(head, at))
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def gated(head: bytes, at: str, plain: Plain) -> tuple[bytes, bytes]:
     """Part `filter` (picture → present, early) and part `head` (early → bottleneck) of a head, cut at tensor `at`."""
-    first, rest = split(load(head), _single(head, at))
+    first, rest = split(load(head), single(head, at))
     value = next(o for o in first.graph.output if o.name == at)
     shape = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)[1:]
     if value.type.tensor_type.elem_type != TensorProto.FLOAT or shape != plain.shape:
@@ -82,8 +82,9 @@ def gated(head: bytes, at: str, plain: Plain) -> tuple[bytes, bytes]:
     if opset < OLDEST:
         raise ModelError("the head's opset is too old for a filter", got=opset, allowed=f"{OLDEST} or newer")
     for model in (first, rest):
-        _rename(model.graph, EARLY, f"{EARLY}_of_the_head")
-        _rename(model.graph, at, EARLY)
+        if at != EARLY:
+            rename(model.graph, EARLY, f"{EARLY}_of_the_head")
+        rename(model.graph, at, EARLY)
     nodes, weights = _nodes(plain)
     first.graph.node.extend(nodes)
     first.graph.initializer.extend(weights)
@@ -158,11 +159,13 @@ def seconds(model: bytes, clock: Callable[[], float], rounds: int = 15) -> float
     return float(np.median(taken[3:]))
 
 
-def _single(head: bytes, at: str) -> Any:
+def single(head: bytes, at: str) -> Any:
+    """The cut of a head at tensor `at`; ModelError where more than it crosses there."""
     cut = cut_at(graph_of(load(head)), at)
     if len(cut.tensors) != 1 or cut.early:
         raise ModelError(
-            "a filter looks at one tensor with the whole answer behind it", got=" + ".join((*cut.tensors, *cut.early))
+            "what looks at early features takes one tensor with the whole answer behind it",
+            got=" + ".join((*cut.tensors, *cut.early)),
         )
     return cut
 
@@ -192,7 +195,7 @@ def _parameters(known: Mapping[str, Parameter], gate: bytes, rest: bytes) -> dic
     return found | {name: Parameter("filter", name) for name in own if name not in found}
 
 
-def _rename(graph: Any, old: str, new: str) -> None:
+def rename(graph: Any, old: str, new: str) -> None:
     """Give a tensor another name wherever it is spoken of, inner graphs too."""
     for values in (graph.input, graph.output, graph.value_info, graph.initializer):
         for value in values:
@@ -205,7 +208,7 @@ def _rename(graph: Any, old: str, new: str) -> None:
                     names[i] = new
         for attribute in node.attribute:
             for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename(body, old, new)
+                rename(body, old, new)
 
 
 def _nodes(plain: Plain) -> tuple[list[Any], list[Any]]:

@@ -79,8 +79,8 @@ def compared(new: Bundle, old: Bundle, probe: tuple[str, ...]) -> tuple[Quality,
 def _looked(bundle: Bundle, picture: NDArray[np.uint8]) -> dict[str, Outputs]:
     """What the bundle's models give for a picture, by the way in which it is answered; the filter lets everything pass."""
     parts, found, early = Parts(bundle), {}, None
-    if "filter" in parts.manifest.parts:
-        early = parts.run("filter", parts.sample("filter", picture))[EARLY]
+    if "head" in parts.manifest.parts and (first := parts.manifest.first) != "head":
+        early = parts.run(first, parts.sample(first, picture))[EARLY]
     if "local" in parts.manifest.parts:
         further = early if parts.manifest.parts["local"].inputs[0].name == EARLY else None
         found["local"] = parts.run("local", parts.sample("local", picture) if further is None else further)

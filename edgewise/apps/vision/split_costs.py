@@ -15,7 +15,7 @@ from msgspec import Struct
 from edgewise.core.cost import Site
 from edgewise.core.device import Device
 from edgewise.core.link import Link
-from edgewise.core.placement import Mode, Part, Placement
+from edgewise.core.placement import CROSSING, Mode, Part, Placement
 from edgewise.plan.break_even import BreakEven, Line, Stretch, break_even, fastest, line
 from edgewise.plan.evaluate import evaluate
 from edgewise.plan.horizon import over, starts
@@ -78,7 +78,7 @@ def price(ways: Sequence[Timed], device: Device, slowness: float | None, edge: D
         curve = tuple(round(found.latency(rate), 6) for rate in RATES) if found is not None else ()
         priced.append(Priced(one.parts[0].time, cost.latency, cost.latency_high or cost.latency, cost.energy.device, curve))
     kinds = {way.name: way.kind for way in ways}
-    splits = [x for x in lines if kinds[x.name] == "split"]
+    splits = [x for x in lines if kinds[x.name] in CROSSING]
     others = [x for x in lines if kinds[x.name] in ("image", "local")]
     best = max((way.quality for way in ways), default=0.0)
     good = {way.name for way in ways if way.quality >= best - within}

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgewise.core.placement import Mode
+from edgewise.core.placement import CROSSING, Mode
 from edgewise.plan.between import Between
 from edgewise.plan.break_even import BreakEven, Stretch, spoken
 
@@ -95,7 +95,7 @@ def against_pictures(rows: Sequence[PointRow]) -> list[str]:
     """For each split: whether a JPEG, or another picture, has its quality with fewer bytes; plainly."""
     said = []
     pictures = [r for r in rows if r.mode == "image"]
-    for row in (r for r in rows if r.mode == "split"):
+    for row in (r for r in rows if r.mode in CROSSING):
         as_good = [p for p in pictures if p.quality >= row.quality]
         least = min(as_good, key=lambda p: p.bytes_mean, default=None)
         mine = f"{row.name} ({row.quality:.3f}, {row.bytes_mean:,.0f} bytes)"

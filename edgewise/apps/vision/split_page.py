@@ -20,7 +20,7 @@ from edgewise.apps.vision.split_outcome import PointRow, SplitReport
 from edgewise.plan.break_even import spoken
 from edgewise.plan.map import COLOURS, draw_plane
 
-MARKS = {"split": "o", "image": "s", "local": "^"}
+MARKS = {"split": "o", "image": "s", "local": "^", "exit": "D"}
 DASHES = ("-", "--", "-.", ":")
 MOST_LINES = 10
 STYLE = (

@@ -26,7 +26,7 @@ from edgewise.core.artifact import Manifest, PartName
 from edgewise.core.device import Device
 from edgewise.core.errors import ConfigError, InputError, ModelError, SourceError
 from edgewise.core.link import Link
-from edgewise.core.placement import OperatingPoint
+from edgewise.core.placement import REMOTE, OperatingPoint
 from edgewise.data.dataset import Dataset, Example, open_dataset
 from edgewise.data.preprocess import fit
 from edgewise.data.scoring import Scored
@@ -124,7 +124,7 @@ def opened(config: ReportConfig) -> Bundle:
             hint="A table, a threshold or a model in it was changed, or it is another version.",
         )
     for point in bundle.manifest.points:
-        if point.mode in ("split", "image"):
+        if point.mode in REMOTE:
             codec_for(point, bundle.manifest)
     return bundle
 
@@ -214,7 +214,9 @@ def _plane(
     if here.slowness is None:
         return None
     ways = [timed(p, crossings[p.name], scored[p.name]) for p in points]
-    candidates = [Candidate(placement(w, here.slowness), w.kind, w.name, w.quality) for w in ways]
+    candidates = [
+        Candidate(placement(w, here.slowness), "split" if w.kind == "exit" else w.kind, w.name, w.quality) for w in ways
+    ]
     return between(candidates, Scene({"device": here.device, "edge": there.device}, link), floor(candidates, within))
 
 

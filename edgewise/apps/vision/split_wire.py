@@ -94,6 +94,12 @@ class Loopback:
         if point.mode == "local":
             answer, spent = self.heads.local(values, look)
             return point, b"", answer, steps | spent
+        if point.mode == "exit":
+            tried = self.heads.attempt(values)
+            if tried.sure:
+                return point, b"", tried.answer, tried.parts
+            made = self.heads.prepare(values, point, tried)
+            return point, made.payload, None, tried.parts | made.parts
         made = self.heads.prepare(values, point, look)
         return point, made.payload, None, steps | made.parts
 

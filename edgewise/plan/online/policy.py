@@ -28,7 +28,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edgewise.core.cost import Budget, Cost, PerSite
-from edgewise.core.placement import Decision, OperatingPoint
+from edgewise.core.placement import Decision, Mode, OperatingPoint
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.plan.online.layers import Layers
 from edgewise.plan.online.link import LinkEstimate
@@ -36,9 +36,12 @@ from edgewise.plan.online.link import LinkEstimate
 Scored = tuple[float, float, OperatingPoint]  # 1 − expected utility + price, chance to be in time, the point
 Joules = Callable[[float, float, float, float, float, float], float]
 """Device joules of a frame: busy (s), bytes up, bytes down, rate up, rate down (bit/s), latency (s)."""
+SURE: tuple[Mode, ...] = ("split", "image")  # modes of which every frame tries the link
 FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
 LEAST_PASSING = 0.01  # share of frames that a budget counts at the least, whatever a filter leaves out
+FORGETS = 0.01  # of what was seen of an exit, with every frame that it does not look at
+RARE = 0.05  # share of frames below which the slow ones are not in a p95
 PATIENCE = 2.0  # s in which the hysteresis fades: it damps flapping, and holds no small gain back for ever
 
 
@@ -93,6 +96,7 @@ class OnlinePolicy:
         self._device = {p.name: p.device_time for p in self.points.values()}
         self._edge = {p.name: p.edge_time for p in self.points.values()}
         self._sent = {p.name: p.bytes_up for p in self.points.values()}
+        self._going = {p.name: p.sent for p in self.points.values()}
         self._layers = {p.name: Layers(p.quality) for p in self.points.values()}
         self._last, self._switched = "", -math.inf
         self._tried = self._tried_up = -math.inf
@@ -106,6 +110,7 @@ class OnlinePolicy:
         self._device = {p.name: self._device.get(p.name, p.device_time) for p in self.points.values()}
         self._edge = {p.name: self._edge.get(p.name, p.edge_time) for p in self.points.values()}
         self._sent = {p.name: self._sent.get(p.name, p.bytes_up) for p in self.points.values()}
+        self._going = {p.name: p.sent for p in self.points.values()}
         self._layers = {p.name: Layers(p.quality) for p in self.points.values()}
         self.refused = {}
         self._bar("all")
@@ -120,6 +125,13 @@ class OnlinePolicy:
         self.passing += 0.05 * (passed - self.passing)
         if not passed:
             self._tried, self._tried_up = self._tried_before
+
+    def observe_exit(self, point: str, left: bool) -> None:
+        """The exit of a point answered the last frame, or let it go: where it answered, nothing was tried of the link."""
+        if point in self.points and self.points[point].mode == "exit":
+            self._going[point] += 0.05 * ((not left) - self._going[point])
+            if left:
+                self._tried, self._tried_up = self._tried_before
 
     def observe_interval(self, seconds: float) -> None:
         """Two frames came so long after each other; a camera's true rate is learned from that."""
@@ -144,12 +156,15 @@ class OnlinePolicy:
         """The best operating point now, or a drop where none can answer in time; and whether a filter's no is to be tried."""
         self._tried_before = (self._tried, self._tried_up)
         decision = self._choose(situation)
+        for name, p in self.points.items():
+            if p.mode == "exit" and name != decision.route:  # what a camera saw once bars an exit for a while, not for ever
+                self._going[name] += FORGETS * (p.sent - self._going[name])
         drawn = self.learn > 0 and self._draw.random() < self.learn
         return replace(decision, learn=True) if drawn and decision.route != "drop" else decision
 
     def upload(self) -> OperatingPoint | None:
         """The way up for a frame that is to be learned from and would be answered here: the smallest that the budget admits."""
-        remote = [p for p in self.points.values() if p.mode != "local" and p.name not in self.barred]
+        remote = [p for p in self.points.values() if p.mode in SURE and p.name not in self.barred]
         return min(remote, key=lambda p: self._sent[p.name], default=None)
 
     def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
@@ -194,12 +209,11 @@ class OnlinePolicy:
         With a `rate` (bit/s): over a link of that rate.
         """
         fast, slow = (rate, rate) if rate else (self.link.rate, math.exp(self.link.log_rate - 1.645 * self.link.spread))
-        p, size, busy = self.points[name], 0.0, self._device[name]
-        latency = high = busy
-        if p.mode != "local":
-            size = self._sent[name] + FRAME_HEADER
-            fixed = busy + self.link.round_trip + self.server_wait + self._edge[name]
-            latency, high = fixed + size * 8 / fast, fixed + size * 8 / slow
+        p, busy, going = self.points[name], self._device[name], self._going[name]
+        whole = self._sent[name] + FRAME_HEADER
+        fixed = self.link.round_trip + self.server_wait + self._edge[name]
+        size, latency = going * whole, busy + going * (fixed + whole * 8 / fast)
+        high = busy + (fixed + whole * 8 / slow if going > RARE else 0.0)
         joules = self._joules(busy, size, 0.0, fast, fast, latency) if self._joules else None
         energy = PerSite(joules, 0.0 if p.mode == "local" else None)
         return Cost(latency, high, bytes_up=size, energy=energy, memory=PerSite(None, None))
@@ -233,17 +247,31 @@ class OnlinePolicy:
         if p.mode == "local":
             in_time = 1.0 if self._device[p.name] <= s.left else 0.0
             return 1 - in_time * p.worth(s.condition) + price, in_time, p
+        if p.mode == "exit":
+            return self._score_exit(p, s, insurance, price)
         if not s.connected:
             return 1.0 + price, 0.0, p
-        chances = self._chances(p.name, s, s.left - self._device[p.name])
-        prospects = self._layers[p.name].prospects(self._sent[p.name], p.worth(s.condition))
-        best = max((self._hoped(size, worth, chances(size), insurance), size) for size, worth in prospects)
-        utility, chance = best[0], chances(best[1])
+        utility, chance = self._over_the_link(p, s, insurance)
         return 1 - utility + price + self.prices.vain * (1 - chance), chance, p
 
-    def _hoped(self, size: float, worth: float, chance: float, insurance: float) -> float:
+    def _score_exit(self, p: OperatingPoint, s: Situation, insurance: float, price: float) -> Scored:
+        """What the exit is sure of needs no link; what goes is a frame like any other, only rarer."""
+        going = self._going[p.name]
+        utility, chance = self._over_the_link(p, s, insurance, going) if s.connected and going else (insurance, 0.0)
+        left = 1 - going if self._device[p.name] <= s.left else 0.0
+        worth = left * p.worth(s.condition) + going * utility
+        return 1 - worth + price + self.prices.vain * going * (1 - chance), left + going * chance, p
+
+    def _over_the_link(self, p: OperatingPoint, s: Situation, insurance: float, going: float = 1.0) -> tuple[float, float]:
+        """Expected utility of a frame that goes, as the share `going` of all do, and its chance to be in time."""
+        chances = self._chances(p.name, s, s.left - self._device[p.name])
+        prospects = self._layers[p.name].prospects(self._sent[p.name], p.worth(s.condition))
+        best = max((self._hoped(size, worth, chances(size), insurance, going), size) for size, worth in prospects)
+        return best[0], chances(best[1])
+
+    def _hoped(self, size: float, worth: float, chance: float, insurance: float, going: float = 1.0) -> float:
         """Expected utility of payloads of `size` bytes that are worth so much in time."""
-        share = min(1.0, self.interval * self.link.rate / (8 * (size + FRAME_HEADER)))
+        share = min(1.0, self.interval * self.link.rate / (8 * going * (size + FRAME_HEADER)))
         hope = share * chance if chance >= LEAST_CHANCE else 0.0
         return hope * worth + (1 - hope) * insurance
 
@@ -267,7 +295,7 @@ class OnlinePolicy:
         remote = [
             p
             for p in self.points.values()
-            if p.mode != "local"
+            if p.mode in SURE
             and p.worth(s.condition) > local
             and (p.name not in self.barred or p.name in self._slow)
             and self._device[p.name] + ready + self._edge[p.name] < s.left
@@ -285,6 +313,8 @@ class OnlinePolicy:
         return max(fits, key=lambda p: p.worth(s.condition))
 
     def _why(self, p: OperatingPoint, chance: float, s: Situation, scored: list[Scored]) -> str:
+        if p.mode == "exit" and not s.connected:
+            return "no server: answers where the exit is sure"
         if p.mode == "local":
             if not s.connected:
                 return "no server: answers alone"

@@ -5,6 +5,7 @@ export const FATES = [
   { name: "local", token: "local", kind: "bar" },
   { name: "split", token: "split", kind: "bar" },
   { name: "image", token: "image", kind: "bar" },
+  { name: "exit", token: "local", kind: "bar" },
   { name: "dropped", token: "drop", kind: "tick" },
   { name: "failed", token: "failed", kind: "cross" },
 ];

@@ -6,7 +6,7 @@ const KEPT = 600; // seconds of a device, as many as the server keeps
 const FAR = { 21600: "6h", 604800: "7d" };
 const RENEW = 60e3; // ms between two looks into the store while hours or days are shown
 // How frames ended, in the order of a point's `fates`: by the mode answered in, dropped, failed; and answered by whatever mode.
-export const FATES = ["drop", "local", "split", "image", "drop", "failed", "answered"];
+export const FATES = ["drop", "local", "split", "image", "local", "drop", "failed", "answered"];
 export const LIVE_NOTE = "A second appears three seconds after it ended, when the fate of its frames is known.";
 const FAR_NOTE = "From the server's store: frames by the minute in which their record came; bytes are those up and down.";
 
@@ -99,7 +99,7 @@ export class Past {
     return rows(columns).map((row) => ({
       at: row.at - this.epoch,
       step,
-      fates: [0, 0, 0, 0, row.dropped, row.failed, row.answered],
+      fates: [0, 0, 0, 0, 0, row.dropped, row.failed, row.answered],
       latency_p50: row.p50,
       latency_p95: row.p95,
       bytes_up: row.bytes / during(row.at),

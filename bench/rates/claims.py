@@ -18,7 +18,7 @@ says no more, and the row says at which rates it is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,14 +167,10 @@ def ways(model: str, figures: Figures) -> dict[str, Way]:
     }
 
 
-def held(claim: Claim, model: str, figures: Figures, here: Board, there: Board, round_trip: float) -> Held:
-    """The claim on one board and model, at every rate."""
-    found = ways(model, figures)
-    pair = [
-        [_figure(claim.figure, cost(found[name], here, there, link(rate, round_trip))) for rate in FINE]
-        for name in ("BottleFit", claim.baseline)
-    ]
-    return Held(claim, here.name, model, round_trip, tuple(1 - a / b for a, b in zip(*pair, strict=True)))
+def held(claim: Claim, model: str, here: Board, round_trip: float, answers: Mapping[str, Sequence[Answered]]) -> Held:
+    """The claim on one board and model, from what each way takes at every rate of FINE."""
+    ours, other = ([_figure(claim.figure, a) for a in answers[name]] for name in ("BottleFit", claim.baseline))
+    return Held(claim, here.name, model, round_trip, tuple(1 - a / b for a, b in zip(ours, other, strict=True)))
 
 
 def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
@@ -187,10 +183,19 @@ def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
     boards = {name: board(name, figures.pieces) for name in (*BOARDS, SERVER)}
     found: list[Row] = [_piece(name, one) for name, one in figures.pieces.items()]
     found += [r for model in figures.models for r in _sizes(model, figures)]
+    answers = {
+        (name, model, round_trip): {
+            way.name: [cost(way, boards[name], boards[SERVER], link(rate, round_trip)) for rate in FINE]
+            for way in ways(model, figures).values()
+        }
+        for name in BOARDS
+        for model in figures.models
+        for round_trip in ROUND_TRIPS
+    }
     targets = []
     for claim in CLAIMS:
         every = [
-            held(one, model, figures, boards[name], boards[SERVER], round_trip)
+            held(one, model, boards[name], round_trip, answers[name, model, round_trip])
             for one in _readings(claim)
             for name in claim.boards
             for model in figures.models

@@ -2,9 +2,10 @@
 
     E = P_idle · T + (P_active − P_idle) · t_busy + radio        (`edgewise.core.power`)
 
-Idle and active power come from the boards' profiles, seconds from `bench.rates.boards`, the radio's coefficients from Huang et al.
-(2012): phones of that year, so that ratios between ways count, not joules. No instrument measured any of it, here or on a board;
-`edgewise.meter` does, where there is one. A board whose idle power no source states has no joules: AGX Orin has active power alone.
+Idle and active power come from the boards' profiles, seconds from `bench.rates.boards`, the radio's coefficients from Huang et
+al. (2012): phones of that year, so that ratios between ways count, not joules. No instrument measured any of it, here or on a
+board; `edgewise.meter` does, where there is one. A board whose idle power no source states has no joules: AGX Orin has active
+power alone.
 
 It does not know the tail in which a radio stays awake, nor what a camera, a screen or a supply takes.
 """
@@ -21,19 +22,19 @@ from bench.rates.latency import FILE, Measured, ours
 from bench.rates.recipes import reached
 from bench.rates.record import records
 from bench.rates.ways import ROUND_TRIPS, Way, cost, link
-from bench.report import Row
+from bench.report import Row, Target
 from edgewise.plan.break_even import spoken
 
 RADIOS = ("wifi", "lte")
 TABLE = (250e3, 1e6, 5e6)  # bit/s
 
 
-def rows(work: Path) -> list[Row]:
-    """Joules and mean watts of every way, radio and rate on the boards whose power is known; what ours saves against the others."""
+def rows(work: Path) -> tuple[list[Row], list[Target]]:
+    """Joules and mean watts of every way, radio and rate on the boards whose power is known; what ours saves. No targets."""
     path = work / FILE
     kept = records(work)
     if not path.is_file() or not any(r.about.method == "teacher" for r in kept):
-        return []
+        return [], []
     timed = msgspec.json.decode(path.read_bytes(), type=Measured).pieces
     ways, server = reached(kept, timed).ways, board("this", {})
     boards = [board(name, timed) for name in DEVICES]
@@ -41,7 +42,7 @@ def rows(work: Path) -> list[Row]:
     for here in (b for b in boards if b.device.idle is not None and b.device.active is not None):
         for radio in RADIOS:
             found += _of(ways, here, server, radio)
-    return found
+    return found, []
 
 
 def _of(ways: Sequence[Way], here: Board, server: Board, radio: str) -> list[Row]:

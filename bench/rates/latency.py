@@ -26,6 +26,7 @@ from bench.rates.record import records
 from bench.rates.timing import Timed
 from bench.rates.ways import FINE, ROUND_TRIPS, Way, cost, line, link
 from bench.report import Row, Target, left_out
+from edgewise.core.measurement import Provenance
 from edgewise.plan.break_even import break_even, fastest, spoken
 
 FILE = "pieces.json"
@@ -146,7 +147,7 @@ def _reached(at: Reached) -> list[Row]:
 def _table(ways: Sequence[Way], here: Board, server: Board, round_trip: float) -> list[Row]:
     """Latencies (every way on SHOWN boards), who is the fastest over all rates, and ours' break-even rates."""
     case = f"{here.name}, {1e3 * round_trip:g} ms round trip"
-    provenance: str = "mixed" if here.name == "this" else "modelled"  # measured seconds, a modelled link
+    provenance: Provenance = "mixed" if here.name == "this" else "modelled"  # measured seconds, a modelled link
     found = []
     for way in ways if here.name in SHOWN else ():
         for rate in TABLE if way.kind != "local" else TABLE[:1]:
@@ -162,7 +163,7 @@ def _table(ways: Sequence[Way], here: Board, server: Board, round_trip: float) -
                     a.high,
                     provenance,
                 )
-            )  # type: ignore[arg-type]
+            )
     lines = [line(w, here, server, round_trip) for w in ways]
     for s in fastest(lines):
         low, high = max(s.low, FINE[0]), min(s.high, FINE[-1])

@@ -71,7 +71,7 @@ CODEC = "factorised"  # the small picture codec: from a picture to a picture, be
 def splits(
     side: int = SIDE, names: Sequence[str] = tuple(CUTS), tails: bool = True
 ) -> tuple[dict[str, bytes], dict[str, tuple[int, int, int]]]:
-    """`NAME head` and `NAME tail` of these cuts and, with all of them, of the picture codec; the shapes of what crosses by name."""
+    """`NAME head` and `NAME tail` of these cuts and, with all of them, of the picture codec; shapes of what crosses by name."""
     torch.manual_seed(0)
     teacher = resnet10().eval()
     found: dict[str, bytes] = {}

@@ -15,7 +15,8 @@ from typing import Literal
 from msgspec import Struct
 
 from bench.rates.boards import Board, Effort
-from edgewise.core.cost import Cost
+from edgewise.core.cost import Cost, Site
+from edgewise.core.device import Device
 from edgewise.core.link import Link
 from edgewise.core.placement import Part, Placement
 from edgewise.core.wire import FRAME_HEADER, socket_bytes
@@ -76,14 +77,12 @@ def placement(way: Way, here: Board, there: Board, stays: bool = False, end: int
 
 def cost(way: Way, here: Board, there: Board, at: Link) -> Answered:
     """What a picture takes by this way."""
-    latencies = [
-        _mixed(way, [_evaluated(way, here, there, at, stays, end).latency or 0.0 for stays in (False, True)]) for end in range(3)
-    ]
-    both = [_evaluated(way, here, there, at, stays) for stays in (False, True)]
-    busy = _mixed(way, [c.busy.device or 0.0 for c in both])
-    joules = [c.energy.device for c in both]
+    latency, low, high = (_mixed(way, [c.latency or 0.0 for c in _costs(way, here, there, at, end)]) for end in range(3))
+    middle = _costs(way, here, there, at)
+    joules = [c.energy.device for c in middle]
     known = [j for j in joules if j is not None]
-    return Answered(latencies[0], latencies[1], latencies[2], busy, _mixed(way, known) if len(known) == 2 else None)
+    busy = _mixed(way, [c.busy.device or 0.0 for c in middle])
+    return Answered(latency, low, high, busy, _mixed(way, known) if len(known) == len(joules) else None)
 
 
 def line(way: Way, here: Board, there: Board, round_trip: float) -> Line:
@@ -95,10 +94,14 @@ def line(way: Way, here: Board, there: Board, round_trip: float) -> Line:
     return Line(way.name, way.crosses * fixed + (1 - way.crosses) * alone, way.crosses * bits)
 
 
-def _evaluated(way: Way, here: Board, there: Board, at: Link, stays: bool, end: int = 0) -> Cost:
-    sites = {"device": here.device, "edge": there.device}
-    return evaluate(placement(way, here, there, stays, end), sites, at)  # type: ignore[arg-type]
+def _costs(way: Way, here: Board, there: Board, at: Link, end: int = 0) -> list[Cost]:
+    """The cost of a picture that crosses, and of one that stays where some do."""
+    sites: dict[Site, Device] = {"device": here.device, "edge": there.device}
+    return [
+        evaluate(placement(way, here, there, stays, end), sites, at)
+        for stays in ((False,) if way.crosses == 1 else (False, True))
+    ]
 
 
-def _mixed(way: Way, pair: list[float]) -> float:
-    return way.crosses * pair[0] + (1 - way.crosses) * pair[1]
+def _mixed(way: Way, values: list[float]) -> float:
+    return values[0] if len(values) == 1 else way.crosses * values[0] + (1 - way.crosses) * values[1]

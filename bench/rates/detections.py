@@ -37,6 +37,7 @@ class Scored(Struct, frozen=True, forbid_unknown_fields=True):
     about: About
     bytes: tuple[float, ...]
     scores: dict[str, tuple[float, ...]]
+    pictures: int
 
 
 class Detections(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +118,7 @@ def judged(
     size = np.array(sizes, float)
     bytes = tuple(float((w * size).sum() / w.sum()) for w in weights)
     scores = {task: tuple(round(one[task], 6) for one in each) for task in each[0]}
-    return Detections(Scored(about, bytes, scores), tuple(sizes), tuple(answers))
+    return Detections(Scored(about, bytes, scores, len(truth)), tuple(sizes), tuple(answers))
 
 
 def curves(points: Sequence[Scored]) -> dict[str, Curve]:
@@ -164,14 +165,14 @@ def difference(reference: Curve, other: Curve, task: str) -> Difference | None:
     return Difference(value, low, high, shared, len(each))
 
 
-def rows_of(point: Scored, n: int) -> list[Row]:
+def rows_of(point: Scored) -> list[Row]:
     """The mean frame and each score of a point, with 95 % intervals over blocks."""
     about = point.about
     case = f"{about.data}, {about.method} {about.point}" + (f", seed {about.seed}" if about.seed else "")
     low, high = np.quantile(point.bytes[1:], (0.025, 0.975)).tolist()
-    rows = [Row(case, "frame", float(point.bytes[0]), "bytes", n, low, high)]
+    rows = [Row(case, "frame", float(point.bytes[0]), "bytes", point.pictures, low, high)]
     for task, values in point.scores.items():
         low, high = np.nanquantile(values[1:], (0.025, 0.975)).tolist()
         metric = NAMES[task.removesuffix("50")].replace("AP", "AP50" if task.endswith("50") else "AP")
-        rows.append(Row(case, metric, float(values[0]), "", n, low, high))
+        rows.append(Row(case, metric, float(values[0]), "", point.pictures, low, high))
     return rows

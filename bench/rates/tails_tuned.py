@@ -1,8 +1,7 @@
-"""What stands behind a link, tuned on labelled frames: a detector on decoded pictures, or a student's decoder and tail.
+"""A detector tuned on what a picture codec gives back, as students are tuned on what their coder brings.
 
-One course for both: boxes, masks and keypoints as the teacher learned them (`edgewise.training.things`), Adam, one cycle, the
-statistics of normalisation left as they are, so that a short course on few frames moves weights alone. What crosses is as the
-codec really brings it: decoded pictures of drawn qualities, rounded codes.
+Boxes, masks and keypoints as the teacher learned them (`edgewise.training.things`), Adam, one cycle, the statistics of
+normalisation left as they are, so that a short course on few frames moves weights alone; each picture at a quality drawn for it.
 """
 
 from __future__ import annotations
@@ -12,19 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.rates import scenes
 from bench.rates.jobs import Advance
 from bench.rates.scenes import Pictures, Source
+from bench.rates.sights import Raw, Sight
 from edgewise.codec.image import ImageCodec, Kind
-from edgewise.split.training.bottleneck import Split
-from edgewise.training import things
 from edgewise.training.course import Course, adam, follow
-from edgewise.training.course import Source as Seen
-from edgewise.training.nets.fpn import Detector
-from edgewise.training.paths import module
-from edgewise.training.things_draw import truth
 
 RATE, BATCH = 1e-3, 16
 
@@ -44,32 +38,13 @@ class Decoded:
         return np.stack([c.decode(c.encode(p)) for c, p in zip(drawn, self._source.of(indices), strict=True)])
 
 
-def tuned(
-    net: nn.Module,
-    pictures: Seen,
-    labels: Source,
-    epochs: float,
-    work: Path,
-    advance: Advance,
-    behind: str = "",
-    seed: int = 0,
-) -> None:
-    """`net`, a Detector, tuned in place; `behind`: the path of a bottleneck whose encoder stays as it is."""
-    assert isinstance(net, Detector)
-    net.eval().requires_grad_(True)
-    if behind:
-        split = module(net, behind)
-        assert isinstance(split, Split)
-        split.encoder.requires_grad_(False)
-        split.between.requires_grad_(False)
-    learnt = [p for p in net.parameters() if p.requires_grad]
+def tuned(net: Raw, pictures: Decoded, at: Sight, epochs: float, work: Path, advance: Advance, seed: int = 0) -> None:
+    """`net` tuned in place on `pictures` and the labels of `at`; in evaluation mode and frozen."""
+    net.eval().requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def lesson(shown: Pictures, indices: list[int]) -> Tensor:
-        x = scenes.tensor(shown)
-        loss, _ = things.loss(net.maps(x), truth(labels.truth(indices)), (x.shape[2], x.shape[3]))
-        return loss
+        return at.loss(net(scenes.tensor(shown)), dict, indices)
 
     course = Course(epochs=epochs, rate=RATE, batch=BATCH, warm=0.1, mirror=False, seed=seed)
-    torch.manual_seed(seed)
-    follow(net, learnt, pictures, lesson, course, work, advance, optimiser=adam())
+    follow(net, net.parameters(), pictures, lesson, course, work, advance, optimiser=adam())
     net.eval().requires_grad_(False)

@@ -1,170 +1,194 @@
-"""Detection and masks: Entropic Student and ours on the detector of three tasks, against picture codecs, at the teacher's size.
+"""Detection and masks: Entropic Student and ours on detectors, against picture codecs, at the teacher's size.
 
-The teacher (`edgewise.training.nets.fpn`) answers rendered junctions as they are and through each picture codec: with its own
-weights, and with weights tuned on decoded pictures of many qualities. Students replace everything from the picture to layer1;
-they learn without labels what the teacher's later modules give, and answer from decoded bytes alone. Entropic Student is
-published with losses at layer1 to layer4; both learn at the pyramid and in the heads too, and not at layer1, so that what no task
-asks for need not cross: in a trial of half an epoch that took a third of the bytes. Stage 2 tunes all that stands behind the
-bottleneck on labels, the encoder frozen; it has the epochs of the codecs' tuned tails.
+The teacher answers held-out pictures as they are and through each codec: with its own weights, and with weights tuned on decoded
+pictures of many qualities. Students replace everything from the picture to layer1 and answer from decoded bytes alone; one serves
+all its rates (a gain for each; Cui et al. 2021). They learn what the teacher's later modules give, at the pyramid and in
+the heads, without labels: Entropic Student is published with losses at layer1 to layer4, with which the same student of half an
+epoch needed three times the bytes here. Stage 2 learns from labels:
+
+    entropic     decoder and tail, the encoder frozen (as published)
+    lean         the same for our encoder: one bitstream for any tail
+    lean-task    our encoder too, bits at their price: what no box and no mask needs no longer crosses
+
+All have the same epochs, and the codecs' tuned detectors those of stage 2.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from msgspec import Struct
 from torch import nn
 
-from bench.rates import scenes, tails_tuned
-from bench.rates.detections import file, frame, judged, keep
+from bench.rates import detections, tails_tuned
+from bench.rates.detections import curves, difference, file, frame, judged, keep, rows_of
+from bench.rates.image_codec import LearnedCodec
 from bench.rates.jobs import Advance, Job, Size
 from bench.rates.record import About
-from bench.rates.scenes import DECODING, LABELS, Held, Pictures
-from bench.report import ROOT
+from bench.rates.scenes import Pictures
+from bench.rates.sights import BATCH, NAMES, Name, Raw, Sight, plain, sight
+from bench.report import Row, Target, left_out
 from edgewise.codec.image import ImageCodec, Kind
 from edgewise.core.answer import Answer
-from edgewise.data.decoding.things import answers
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.split.training.carried import carried
 from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung
 from edgewise.split.training.stretch import split_of
-from edgewise.training.nets import fpn
-from edgewise.training.things_job import load
 
-WEIGHTS = ROOT / "bench" / "weights" / "things.safetensors"
 CUT = "stem..layer1"
-HEADS = ("layer2", "layer4", "fpn", "heads.tower", "heads.score", "heads.shape", "heads.sharp")
 QUALITIES: dict[Kind, tuple[int, ...]] = {"jpeg": (2, 5, 10, 20, 35, 50, 75, 90), "webp": (1, 5, 15, 30, 50, 75, 90)}
 TUNED: dict[Kind, tuple[int, ...]] = {"jpeg": (3, 5, 8, 12, 20, 35, 50), "webp": (1, 3, 8, 15, 30, 50)}  # drawn from
-TUNING: dict[Size, float] = {"quick": 0.1, "medium": 0.25, "full": 0.5}  # epochs
-BATCH = 8
+EPOCHS: dict[Size, tuple[float, float]] = {"quick": (0.2, 0.1), "medium": (0.4, 0.3), "full": (1.0, 1.0)}
+IMAGE: dict[Size, float] = {"quick": 0.1, "medium": 0.5, "full": 2.0}  # epochs of the image codec, of crops
+IMAGES = (0.1, 0.3, 0.9)
+WANT = "BD-rate < 0 in {}, with its interval"
 
 
 class Way(Struct, frozen=True):
-    """A ladder of students: its design, its β, epochs of stage 1 for the first of them and each of the others; `rounded`: the
-    share of stage 1 in which the decoder hears rounded values."""
+    """A student: its design, its β; `free`: stage 2 teaches the encoder too; `rounded`: the share of stage 1 in which the decoder
+    hears rounded values."""
 
     design: str
     betas: tuple[float, ...]
-    first: float = 1.5
-    further: float = 0.6
+    free: bool = False
     rounded: float = 0.33
 
 
 WAYS = {
-    "lean": Way("lean", (0.6, 1.5, 3.5)),
-    "entropic": Way("entropic", (0.6, 1.5, 3.5), rounded=0.0),
+    "lean-task": Way("lean", (0.3, 1.0, 3.0, 8.0), free=True),
+    "entropic": Way("entropic", (0.3, 1.0, 3.0, 8.0), rounded=0.0),
+    "lean": Way("lean", (0.3, 1.0, 3.0, 8.0)),
 }
 
 
-@functools.cache
-def teacher() -> fpn.Detector:
-    """The trained detector, frozen."""
-    return load(WEIGHTS).requires_grad_(False)
-
-
-def said(net: nn.Module, pictures: Pictures) -> tuple[Answer, ...]:
-    """What a detector in evaluation mode says of pictures (n, height, width, 3) of its size."""
-    found: list[Answer] = []
-    with torch.inference_mode():
-        for first in range(0, len(pictures), BATCH):
-            maps = net(scenes.tensor(pictures[first : first + BATCH]))
-            found += answers({name: value.float().numpy() for name, value in maps.items()}, DECODING, LABELS)
-    return tuple(found)
-
-
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
-    """Codecs as they are and with tuned tails, and the rungs of each ladder, one after another."""
+    """Codecs as they are and with tuned detectors, the image codec, and the students."""
     found = []
-    if seed == 0:
-        for kind in QUALITIES:
-            leaves = tuple(file(About(kind, f"q{q}", data=scenes.DATA)) for q in QUALITIES[kind])
-            found.append(Job(f"things-{kind}", "bench.rates.things:pictures", leaves, {"kind": kind, "size": size}, priority=5))
-            leaves = tuple(file(About(f"{kind}-tuned", f"q{q}", data=scenes.DATA)) for q in QUALITIES[kind])
-            found.append(
-                Job(f"things-{kind}-tuned", "bench.rates.things:pictures_tuned", leaves, {"kind": kind, "size": size}, 5)
-            )
-    for name, way in WAYS.items():
-        before: tuple[str, ...] = ()
-        for index, beta in enumerate(way.betas):
-            leaves = tuple(file(About(m, f"b{beta:g}", seed, data=scenes.DATA)) for m in (name, f"{name}-tuned"))
-            arguments = {"name": name, "index": index, "seed": seed, "size": size}
-            job = Job(f"things-{name}-b{beta:g}.{seed}", "bench.rates.things:rung", leaves, arguments, 5, before)
-            found.append(job)
-            before = (job.name,)
+    for name in NAMES:
+
+        def job(what: str, run: str, points: Sequence[tuple[str, str]], priority: float = 5, **arguments: object) -> Job:
+            leaves = tuple(file(About(method, point, seed, data=name)) for method, point in points)  # noqa: B023
+            told = {"name": name, "size": size, "seed": seed, **arguments}  # noqa: B023
+            return Job(f"{name}-{what}.{seed}", f"bench.rates.things:{run}", leaves, told, priority)  # noqa: B023
+
+        for way, asked in WAYS.items():
+            found.append(job(way, "students", [(way, f"b{b:g}") for b in asked.betas], 5 + (way == "lean") / 10, way=way))
+        if seed == 0:
+            for kind, qualities in QUALITIES.items():
+                found.append(job(kind, "pictures", [(kind, f"q{q}") for q in qualities], kind=kind))
+                found.append(job(f"{kind}-tuned", "pictures_tuned", [(f"{kind}-tuned", f"q{q}") for q in qualities], kind=kind))
+            found.append(job("image-codec", "image_codec", [("image-codec", f"b{b:g}") for b in IMAGES]))
     return found
 
 
-def pictures(work: Path, advance: Advance, kind: Kind, size: Size) -> None:
-    """A picture codec at all its qualities, answered by the teacher as it is; with the first codec the teacher itself."""
-    at = scenes.held(work, size)
-    if kind == "jpeg":
-        raw = tuple(frame(p.size) for p in at.pictures)
-        kept(work, at, About("teacher", "as it is", data=scenes.DATA), raw, said(teacher(), at.pictures))
-    _through(work, at, kind, kind, teacher(), advance)
+def students(work: Path, advance: Advance, name: Name, way: str, seed: int, size: Size) -> None:
+    """One student at all its rates."""
+    at = sight(name, work, size)
+    first, second = EPOCHS[size]
+    for done in climbed(work, at, way, seed, size, advance):
+        parameters = sum(p.numel() for p in split_of(done.net, done.stretch).encoder.parameters())
+        about = About(
+            way,
+            f"b{done.beta:g}",
+            seed,
+            task="detection",
+            data=name,
+            epochs={"stage 1": first * at.times, "stage 2": second * at.times},
+            parameters=parameters,
+            more={"beta": done.beta, "estimated": done.history["estimated"]},
+        )
+        _kept(work, at, about, *through(done, at))
 
 
-def pictures_tuned(work: Path, advance: Advance, kind: Kind, size: Size) -> None:
-    """The same with the whole teacher tuned on decoded pictures of drawn qualities."""
-    at, source = scenes.held(work, size), scenes.Source(scenes.taught(work, size))
-    net = copy.deepcopy(teacher())
-    tails_tuned.tuned(
-        net, tails_tuned.Decoded(source, kind, TUNED[kind]), source, TUNING[size], folder(work, f"{kind}-tuned"), advance
-    )
-    _through(work, at, kind, f"{kind}-tuned", net, advance)
-
-
-def rung(work: Path, advance: Advance, name: str, index: int, seed: int, size: Size) -> None:
-    """A student of one β, as stage 1 left it and tuned behind its bottleneck."""
-    at, source = scenes.held(work, size), scenes.Source(scenes.taught(work, size))
-    done = climb(work, name, source, seed, size, advance).rung(index)
-    point, way = f"b{done.beta:g}", WAYS[name]
-    epochs = {"stage 1": (way.first + index * way.further) * _share(size)}
-    parameters = sum(p.numel() for p in split_of(done.net, done.stretch).encoder.parameters())
-    about = About(name, point, seed, data=scenes.DATA, epochs=epochs, parameters=parameters, more={"beta": done.beta})
-    kept(work, at, about, *carried_over(done, done.net, at))
-    net = copy.deepcopy(done.net)
-    tails_tuned.tuned(
-        net, source, source, TUNING[size], folder(work, name, seed) / f"tuned-{point}", advance, behind=done.stretch.first
-    )
-    more = msgspec.structs.replace(about, method=f"{name}-tuned", epochs=epochs | {"stage 2": TUNING[size]})
-    kept(work, at, more, *carried_over(done, net, at))
-
-
-def climb(work: Path, name: str, source: scenes.Source, seed: int, size: Size, advance: Advance) -> Climb:
-    """The ladder of that name; what is done of it in `work` is taken up."""
-    way, share = WAYS[name], _share(size)
+def climbed(work: Path, at: Sight, way: str, seed: int, size: Size, advance: Advance) -> list[Rung]:
+    """The rungs of a student; what is done of it in `work` is taken up."""
+    asked, (first, second) = WAYS[way], EPOCHS[size]
+    step = 0.01  # of an epoch for each further rate: one course teaches all of them
     plan = Plan(
-        betas=way.betas,
-        first=way.first * share,
-        further=way.further * share,
-        tuned=0,
-        rounded=way.rounded,
-        losses=HEADS,
+        betas=asked.betas,
+        first=first * at.times - step * (len(asked.betas) - 1),
+        further=step,
+        tuned=second * at.times,
+        free=asked.free,
+        several=True,
+        rounded=asked.rounded,
+        losses=at.losses,
+        mirror=False,
         batch=8,
+        tuned_batch=8,
+        rate=3e-3,
+        tuned_rate=5e-3,
+        still=True,
         seed=seed,
     )
-    return Climb(teacher(), CUT, way.design, source, None, scenes.LOOK, plan, folder(work, name, seed), advance)
+    place = folder(work, at.name, way, seed)
+    return Climb(at.teacher, CUT, asked.design, at.source, at.loss, at.look, plan, place, advance).all()
 
 
-def folder(work: Path, name: str, seed: int = 0) -> Path:
-    return work / "things" / f"{name}.{seed}"
+def pictures(work: Path, advance: Advance, name: Name, kind: Kind, size: Size, seed: int = 0) -> None:
+    """A picture codec at all its qualities, answered by the teacher as it is; with the first codec the teacher itself."""
+    at = sight(name, work, size)
+    net = plain(at.teacher)
+    if kind == "jpeg":
+        raw = tuple(frame(p.size) for p in at.held.pictures)
+        _kept(work, at, About("teacher", "as it is", task="detection", data=name), raw, at.said(net, at.held.pictures))
+    _coded(work, at, kind, kind, net, advance)
 
 
-def carried_over(done: Rung, net: nn.Module, at: Held) -> tuple[tuple[int, ...], tuple[Answer, ...]]:
-    """Bytes of each frame and what the student answers from them."""
-    sizes: list[int] = []
-    found: list[Answer] = []
-    for _, maps, frames in carried(net, done.stretch, done.bottleneck, done.coding, Shown(at.pictures), scenes.LOOK, BATCH):
-        found += answers({name: value.float().numpy() for name, value in maps.items()}, DECODING, LABELS)
-        sizes += frames
-    return tuple(sizes), tuple(found)
+def pictures_tuned(work: Path, advance: Advance, name: Name, kind: Kind, size: Size, seed: int = 0) -> None:
+    """The same with the whole teacher tuned on decoded pictures of drawn qualities."""
+    at = sight(name, work, size)
+    net = Raw(at.teacher.classes, at.teacher.keypoints, at.teacher.prototypes)
+    net.load_state_dict(at.teacher.state_dict())
+    shown = tails_tuned.Decoded(at.source, kind, TUNED[kind], seed)
+    place = folder(work, name, f"{kind}-tuned", seed)
+    tails_tuned.tuned(net, shown, at, EPOCHS[size][1] * at.times, place, advance, seed)
+    _coded(work, at, kind, f"{kind}-tuned", plain(net), advance)
+
+
+def image_codec(work: Path, advance: Advance, name: Name, size: Size, seed: int = 0) -> None:
+    """A learned codec of pictures, taught on the same frames, before the teacher as it is."""
+    at = sight(name, work, size)
+    net = plain(at.teacher)
+    plan = Plan(
+        betas=IMAGES,
+        first=IMAGE[size] * at.times - 0.02,
+        further=0.01,
+        tuned=0,
+        losses=("picture",),
+        rounded=0.3,
+        several=True,
+        crop=128,
+        batch=16,
+        seed=seed,
+    )
+    blank = nn.Sequential(OrderedDict({"picture": nn.Identity()}))  # the picture itself is what is to be given back
+    source, look = Whole(at), msgspec.structs.replace(at.look, height=at.look.height // 16 * 16, width=at.look.width // 16 * 16)
+    place = folder(work, name, "image-codec", seed)
+    for done in Climb(blank, "picture", "factorised", source, None, look, plan, place, advance).all():
+        codec = LearnedCodec(done, (at.look.height, at.look.width))
+        sent = [codec.encode(p) for p in at.held.pictures]
+        about = About("image-codec", f"b{done.beta:g}", seed, task="detection", data=name, epochs={"stage 1": IMAGE[size]})
+        _kept(work, at, about, [frame(len(p)) for p in sent], at.said(net, np.stack([codec.decode(p) for p in sent])))
+
+
+class Whole:
+    """Pictures that teach, cut to sides that 16 divides."""
+
+    def __init__(self, at: Sight) -> None:
+        self._at = at
+
+    def __len__(self) -> int:
+        return len(self._at.source)
+
+    def of(self, indices: list[int]) -> Pictures:
+        found = self._at.source.of(indices)
+        return found[:, : found.shape[1] // 16 * 16, : found.shape[2] // 16 * 16]
 
 
 class Shown:
@@ -180,24 +204,75 @@ class Shown:
         return self._pictures[indices]
 
 
-def kept(work: Path, at: Held, about: About, sizes: Sequence[int], answers: Sequence[Answer]) -> None:
-    """Score what came, and keep it."""
-    keep(judged(about, sizes, answers, at.truth, at.block), work)
+def through(done: Rung, at: Sight) -> tuple[list[int], list[Answer]]:
+    """Bytes of each held-out frame and what the student answers from them."""
+    sizes: list[int] = []
+    found: list[Answer] = []
+    shown, net = Shown(at.held.pictures), plain(done.net)
+    for _, maps, frames in carried(net, done.stretch, done.bottleneck, done.coding, shown, at.look, BATCH):
+        found += at.read(maps)
+        sizes += frames
+    return sizes, found
 
 
-def through(kind: Kind, quality: int, at: Held) -> tuple[tuple[int, ...], Pictures]:
-    """Bytes of each frame, and the pictures that come out."""
-    codec = ImageCodec(kind, quality, small=True)
-    sent = [codec.encode(p) for p in at.pictures]
-    return tuple(frame(len(p)) for p in sent), np.stack([codec.decode(p) for p in sent])
+def folder(work: Path, name: Name, what: str, seed: int = 0) -> Path:
+    return work / "things" / name / f"{what}.{seed}"
 
 
-def _through(work: Path, at: Held, kind: Kind, method: str, net: nn.Module, advance: Advance) -> None:
+def rows(work: Path) -> tuple[list[Row], list[Target]]:
+    """Rows of every point, BD-rates of every student against every codec, and a target for each method and score."""
+    out: list[Row] = []
+    targets: list[Target] = []
+    for name in NAMES:
+        points = [d.scored for d in detections.detections(work, name)]
+        for one in points:
+            out += rows_of(one)
+        by = curves(points)
+        codecs = [c for c in ("jpeg", "jpeg-tuned", "webp", "webp-tuned", "image-codec") if c in by]
+        for task in ("box", "mask") if name == NAMES[0] else ("box",):
+            for method in WAYS:
+                found, told = _against(name, method, task, codecs, by)
+                out += found
+                targets.append(told)
+    return out, targets
+
+
+def _against(
+    name: Name, method: str, task: str, codecs: Sequence[str], by: dict[str, detections.Curve]
+) -> tuple[list[Row], Target]:
+    what = detections.NAMES[task]
+    title = f"{method} on {name}, {what}, against {', '.join(codecs) or 'picture codecs'}"
+    want = WANT.format(what)
+    if method not in by or not codecs:
+        return [], left_out(title, want, "its jobs have not run")
+    found, told, lost = [], [], []
+    for codec in codecs:
+        one = difference(by[codec], by[method], task)
+        if one is None:
+            told.append(f"{codec}: no score in common")
+            lost.append(codec)
+            continue
+        case = f"{name}, {method} against {codec}"
+        found.append(Row(case, f"BD-rate, {what}", 100 * one.value, "%", one.drawings, 100 * one.low, 100 * one.high))
+        reach = f"AP {one.scores[0]:.3f} … {one.scores[1]:.3f}"
+        told.append(f"{codec} {100 * one.value:+.0f} % [{100 * one.low:+.0f}, {100 * one.high:+.0f}] over {reach}")
+        lost += [codec] if one.value >= 0 else []
+    reason = f"refuted against {', '.join(lost)}: {TRIED}" if lost else ""
+    return found, Target(title, want, "; ".join(told), not lost, reason)
+
+
+TRIED = "a student of two epochs in all does not reach it, or has no score in common with it"
+
+
+def _coded(work: Path, at: Sight, kind: Kind, method: str, net: nn.Module, advance: Advance) -> None:
     for number, quality in enumerate(QUALITIES[kind]):
         advance(method, number / len(QUALITIES[kind]))
-        sizes, shown = through(kind, quality, at)
-        kept(work, at, About(method, f"q{quality}", data=scenes.DATA), sizes, said(net, shown))
+        codec = ImageCodec(kind, quality, small=True)
+        sent = [codec.encode(p) for p in at.held.pictures]
+        shown = np.stack([codec.decode(p) for p in sent])
+        about = About(method, f"q{quality}", task="detection", data=at.name)
+        _kept(work, at, about, [FRAME_HEADER + len(p) for p in sent], at.said(net, shown))
 
 
-def _share(size: Size) -> float:
-    return {"quick": 0.1, "medium": 0.5, "full": 1.0}[size]
+def _kept(work: Path, at: Sight, about: About, sizes: Sequence[int], said: Sequence[Answer]) -> None:
+    keep(judged(about, sizes, said, at.held.truth, at.held.block, at.decoding.mask or 28), work)

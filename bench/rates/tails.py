@@ -1,6 +1,6 @@
 """Several tails from one bitstream: boxes, weather and a mask of vehicles from the frames of one student, its encoder untouched.
 
-Three ways at one operating point of the student (`things.WAYS`, the middle β), all with the same epochs:
+Three ways at one operating point of a student (`things.WAYS`), all with the same epochs:
 
     single    a tail for each task: decoder, trunk and head are its own, and learned nothing else
     shared    one decoder and trunk for the three heads, learned together; three exports, merged, in which the trunk runs once
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from bench.rates import scenes, tasks, things
 from bench.rates.detections import DRAWS
 from bench.rates.jobs import Advance, Job, Size
+from bench.rates.sights import BATCH, Name, plain, sight
 from bench.rates.tasks import DECODINGS, LABELS, TASKS, One, Tails, Task
 from bench.report import Row, Target, left_out
 from edgewise.codec.features import FeatureCodec
@@ -43,10 +44,10 @@ from edgewise.split.training.frozen import Coded, features
 from edgewise.split.training.parts import parts
 from edgewise.split.training.rung import Rung
 from edgewise.training.course import Course, Pictures, adam, follow
-from edgewise.training.nets import fpn
 from edgewise.training.things_draw import truth
 
-NAME, INDEX, POINT = "lean", 1, "split"
+SIGHT: Name = "junction-384"
+WAY, INDEX, POINT = "lean-task", 1, "split"
 EPOCHS: dict[Size, float] = {"quick": 0.1, "medium": 0.25, "full": 0.75}
 BELOW = 0.01
 ROUNDS = 60  # of timing
@@ -67,14 +68,15 @@ class Scores(Struct, frozen=True, forbid_unknown_fields=True):
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     """One job, behind the student that it stands on."""
-    after = (f"things-{NAME}-b{things.WAYS[NAME].betas[INDEX]:g}.0",)
+    after = (f"{SIGHT}-{WAY}.0",)
     return [Job("tails", "bench.rates.tails:run", (DONE,), {"size": size}, 5.1, after)] if seed == 0 else []
 
 
 def run(work: Path, advance: Advance, size: Size) -> None:
     """Train the tails, write the bundles, judge and time them."""
-    source = scenes.Source(scenes.taught(work, size))
-    done = things.climb(work, NAME, source, 0, size, advance).rung(INDEX)
+    seen = sight(SIGHT, work, size)
+    source, at = seen.source, seen.held
+    done = things.climbed(work, seen, WAY, 0, size, advance)[INDEX]
     place = work / "things" / "tails"
     codes = Codes(done, source, place)
     single = {task: taught(done, codes, source, (task,), place / task, size, advance) for task in TASKS}
@@ -83,7 +85,6 @@ def run(work: Path, advance: Advance, size: Size) -> None:
     together: dict[str, Path] = {task: bundle(done, shared, task, place / f"bundle-shared-{task}") for task in TASKS}
     joined(together, place / "bundle-shared", "junction")
     joined(alone, place / "bundle-apart", "junction")
-    at = scenes.held(work, size)
     opened = {name: Bundle.open(place / f"bundle-{name}") for name in (*TASKS, "shared", "apart")}
     frames, values = sent(opened["shared"], at.pictures)
     scores = {"shared": judged(opened["shared"], values, at), "single": {}}
@@ -133,8 +134,7 @@ def taught(
     done: Rung, codes: Codes, source: scenes.Source, chosen: tuple[Task, ...], work: Path, size: Size, advance: Advance
 ) -> Tails:
     """Tails whose trunk and `chosen` heads learned from codes; what `work` holds is taken up."""
-    assert isinstance(done.net, fpn.Detector)
-    tails = Tails(done.net)
+    tails = Tails(plain(done.net))
     split = tasks.split(tails)
     encoder, between = split.encoder, split.between
     held = tasks.Held()
@@ -177,7 +177,7 @@ def bundle(done: Rung, tails: Tails, task: Task, place: Path) -> Path:
         points=(OperatingPoint(POINT, "split", "rans", 1),),
         codings={POINT: done.coding},
         parameters={path: p for path, p in made.parameters.items() if p.part in ("head", "tail")},
-        provenance={"student": f"{NAME}, β {done.beta:g}"},
+        provenance={"student": f"{WAY}, β {done.beta:g}"},
     )
     return place
 
@@ -197,14 +197,14 @@ def judged(opened: Bundle, values: NDArray[np.float32], at: scenes.Held) -> dict
     """The score of each task that the bundle answers, as it is and for each drawing of scenes."""
     tail, manifest = opened.session("tail"), opened.manifest
     said: list[Answer] = []
-    for first in range(0, len(values), things.BATCH):
-        outputs = tail.run({tail.inputs[0].name: values[first : first + things.BATCH]})
+    for first in range(0, len(values), BATCH):
+        outputs = tail.run({tail.inputs[0].name: values[first : first + BATCH]})
         said += answers(outputs, manifest.decoding, manifest.labels)
     weights = [np.ones(len(at)), *resampled(at.block, DRAWS, seed=0)]
     found: dict[str, tuple[float, ...]] = {}
     if manifest.task in ("detection", "several"):
-        plain = [msgspec.structs.replace(t, mask=np.zeros((0, 0), np.uint8)) for t in at.truth]
-        found["boxes"] = tuple(one["box"] for one in drawn(said, plain, weights))
+        bare = [msgspec.structs.replace(t, mask=np.zeros((0, 0), np.uint8)) for t in at.truth]
+        found["boxes"] = tuple(one["box"] for one in drawn(said, bare, weights))
     if manifest.task in ("classification", "several"):
         right = np.array([a.classes[0].label == c for a, c in zip(said, at.condition, strict=True)], float)
         found["weather"] = tuple(float((w * right).sum() / w.sum()) for w in weights)

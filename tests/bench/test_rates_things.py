@@ -1,0 +1,129 @@
+"""Curves of detections: BD-rate by its laws, files that come back; a student's tails of three tasks begin as its detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+
+from bench.rates import detections, things  # noqa: E402
+from bench.rates.detections import Curve, Scored, bd_rate, difference, file, judged, keep  # noqa: E402
+from bench.rates.jobs import jobs_of  # noqa: E402
+from bench.rates.record import About  # noqa: E402
+from bench.rates.sights import Raw, plain  # noqa: E402
+from bench.rates.tasks import ROWS, TASKS, Held, One, Tails, cells, loss, split  # noqa: E402
+from edgewise.core.answer import Answer, Box  # noqa: E402
+from edgewise.core.errors import SourceError  # noqa: E402
+from edgewise.data.things import Scene, scores  # noqa: E402
+from edgewise.split.training import lean  # noqa: E402
+from edgewise.split.training.stretch import stretch, student  # noqa: E402
+from edgewise.training.nets import fpn  # noqa: E402
+from edgewise.training.things import Truth  # noqa: E402
+
+RANDOM = np.random.default_rng(3)
+SIZE = np.array([500.0, 900.0, 1600.0, 4000.0])
+SCORE = np.array([0.2, 0.3, 0.35, 0.37])
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.7])
+def test_a_curve_that_takes_a_share_of_the_bytes_everywhere_has_that_bd_rate(share: float) -> None:
+    assert bd_rate((SIZE, SCORE), (share * SIZE, SCORE)) == pytest.approx(share - 1)
+    back = bd_rate((share * SIZE, SCORE), (SIZE, SCORE))
+    assert (1 + back) * share == pytest.approx(1), "seen from the other side it is the inverse"
+
+
+def test_only_scores_that_both_reach_count() -> None:
+    half = bd_rate((SIZE, SCORE), (SIZE[1:] / 2, SCORE[1:]))
+    assert half == pytest.approx(-0.5)
+    assert np.isnan(bd_rate((SIZE, SCORE), (SIZE, SCORE + 0.5)))
+    assert np.isnan(bd_rate((SIZE, SCORE), (SIZE[:1], SCORE[:1])))
+
+
+def curve(method: str, size: np.ndarray, score: np.ndarray) -> Curve:
+    """Points with two drawings: in the second all scores are 0.01 lower."""
+    return Curve(
+        method,
+        tuple(
+            Scored(About(method, str(i)), (b, b, b), {"box": (s, s, s - 0.01)}, 9)
+            for i, (b, s) in enumerate(zip(size.tolist(), score.tolist(), strict=True))
+        ),
+    )
+
+
+def test_a_point_that_a_cheaper_one_beats_counts_for_nothing() -> None:
+    worse = curve("a", np.append(SIZE, 5000.0), np.append(SCORE, 0.1))
+    size, score = worse.at("box", 0)
+    assert size.tolist() == SIZE.tolist() and score.tolist() == SCORE.tolist()
+    found = difference(curve("b", 2 * SIZE, SCORE), worse, "box")
+    assert found is not None and found.value == pytest.approx(-0.5) and found.drawings == 2
+    assert found.low == pytest.approx(-0.5) and found.scores == (0.2, 0.37)
+    assert difference(curve("b", SIZE, SCORE), curve("c", SIZE, SCORE + 0.5), "box") is None
+
+
+def test_detections_come_back_and_their_scores_are_the_projects(tmp_path: Path) -> None:
+    truth = [Scene(np.array([[0.1, 0.1, 0.4, 0.5]]), ("car",)) for _ in range(4)]
+    said = [Answer(boxes=(Box(0.1, 0.1, 0.4, 0.5 + 0.1 * i, 0.9, "car"),)) for i in range(4)]
+    found = judged(About("a", "b", data="x"), [10, 20, 30, 40], said, truth, ["s", "s", "t", "t"], draws=8)
+    assert found.scored.scores["box"][0] == pytest.approx(scores(said, truth)["box"], abs=1e-4)
+    assert found.scored.bytes[0] == 25 and set(found.scored.bytes) <= {15.0, 25.0, 35.0}, "whole blocks are drawn"
+    assert keep(found, tmp_path) == tmp_path / file(found.about)
+    assert detections.detections(tmp_path, "x") == [found] and detections.detections(tmp_path, "y") == []
+    (tmp_path / file(found.about)).write_bytes(b"\x00")
+    with pytest.raises(SourceError, match="cannot be read"):
+        detections.detections(tmp_path, "x")
+
+
+def test_rows_without_jobs_say_so(tmp_path: Path) -> None:
+    rows, targets = things.rows(tmp_path)
+    assert rows == [] and targets and all(t.met is None and "not run" in t.reason for t in targets)
+    names = [j.name for j in jobs_of(["things", "tails"])]
+    assert "junction-384-lean-task.0" in names and len(set(names)) == len(names)
+    assert all(j.after for j in jobs_of(["tails"]))
+
+
+@pytest.fixture(scope="module")
+def raw() -> Raw:
+    torch.manual_seed(0)
+    return Raw(1, 2, 3).eval()
+
+
+def test_a_raw_detector_and_its_plain_one_are_one_network(raw: Raw) -> None:
+    x = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        maps, said = raw(x), plain(raw)(x)
+    assert set(maps) == {"score", "box", "points", "coefficients", "prototypes"}
+    there = said["score"] > 0
+    assert torch.equal(said["score"][there], torch.sigmoid(maps["score"])[there]) and there.any()
+
+
+def test_tails_begin_as_the_students_detector_and_never_touch_its_encoder(raw: Raw) -> None:
+    x = torch.rand(2, 3, 216, 384)
+    cut = stretch(raw, "stem..layer1", x)
+    net = student(raw, cut, lean.lean(cut.geometry, 4)).eval()
+    tails = Tails(plain(net)).eval()
+    with torch.no_grad():
+        whole, boxes = plain(net)(x), One(tails, "boxes")(x)
+        assert torch.allclose(whole["box"], boxes["box"], atol=1e-6) and torch.allclose(whole["score"], boxes["score"], atol=1e-6)
+        assert One(tails, "weather")(x)["logits"].shape == (2, 6) and One(tails, "road")(x)["map"].shape[2] == ROWS
+        codes = split(tails).encoder(x)
+    held = Held()
+    encoder, split(tails).encoder = split(tails).encoder, held
+    held.now = codes
+    masks = torch.zeros(2, 180, 320, dtype=torch.uint8)
+    masks[0, 90:, 160:] = 7
+    box = torch.tensor([[[0.5, 0.5, 1.0, 1.0]], [[torch.nan] * 4]])
+    said = Truth(
+        box, torch.zeros(2, 1).long(), torch.zeros(2, 1, 8, 2), masks, torch.full((2, 1), 7), torch.ones(2), torch.zeros(2)
+    )
+    assert cells(masks)[0].float().mean() == pytest.approx(0.25) and not cells(masks)[1].any()
+    loss(tails, TASKS, torch.tensor([0, 5]), said).backward()
+    grads = {name.partition(".")[0] for name, p in tails.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert grads == {"net", "weather", "road"}
+    assert all(p.grad is None for p in encoder.parameters())
+    with torch.no_grad():
+        one = [float(loss(tails, (task,), torch.tensor([0, 5]), said)) for task in TASKS]
+        assert sum(one) == pytest.approx(float(loss(tails, TASKS, torch.tensor([0, 5]), said)), rel=1e-5)
+    assert isinstance(plain(net), fpn.Detector)

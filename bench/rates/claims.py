@@ -7,9 +7,7 @@ each claim at which link rates between 50 kbit/s and 20 Mbit/s it holds in our m
 
     device   pi4 and jetson_nano, modelled from their profiles (`boards`)          models    ResNet-152, DenseNet-169 at 224 × 224
     server   rtx4090_pc, modelled                                                  link      Wi-Fi's joules (Huang et al. 2012)
-    local    the whole network on the device
-    offload  the picture as a JPEG file of 224 × 224 (the pack's own, about q75), decoded and answered on the server
-    BottleFit, autoencoder   codes of 8 bits, three channels, as published, packed without an entropy coder
+    ways     local, offload, BottleFit, autoencoder, as `published_timed` has them
 
 Two readings of "power": mean watts while a picture is being answered, and joules a picture. The claim is judged by the watts, as
 it says power; the joules stand beside it. A claim is called reproduced where it is reached at some rate of the range, for "up to"
@@ -18,36 +16,24 @@ says no more, and the row says at which rates it is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
-from bench.rates import published, timing
-from bench.rates.boards import SERVER, Board, Effort, board
-from bench.rates.imagenette import PACK
-from bench.rates.jobs import Advance, Job, Size
+from bench.rates import delays
+from bench.rates.boards import SERVER, Board, board
+from bench.rates.published_timed import FILE, Figures, ways
 from bench.rates.timing import Timed
-from bench.rates.ways import FINE, ROUND_TRIPS, Answered, Way, cost, link
+from bench.rates.ways import FINE, ROUND_TRIPS, Answered, cost, link
 from bench.report import Row, Target, left_out
-from edgewise.codec.image import ImageCodec
-from edgewise.codec.tensor import TensorCodec
-from edgewise.core.artifact import Bottleneck
-from edgewise.core.wire import FRAME_HEADER
-from edgewise.data.pack import open_pack
-from edgewise.data.picture import read_picture
 from edgewise.plan.break_even import spoken
 
-FILE = "published.json"
-FILES = 400  # of the pack, whose mean size is that of an offloaded picture
 WORDS = {"power": "mean power", "energy": "joules", "latency": "latency", "busy": "device time"}
 
-MODELS = ("ResNet-152", "DenseNet-169")
 BOARDS = ("pi4", "jetson_nano")
-CHANNELS = 3
 Figure = Literal["power", "energy", "latency", "busy"]
 Baseline = Literal["local", "offload", "autoencoder"]
 
@@ -73,14 +59,6 @@ CLAIMS = (
     Claim("8.5 execution time against an autoencoder, Raspberry Pi", "latency", "autoencoder", 0.62, ("pi4",)),
 )
 SMALLER = 83.0
-
-
-class Figures(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one run measured: pieces by name, coders among them, and mean bytes of the pack's JPEG files."""
-
-    models: tuple[str, ...]
-    pieces: dict[str, Timed]
-    picture: float
 
 
 class Held(Struct, frozen=True):
@@ -109,62 +87,6 @@ class Held(Struct, frozen=True):
         if low == self.rates[0]:
             return f"up to {spoken(high)}"
         return f"from {spoken(low)} on" if high == self.rates[-1] else f"from {spoken(low)} to {spoken(high)}"
-
-
-def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
-    """One job: the published networks timed in turns with their parts, their coders and the boards' anchors."""
-    return [Job("published", "bench.rates.claims:measure", (FILE,), {"size": size}, priority=5)] if seed == 0 else []
-
-
-def measure(work: Path, advance: Advance, size: Size = "full") -> None:
-    """Time what the claims need, and keep it in the work folder."""
-    models = ("ResNet-50",) if size == "quick" else MODELS
-    drawn: dict[str, bytes] = {"ResNet-50": published.whole("ResNet-50"), "MobileNetV2": published.mobilenet_v2()}
-    drawn["ResNet-50, 256×256"] = published.resnet50(256)
-    for model in models:
-        head, tail = published.bottlefit(model, CHANNELS)
-        far, near = published.middle(model, CHANNELS)
-        drawn |= {model: published.whole(model), f"{model} BottleFit head": head, f"{model} BottleFit tail": tail}
-        drawn |= {f"{model} autoencoder head": far, f"{model} autoencoder tail": near}
-    sizes = {name: timing.size(model) for name, model in drawn.items()}
-    runs = {name: timing.network(model) for name, model in drawn.items()}
-    picture, files = _pictures()
-    runs |= _coders(picture)
-    budget = 4.0 if size == "quick" else 45.0
-    found = timing.in_turns(runs, budget, advance=lambda share: advance("published networks in turns", share))
-    pieces = {name: Timed(seconds, sizes.get(name, timing.Size(0, 0.0))) for name, seconds in found.items()}
-    (work / FILE).write_bytes(msgspec.json.encode(Figures(models, pieces, float(np.mean(files)))))
-
-
-def ways(model: str, figures: Figures) -> dict[str, Way]:
-    """The four ways to answer with a network: local, offload, BottleFit, autoencoder."""
-
-    def busy(name: str) -> float:
-        return figures.pieces[name].seconds.busy
-
-    frame = FRAME_HEADER + float(CHANNELS * 29 * 29)
-    encode, decode = busy("codes to bytes"), busy("bytes to codes")
-    far = FRAME_HEADER + float(CHANNELS * (28 * 28 if model in published.RESNETS else 14 * 14))
-    return {
-        "local": Way("local", "local", 0.0, Effort(busy(model))),
-        "offload": Way(
-            "offload", "image", FRAME_HEADER + figures.picture, Effort(0, busy("JPEG")), Effort(busy(model), busy("JPEG back"))
-        ),
-        "BottleFit": Way(
-            "BottleFit",
-            "split",
-            frame,
-            Effort(busy(f"{model} BottleFit head"), encode),
-            Effort(busy(f"{model} BottleFit tail"), decode),
-        ),
-        "autoencoder": Way(
-            "autoencoder",
-            "split",
-            far,
-            Effort(busy(f"{model} autoencoder head"), encode),
-            Effort(busy(f"{model} autoencoder tail"), decode),
-        ),
-    }
 
 
 def held(claim: Claim, model: str, here: Board, round_trip: float, answers: Mapping[str, Sequence[Answered]]) -> Held:
@@ -204,7 +126,14 @@ def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
         found += [_row(one) for one in every]
         judged = [h for h in every if h.claim.figure == claim.figure]
         targets.append(_target(claim, judged, [h for h in every if h.claim.figure != claim.figure]))
-    return found, [*targets, _smaller(figures)], {}
+    drawn = {}
+    for name in BOARDS:
+        for model in figures.models:
+            case = f"{model} on {boards[name].device.title}: local, offload, BottleFit, autoencoder"
+            four = tuple(ways(model, figures).values())
+            more, drawn[f"region_{name}_{model.lower()}"] = delays.region(four, boards[name], boards[SERVER], case)
+            found += more
+    return found, [*targets, _smaller(figures)], drawn
 
 
 def _readings(claim: Claim) -> list[Claim]:
@@ -273,29 +202,3 @@ def _smaller(figures: Figures) -> Target:
     got = ", ".join(f"{r:.0f} × ({m})" for m, r in ratios.items())
     reason = "" if met else "our autoencoder stands elsewhere or is narrower than theirs, of which nothing is public to us"
     return Target("BottleFit, 8.6 head smaller than the autoencoder's", f">= {SMALLER:.0f} ×", got, met, reason)
-
-
-def _pictures() -> tuple[Any, list[int]]:
-    """One picture of 224 × 224 and the sizes of some files of the pack, drawn by a seed."""
-    pack = open_pack(PACK)
-    names = [n for n in pack.names if "/val/" in n]
-    drawn = [names[i] for i in np.random.default_rng(5).permutation(len(names))[:FILES]]
-    files = [pack.read(n) for n in drawn]
-    shown = (read_picture(f, n) for f, n in zip(files, drawn, strict=True))
-    side = published.SIDE
-    picture = next(p[:side, :side] for p in shown if min(p.shape[:2]) >= side)
-    return np.ascontiguousarray(picture), [len(f) for f in files]
-
-
-def _coders(picture: Any) -> dict[str, Callable[[], object]]:
-    """JPEG at q75 and codes of 8 bits of a bottleneck of 3 × 29 × 29, both ways."""
-    jpeg = ImageCodec("jpeg", 75)
-    codes = TensorCodec(Bottleneck((CHANNELS, 29, 29), (-2.0,) * CHANNELS, (2.0,) * CHANNELS), 8)
-    features = np.random.default_rng(1).standard_normal((1, CHANNELS, 29, 29)).astype(np.float32)
-    file, frame = jpeg.encode(picture), codes.encode(features)
-    return {
-        "JPEG": lambda: jpeg.encode(picture),
-        "JPEG back": lambda: jpeg.decode(file),
-        "codes to bytes": lambda: codes.encode(features),
-        "bytes to codes": lambda: codes.decode(frame),
-    }

@@ -52,12 +52,12 @@ def drawn(ways: Sequence[Way], boards: Sequence[Board], server: Board) -> bytes:
     return file.getvalue()
 
 
-def region(ways: Sequence[Way], here: Board, server: Board) -> tuple[list[Row], bytes]:
-    """Who wins by kind over link rate and device speed (1: the board): the shares of the plane, and a PNG."""
+def region(ways: Sequence[Way], here: Board, server: Board, told: str) -> tuple[list[Row], bytes]:
+    """Who wins by kind over link rate and device speed (1: the board): the shares of the plane, and a PNG; `told` names it."""
     candidates = [Candidate(placement(w, here, server), w.kind, w.name, w.accuracy) for w in ways if w.crosses == 1]
     scene = Scene({"device": here.device, "edge": server.device}, link(STAR, ROUND_TRIPS[0]))
     found = between(candidates, scene)
-    case = f"region of {here.name}, {1e3 * ROUND_TRIPS[0]:g} ms round trip"
+    case = f"region, {told}, {1e3 * ROUND_TRIPS[0]:g} ms round trip"
     rows = [
         Row(case, f"share of the plane, {kind}", 100 * share, "%", provenance="modelled") for kind, share in found.share.items()
     ]
@@ -65,5 +65,5 @@ def region(ways: Sequence[Way], here: Board, server: Board) -> tuple[list[Row], 
         rows.append(Row(case, "split wins at rates up to", found.rates[1], "bit/s", 1, *found.rates, "modelled"))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "region.png"
-        draw_plane(found, f"Ways at equal accuracy on {here.device.title}", here.name, (STAR, "1 Mbit/s"), file)
+        draw_plane(found, told, here.name, (STAR, "1 Mbit/s"), file)
         return rows, file.read_bytes()

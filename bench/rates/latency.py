@@ -95,7 +95,8 @@ def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
     if len(at.ways) > 1:
         figures["delay"] = delays.drawn(at.ways, [board(n, timed) for n in SHOWN], server)
         for name in DEVICES:
-            more, figures[f"region_{name}"] = delays.region(at.ways, board(name, timed), server)
+            told = f"ways at equal accuracy on {name}"
+            more, figures[f"region_{name}"] = delays.region(at.ways, board(name, timed), server, told)
             found += more
     return found, targets, figures
 

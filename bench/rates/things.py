@@ -61,7 +61,7 @@ class Way(Struct, frozen=True):
 
 WAYS = {
     "lean-task": Way("lean", (0.3, 1.0, 3.0, 8.0), free=True),
-    "entropic": Way("entropic", (0.3, 1.0, 3.0, 8.0), rounded=0.0),
+    "entropic": Way("entropic", (0.03, 0.1, 0.3, 1.0), rounded=0.67),
     "lean": Way("lean", (0.3, 1.0, 3.0, 8.0)),
 }
 

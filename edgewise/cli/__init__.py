@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_fit, split_make
+from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_fit, split_join, split_make
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
         {
             "quick": split_make.quick,
             "fit": split_fit.fit,
+            "join": split_join.join,
             "filter": split.filter,
             "tables": split.tables,
             "report": split.report,

@@ -60,13 +60,14 @@ class Raw(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag
     """The outputs themselves, as float16; whoever asked knows what they mean."""
 
 
+TASK = "^[a-z][a-z0-9_]{0,31}$"  # what a task of several may be called
 Single = Grid | Things | Classes | Regions
 
 
 class Told(Struct, frozen=True, forbid_unknown_fields=True):
     """One task of several: its `name`, which stands before a dot in its outputs' names, how they are decoded, and its labels."""
 
-    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+    name: Annotated[str, Meta(pattern=TASK)]
     decoding: Single
     labels: Annotated[tuple[str, ...], Meta(max_length=10_000)] = ()
 

@@ -11,6 +11,7 @@ encoder that had been taught for all of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from edgewise.core.artifact import Manifest, Parameter, PartName
-from edgewise.core.decoding import Raw, Several, Told
+from edgewise.core.decoding import TASK, Raw, Several, Told
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
 from edgewise.graph.load import load
@@ -66,6 +67,9 @@ def joined(bundles: Mapping[str, Path], out: Path, name: str) -> Manifest:
 def _alike(held: Mapping[str, Manifest], files: Mapping[str, Mapping[str, bytes]]) -> None:
     if len(held) < 2:
         raise ModelError("joining takes two bundles or more", got=len(held), allowed="a task and a bundle for each tail")
+    unfit = next((task for task in held if not re.match(TASK, task)), None)
+    if unfit is not None:
+        raise ModelError("a task cannot be called so", got=unfit, allowed="a word of lower case, 32 letters at most")
     lead, first = next(iter(held.items()))
     for task, manifest in held.items():
         if "head" not in manifest.parts or "filter" in manifest.parts:

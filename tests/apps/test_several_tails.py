@@ -11,7 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 from torch import Tensor, nn  # noqa: E402
 
-from edgewise.apps.vision.split_wire import loopback  # noqa: E402
+from edgewise.apps.vision.split_wire import Crossing, loopback  # noqa: E402
+from edgewise.cli import main  # noqa: E402
 from edgewise.codec.features import FeatureCodec  # noqa: E402
 from edgewise.codec.fitted import coding_for  # noqa: E402
 from edgewise.core.artifact import Bottleneck, Classes, Coding, Regions, Things  # noqa: E402
@@ -112,7 +113,7 @@ def test_a_server_answers_all_tasks_from_one_frame_as_each_tail_alone(places: di
     assert [point.quality[task].value for task in DECODINGS] == pytest.approx([0.5, 0.6, 0.7])
     opened = Bundle.open(tmp_path / "all")
 
-    async def crossed():  # type: ignore[no-untyped-def]
+    async def crossed() -> list[Crossing]:
         async with loopback(opened) as wire:
             return [await wire.cross(picture, point) for picture in PICTURES]
 
@@ -157,3 +158,20 @@ def test_bundles_of_other_heads_or_alone_are_refused(places: dict[str, Path], tm
     with pytest.raises(ModelError, match="cannot be joined"):
         joined({"both": tmp_path / "both", "weather": places["weather"]}, tmp_path / "x", "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_the_verb_says_what_it_made_and_refuses_what_is_no_tail(
+    places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(*words: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["split", "join", *words])
+        return int(str(ended.value.code))
+
+    assert status(f"seen={places['seen']}", f"road={places['road']}", "--out", str(tmp_path / "both")) == 0
+    assert Bundle.open(tmp_path / "both").manifest.name == "seen-road"
+    assert status(str(places["seen"])) == 1
+    assert status(f"a={places['seen']}", f"a={places['road']}") == 1
+    assert status(f"Big Word={places['seen']}", f"a={places['road']}", "--out", str(tmp_path / "x")) == 1
+    said = capsys.readouterr().err
+    assert "not named" in said and "one name" in said and "Big Word" in said and not (tmp_path / "x").exists()

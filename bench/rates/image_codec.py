@@ -43,7 +43,7 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Pictures, Source
 
 METHOD, DESIGN, CUT = "image-codec", "factorised", "picture"
-BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.2,), "medium": (0.1, 0.3), "full": (0.06, 0.15, 0.4, 0.9)}
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.2,), "medium": (0.1, 0.3), "full": (0.1, 0.3, 0.8)}
 EPOCHS: dict[Size, tuple[float, float]] = {"quick": (2, 1), "medium": (3, 2), "full": (10, 5)}
 ROUNDED = 0.3  # of stage 1: the codec's own rounding before the decoder, as ours
 

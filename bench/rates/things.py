@@ -15,6 +15,7 @@ All have the same epochs, and the codecs' tuned detectors those of stage 2.
 
 from __future__ import annotations
 
+import shutil
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,9 @@ WAYS = {
     "lean": Way("lean", (0.3, 1.0, 3.0, 8.0)),
 }
 
+BEGUN = {"lean": "lean-task"}  # ways of one stage 1: the second has a copy of the first's
+STAGE_1 = "several/stage-1"
+
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     """Codecs as they are and with tuned detectors, the image codec, and the students."""
@@ -74,7 +78,8 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
         def job(what: str, run: str, points: Sequence[tuple[str, str]], priority: float = 5, **arguments: object) -> Job:
             leaves = tuple(file(About(method, point, seed, data=name)) for method, point in points)  # noqa: B023
             told = {"name": name, "size": size, "seed": seed, **arguments}  # noqa: B023
-            return Job(f"{name}-{what}.{seed}", f"bench.rates.things:{run}", leaves, told, priority)  # noqa: B023
+            after = (f"{name}-{BEGUN[what]}.{seed}",) if what in BEGUN else ()  # noqa: B023
+            return Job(f"{name}-{what}.{seed}", f"bench.rates.things:{run}", leaves, told, priority, after)  # noqa: B023
 
         for way, asked in WAYS.items():
             found.append(job(way, "students", [(way, f"b{b:g}") for b in asked.betas], 5 + (way == "lean") / 10, way=way))
@@ -127,7 +132,16 @@ def climbed(work: Path, at: Sight, way: str, seed: int, size: Size, advance: Adv
         seed=seed,
     )
     place = folder(work, at.name, way, seed)
+    _begun(folder(work, at.name, BEGUN.get(way, way), seed) / STAGE_1, place / STAGE_1)
     return Climb(at.teacher, CUT, asked.design, at.source, at.loss, at.look, plan, place, advance).all()
+
+
+def _begun(there: Path, here: Path) -> None:
+    """Take a copy of a stage 1 that another way has been through."""
+    if there != here and (there / "checkpoint.pt").exists() and not here.exists():
+        unfinished = here.with_name("stage-1.unfinished")
+        shutil.copytree(there, unfinished, dirs_exist_ok=True)
+        unfinished.replace(here)
 
 
 def pictures(work: Path, advance: Advance, name: Name, kind: Kind, size: Size, seed: int = 0) -> None:

@@ -22,9 +22,10 @@ from pathlib import Path
 import msgspec
 
 from bench.rates.entropic import DATA, EPOCHS, point, record
-from bench.rates.ground import ground
+from bench.rates.ground import Ground, ground
 from bench.rates.jobs import Advance, Job, Size, record_file
-from edgewise.split.training.ladder import Climb, Plan
+from edgewise.split.training.ladder import Climb
+from edgewise.split.training.rung import Plan, Rung
 
 METHOD, TASK, DESIGN, CUT = "lean", "lean-task", "lean", "stem..layer2"
 BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5, 2.0), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
@@ -70,11 +71,7 @@ def plan(betas: list[float], index: int, seed: int, size: Size, crop: int, metho
 def taught(work: Path, advance: Advance, index: int, betas: list[float], seed: int = 0, size: Size = "full") -> None:
     """Stage 1 of one β, and what its frames will take."""
     found = ground(work, size, advance)
-    asked = plan(betas, index, seed, size, found.crop, "")
-    climb = Climb(
-        found.teacher, CUT, DESIGN, found.train, found.train.labels.tolist(), found.look, asked, _root(work, seed), advance
-    )
-    history = climb.rung(index).history
+    history = climb(work, found, index, betas, seed, size, "", advance).history
     (_folder(work, seed, index, tuple(betas)) / TAUGHT).write_bytes(msgspec.json.encode(dict(history)))
 
 
@@ -83,14 +80,23 @@ def tuned(
 ) -> None:
     """Stage 2 of one β, and its record. It works in a folder of its own, beginning with a copy of stage 1."""
     found = ground(work, size, advance)
-    asked = plan(betas, index, seed, size, found.crop, method)
-    own = work / method / f"seed-{seed}"
-    there, here = _folder(work, seed, index, tuple(betas)) / "stage-1", own / _rung(index, betas[index]) / "stage-1"
+    there = _folder(work, seed, index, tuple(betas)) / "stage-1"
+    here = work / method / f"seed-{seed}" / _rung(index, betas[index]) / "stage-1"
     if not here.exists():
         shutil.copytree(there, here.with_name("stage-1.unfinished"), dirs_exist_ok=True)
         here.with_name("stage-1.unfinished").replace(here)
-    climb = Climb(found.teacher, CUT, DESIGN, found.train, found.train.labels.tolist(), found.look, asked, own, advance)
-    record(work, found, climb.rung(index), method, point(betas[index]), seed, advance)
+    done = climb(work, found, index, betas, seed, size, method, advance)
+    record(work, found, done, method, point(betas[index]), seed, advance)
+
+
+def climb(
+    work: Path, found: Ground, index: int, betas: list[float], seed: int, size: Size, method: str, advance: Advance
+) -> Rung:
+    """A rung of stage 1 alone (`method` "") or of one way to tune it; what is done costs a look."""
+    asked = plan(betas, index, seed, size, found.crop, method)
+    own = work / method / f"seed-{seed}" if method else _root(work, seed)
+    labels = found.train.labels.tolist()
+    return Climb(found.teacher, CUT, DESIGN, found.train, labels, found.look, asked, own, advance).rung(index)
 
 
 def _root(work: Path, seed: int) -> Path:

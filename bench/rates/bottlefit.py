@@ -27,7 +27,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.rates.decoded import files
+from bench.rates.decoded import Decoded, answered, files
 from bench.rates.ground import Ground, ground
 from bench.rates.jobs import Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
@@ -79,8 +79,8 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     asked: tuple[Asked, ...] = (FULL if seed == 0 else FULL[:1]) if size == "full" else SMALL
     priority, found = 4 if seed == 0 else 6, []
     if seed == 0:
-        leaves = (record_file("jpeg-reference", f"q{REFERENCE}", 0, data=DATA[size]),)
-        found.append(Job("bottlefit-sizes", "bench.rates.bottlefit:sizes", leaves, {"size": size}, priority))
+        reference = (record_file("jpeg-reference", f"q{REFERENCE}", 0, data=DATA[size]),)
+        found.append(Job("bottlefit-sizes", "bench.rates.bottlefit:sizes", reference, {"size": size}, priority))
     for one in asked:
         leaves = tuple(record_file(m, p, seed, data=DATA[size]) for m, p in points(one))
         arguments = {"design": one.design, "channels": one.channels, "way": one.way, "seed": seed, "size": size}
@@ -187,7 +187,7 @@ def sizes(work: Path, advance: Advance, size: Size = "full") -> None:
     kept = files(found.held, codec, work / "coded" / f"{found.data}-jpeg-{REFERENCE}.npz", advance)
     more = {"whole": float(parameters(found.teacher)), "middle": float(middle_head(found.teacher))}
     about = About("jpeg-reference", f"q{REFERENCE}", data=found.data, more=more)
-    keep(Record(about, np.full(len(kept), np.nan), kept.sizes + FRAME_HEADER), work)
+    keep(Record(about, answered(found.teacher, Decoded(kept, codec), found), kept.sizes + FRAME_HEADER), work)
 
 
 def middle_head(net: nn.Module) -> int:

@@ -28,8 +28,8 @@ from edgewise.training.nets import fpn
 from edgewise.training.things_frames import Things as Frames
 
 FIRST = 100  # seed of the first held-out scene
-SCENES: dict[Size, int] = {"quick": 4, "medium": 20, "full": 50}
-TAUGHT: dict[Size, int] = {"quick": 10, "medium": 200, "full": 800}
+SCENES: dict[Size, int] = {"quick": 1, "medium": 8, "full": 50}
+TAUGHT: dict[Size, int] = {"quick": 1, "medium": 20, "full": 800}
 LOOK = Look(fpn.PICTURE.height, fpn.PICTURE.width)
 DECODING = Things(threshold=0.05, overlap=0.6, keypoints=fpn.KEYPOINTS, mask=28)
 LABELS = (LABEL,)

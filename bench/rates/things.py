@@ -44,8 +44,8 @@ from edgewise.split.training.stretch import split_of
 CUT = "stem..layer1"
 QUALITIES: dict[Kind, tuple[int, ...]] = {"jpeg": (2, 5, 10, 20, 35, 50, 75, 90), "webp": (1, 5, 15, 30, 50, 75, 90)}
 TUNED: dict[Kind, tuple[int, ...]] = {"jpeg": (3, 5, 8, 12, 20, 35, 50), "webp": (1, 3, 8, 15, 30, 50)}  # drawn from
-EPOCHS: dict[Size, tuple[float, float]] = {"quick": (0.2, 0.1), "medium": (0.4, 0.3), "full": (1.0, 1.0)}
-IMAGE: dict[Size, float] = {"quick": 0.1, "medium": 0.5, "full": 2.0}  # epochs of the image codec, of crops
+EPOCHS: dict[Size, tuple[float, float]] = {"quick": (4.0, 1.0), "medium": (3.0, 2.0), "full": (1.0, 1.0)}
+IMAGE: dict[Size, float] = {"quick": 2.0, "medium": 4.0, "full": 2.0}  # epochs of the image codec, of crops
 IMAGES = (0.1, 0.3, 0.9)
 WANT = "BD-rate < 0 in {}, with its interval"
 
@@ -62,33 +62,54 @@ class Way(Struct, frozen=True):
 
 WAYS = {
     "lean-task": Way("lean", (0.3, 1.0, 3.0, 8.0), free=True),
-    "entropic": Way("entropic", (0.03, 0.1, 0.3, 1.0), rounded=0.67),
+    "entropic": Way("entropic-narrow", (0.1, 0.4, 1.5, 6.0)),
     "lean": Way("lean", (0.3, 1.0, 3.0, 8.0)),
 }
 
+FRAMES = "junction-frames"
+SMALL = (0.001, 0.01)  # β of a quick run, which would learn nothing but to be silent by others
 BEGUN = {"lean": "lean-task"}  # ways of one stage 1: the second has a copy of the first's
 STAGE_1 = "several/stage-1"
 
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
-    """Codecs as they are and with tuned detectors, the image codec, and the students."""
-    found = []
-    for name in NAMES:
-
-        def job(what: str, run: str, points: Sequence[tuple[str, str]], priority: float = 5, **arguments: object) -> Job:
-            leaves = tuple(file(About(method, point, seed, data=name)) for method, point in points)  # noqa: B023
-            told = {"name": name, "size": size, "seed": seed, **arguments}  # noqa: B023
-            after = (f"{name}-{BEGUN[what]}.{seed}",) if what in BEGUN else ()  # noqa: B023
-            return Job(f"{name}-{what}.{seed}", f"bench.rates.things:{run}", leaves, told, priority, after)  # noqa: B023
-
-        for way, asked in WAYS.items():
-            found.append(job(way, "students", [(way, f"b{b:g}") for b in asked.betas], 5 + (way == "lean") / 10, way=way))
-        if seed == 0:
-            for kind, qualities in QUALITIES.items():
-                found.append(job(kind, "pictures", [(kind, f"q{q}") for q in qualities], kind=kind))
-                found.append(job(f"{kind}-tuned", "pictures_tuned", [(f"{kind}-tuned", f"q{q}") for q in qualities], kind=kind))
-            found.append(job("image-codec", "image_codec", [("image-codec", f"b{b:g}") for b in IMAGES]))
+    """Codecs as they are and with tuned detectors, the image codec, and the students; of small sizes, some of the junctions'."""
+    found = [_frames(size)] if seed == 0 else []
+    for name in NAMES if size == "full" else NAMES[:1]:
+        ways = list(WAYS) if size == "full" else list(WAYS)[: 1 if size == "quick" else 2]
+        found += [_job(name, w, "students", [f"b{b:g}" for b in betas(w, size)], seed, size, way=w) for w in ways]
+        if seed:
+            continue
+        kinds: tuple[Kind, ...] = ("jpeg",) if size == "quick" else ("jpeg", "webp")
+        for kind in kinds:
+            points = [f"q{q}" for q in QUALITIES[kind]]
+            found.append(_job(name, kind, "pictures", points, 0, size, kind=kind))
+            found += [_job(name, f"{kind}-tuned", "pictures_tuned", points, 0, size, kind=kind)] if size == "full" else []
+        found += [_job(name, "image-codec", "image_codec", [f"b{b:g}" for b in IMAGES], 0, size)] if size == "full" else []
     return found
+
+
+def betas(way: str, size: Size) -> tuple[float, ...]:
+    """The β of a way, rising."""
+    return SMALL if size == "quick" else WAYS[way].betas
+
+
+def _frames(size: Size) -> Job:
+    return Job(FRAMES, "bench.rates.things:frames", (f"things/{FRAMES}.json",), {"size": size}, 4.9)
+
+
+def _job(name: Name, what: str, run: str, points: Sequence[str], seed: int, size: Size, **arguments: object) -> Job:
+    leaves = tuple(file(About(what, point, seed, data=name)) for point in points)
+    told = {"name": name, "size": size, "seed": seed, **arguments}
+    after = ((FRAMES,) if name == NAMES[0] and not seed else ()) + ((f"{name}-{BEGUN[what]}.{seed}",) if what in BEGUN else ())
+    return Job(f"{name}-{what}.{seed}", f"bench.rates.things:{run}", leaves, told, 5 + (what in BEGUN) / 10, after)
+
+
+def frames(work: Path, advance: Advance, size: Size) -> None:
+    """Render what is missing of the frames, once for all jobs."""
+    at = sight(NAMES[0], work, size)
+    facts = {"taught": len(at.source), "held": len(at.held)}
+    (work / "things" / f"{FRAMES}.json").write_bytes(msgspec.json.encode(facts))
 
 
 def students(work: Path, advance: Advance, name: Name, way: str, seed: int, size: Size) -> None:
@@ -115,8 +136,8 @@ def climbed(work: Path, at: Sight, way: str, seed: int, size: Size, advance: Adv
     asked, (first, second) = WAYS[way], EPOCHS[size]
     step = 0.01  # of an epoch for each further rate: one course teaches all of them
     plan = Plan(
-        betas=asked.betas,
-        first=first * at.times - step * (len(asked.betas) - 1),
+        betas=betas(way, size),
+        first=first * at.times - step * (len(betas(way, size)) - 1),
         further=step,
         tuned=second * at.times,
         free=asked.free,

@@ -44,7 +44,7 @@ from edgewise.split.training.stretch import split_of
 CUT = "stem..layer1"
 QUALITIES: dict[Kind, tuple[int, ...]] = {"jpeg": (2, 5, 10, 20, 35, 50, 75, 90), "webp": (1, 5, 15, 30, 50, 75, 90)}
 TUNED: dict[Kind, tuple[int, ...]] = {"jpeg": (3, 5, 8, 12, 20, 35, 50), "webp": (1, 3, 8, 15, 30, 50)}  # drawn from
-EPOCHS: dict[Size, tuple[float, float]] = {"quick": (4.0, 1.0), "medium": (3.0, 2.0), "full": (1.0, 1.0)}
+EPOCHS: dict[Size, tuple[float, float]] = {"quick": (4.0, 1.0), "medium": (3.0, 2.0), "full": (0.75, 1.25)}
 IMAGE: dict[Size, float] = {"quick": 2.0, "medium": 4.0, "full": 2.0}  # epochs of the image codec, of crops
 IMAGES = (0.1, 0.3, 0.9)
 WANT = "BD-rate < 0 in {}, with its interval"
@@ -61,9 +61,9 @@ class Way(Struct, frozen=True):
 
 
 WAYS = {
-    "lean-task": Way("lean", (0.3, 1.0, 3.0, 8.0), free=True),
-    "entropic": Way("entropic-narrow", (0.1, 0.4, 1.5, 6.0)),
-    "lean": Way("lean", (0.3, 1.0, 3.0, 8.0)),
+    "lean-task": Way("lean", (0.5, 2.0, 6.0, 18.0), free=True),
+    "entropic": Way("entropic-narrow", (1.0, 4.0, 12.0, 36.0)),
+    "lean": Way("lean", (0.5, 2.0, 6.0, 18.0)),
 }
 
 FRAMES = "junction-frames"

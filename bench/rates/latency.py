@@ -58,7 +58,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
 def measure(work: Path, advance: Advance, size: Size = "full") -> None:
     """Export and time everything, and keep it in the work folder."""
     models, shapes = pieces.splits(names=QUICK if size == "quick" else tuple(pieces.CUTS))
-    models |= pieces.wholes()
+    models |= pieces.wholes(exits=size != "quick")
     if size == "full":
         large, _ = pieces.splits(published.SIDE, ("entropic", "entropic-narrow", OURS, "bottlefit-3"), tails=False)
         models |= {name + LARGE: model for name, model in large.items()}
@@ -66,7 +66,7 @@ def measure(work: Path, advance: Advance, size: Size = "full") -> None:
     models["ResNet-50, 256×256"] = published.resnet50(256)
     advance("pieces exported", 0.5)
     runs = {name: timing.network(model) for name, model in models.items()}
-    runs |= pieces.coders(shapes) | pieces.pictures()
+    runs |= pieces.coders(shapes) | pieces.deflated() | pieces.pictures()
     budget = {"quick": 2.0, "medium": 10.0, "full": 45.0}[size]
     found = timing.in_turns(runs, budget, advance=lambda share: advance("pieces in turns", 0.5 + share / 2))
     sizes = {name: timing.size(model) for name, model in models.items()}

@@ -5,7 +5,7 @@ sparse as trained ones. The teacher is the benchmark's ResNet-10 for pictures of
 picture and ends with what is quantised; a tail begins with dequantised values and ends with the classes, so that it holds the
 decoder too. At another size there are heads alone.
 
-    teacher, local w16, w24      the whole network                       exit              up to layer2, with the exit there
+    teacher, local w16, w24      the whole network                       exit layer1 … 3   up to there, with the exit
     entropic                     the paper's widths, stem and layer1     entropic-narrow   the widths that the benchmark trains
     lean                         ours, stem to layer2                    bottlefit-3, -12  the paper's front, stem to layer2
     ghnd                         CR + BQ: stem, then GHND for layer1     mid               the network up to layer2, kept
@@ -32,6 +32,7 @@ from bench.rates.pictures import KINDS
 from edgewise.codec.features import FeatureCodec
 from edgewise.codec.fitted import coding_for
 from edgewise.codec.image import ImageCodec, there
+from edgewise.codec.tensor import TensorCodec
 from edgewise.core.artifact import Bottleneck
 from edgewise.data.pack import open_pack
 from edgewise.data.picture import read_picture
@@ -45,6 +46,7 @@ from edgewise.training.nets.resnet import ResNet, resnet10
 SIDE = 128
 SPREAD = 0.2  # of codes about their centre: 8 % of them are another
 QUALITY = {"jpeg": 10, "webp": 6, "avif": 22}  # near the teacher less two points
+EXITS = ("layer1", "layer2", "layer3")
 BEHIND = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "fc")
 
 
@@ -62,8 +64,8 @@ CUTS: Mapping[str, Cut] = {
     "lean": Cut("stem..layer2", "lean"),
     "bottlefit-3": Cut("stem..layer2", "bottlefit", 3),
     "bottlefit-12": Cut("stem..layer2", "bottlefit", 12),
-    "ghnd": Cut("layer1", "ghnd", 12),
-    "mid": Cut("layer2", "mid", 12),
+    "ghnd": Cut("layer1", "ghnd", 3),
+    "mid": Cut("layer2", "mid", 3),
 }
 CODEC = "factorised"  # the small picture codec: from a picture to a picture, before the whole teacher
 
@@ -103,22 +105,39 @@ def splits(
     return found, shapes
 
 
-def wholes(side: int = SIDE) -> dict[str, bytes]:
-    """The teacher, the small networks, and the part of the teacher up to layer2 with an exit there."""
+def wholes(side: int = SIDE, exits: bool = True) -> dict[str, bytes]:
+    """The teacher, the small networks, and the teacher in two behind each layer that has an exit."""
     torch.manual_seed(0)
     teacher, picture = resnet10().eval(), torch.zeros(2, 3, side, side)
     nets: dict[str, nn.Module] = {"teacher": teacher}
     nets |= {f"local {name}": ResNet(10, widths) for name, widths in WIDTHS.items()}
     found = {name: exported(net.eval(), picture, "picture", ["classes"]) for name, net in nets.items()}
-    front = nn.Sequential(teacher.stem, teacher.layer1, teacher.layer2)
-    with torch.no_grad():
-        inside = front(picture).shape[1]
-    early = _Early(front, Exit(inside, 10)).eval()
-    rest = nn.Sequential(teacher.layer3, teacher.layer4, teacher.pool, teacher.fc).eval()
-    with torch.no_grad():
-        crossing = front(picture)
-    found["exit head"] = exported(early, picture, "picture", ["early", "classes"])
-    found["exit tail"] = exported(rest, torch.zeros_like(crossing), "early", ["classes"])
+    for path in EXITS if exits else ():
+        behind = BEHIND.index(path) + 1
+        front = nn.Sequential(*(getattr(teacher, p) for p in BEHIND[:behind]))
+        with torch.no_grad():
+            crossing = front(picture)
+        early = _Early(front, Exit(crossing.shape[1], 10)).eval()
+        rest = nn.Sequential(*(getattr(teacher, p) for p in BEHIND[behind:])).eval()
+        found[f"exit {path} head"] = exported(early, picture, "picture", ["early", "classes"])
+        found[f"exit {path} tail"] = exported(rest, torch.zeros_like(crossing), "early", ["classes"])
+    return found
+
+
+def deflated(side: int = SIDE) -> dict[str, Callable[[], Any]]:
+    """`exit LAYER encode` and `decode`: features in 8 bits and Deflate, as the exits' records have them."""
+    torch.manual_seed(0)
+    teacher, found = resnet10().eval(), {}
+    x = torch.randn(1, 3, side, side)
+    for path in BEHIND[: BEHIND.index(EXITS[-1]) + 1]:
+        with torch.no_grad():
+            x = getattr(teacher, path)(x)
+        if path in EXITS:
+            values = x.numpy()
+            held = Bottleneck(tuple(values.shape[1:]), (0.0,) * values.shape[1], (float(values.max()),) * values.shape[1])
+            codec = TensorCodec(held, 8)
+            found[f"exit {path} encode"] = partial(codec.encode, values)
+            found[f"exit {path} decode"] = partial(codec.decode, codec.encode(values))
     return found
 
 

@@ -74,6 +74,14 @@ def recipe(method: str, point: str) -> Recipe | None:
         return Recipe(method, "image", "", f"{kind} encode", f"{kind} decode", "teacher")
     if method.startswith("bottlefit") and (channels := re.match(r"(3|12)(s?)-", point)) and not channels[2]:
         return _split(f"{method} {channels[1]}", f"bottlefit-{channels[1]}")
+    if method in ("exits", "early-exits-jpeg"):
+        layer, own = point.partition("-")[0], method == "exits"
+        how = (
+            (f"exit {layer} encode", f"exit {layer} decode", f"exit {layer} tail")
+            if own
+            else ("jpeg encode", "jpeg decode", "teacher")
+        )
+        return Recipe(f"{method} {layer}", "split" if own else "image", f"exit {layer} head", *how)
     for pattern, cut in SPLITS:
         if re.fullmatch(pattern, method):
             return _split(method, cut)
@@ -83,11 +91,10 @@ def recipe(method: str, point: str) -> Recipe | None:
 SPLITS = (
     (r"lean.*", "lean"),
     (r"entropic.*", "entropic-narrow"),
-    (r"end-to-end.*|singh.*", "entropic-narrow"),
-    (r"(cr|ghnd).*", "ghnd"),
+    (r"end-to-end.*", "entropic-narrow"),
+    (r"cr-bq.*", "ghnd"),
     (r"mid.*", "mid"),
-    (r"(factorised|image).*", CODEC),
-    (r"(exit|spinn).*", "exit"),
+    (r"image-codec.*", CODEC),
 )
 
 
@@ -132,7 +139,7 @@ def _way(asked: Recipe, group: Sequence[Record], teacher: Record, pieces: Mappin
         best = min(good, key=lambda r: r.mean_bytes)
         sent = best.bytes[best.bytes > 0]
         crosses = len(sent) / len(best.bytes)
-        return Way(asked.name, "split", float(sent.mean()), device, edge, best.accuracy, crosses, Effort(device.nets))
+        return Way(asked.name, asked.kind, float(sent.mean()), device, edge, best.accuracy, crosses, Effort(device.nets))
     bytes_ = bytes_at(curve(asked.name, group), teacher, drop, np.full((1, len(teacher.right)), 1 / len(teacher.right))).value
     if bytes_ is None:  # all points are better than that
         bytes_ = min(r.mean_bytes for r in good)

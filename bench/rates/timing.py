@@ -60,7 +60,7 @@ def in_turns(
                 busy[name].append(time.thread_time() - busy_start)
                 wall[name].append(time.perf_counter() - wall_start)
         rounds += 1
-        advance(max(rounds / MOST, min((time.perf_counter() - begun) / budget, rounds / LEAST)))
+        advance(min(1.0, max(rounds / MOST, min((time.perf_counter() - begun) / max(budget, 1e-9), rounds / LEAST))))
     return {name: _timing(busy[name], wall[name]) for name in work}
 
 

@@ -38,6 +38,14 @@ def build() -> Tiny:
         return net.eval()
 
 
+def even() -> Tiny:
+    """The same, with its four answers about equally frequent on Blobs of 32 × 40."""
+    net = build()
+    with torch.no_grad():
+        net.head.bias -= net(torch.from_numpy(Blobs(64, 32, 40).pictures).permute(0, 3, 1, 2) / 255).median(0).values
+    return net
+
+
 class Blobs:
     """`count` pictures (height, width, 3; uint8) of coarse random colours."""
 

@@ -25,14 +25,13 @@ import numpy as np
 from msgspec import Struct
 from torch import nn
 
-from bench.rates import detections, tails_tuned
-from bench.rates.detections import curves, difference, file, frame, judged, keep, rows_of
+from bench.rates import tails_tuned
+from bench.rates.detections import file, frame, judged, keep
 from bench.rates.image_codec import LearnedCodec
 from bench.rates.jobs import Advance, Job, Size
 from bench.rates.record import About
 from bench.rates.scenes import Pictures
 from bench.rates.sights import BATCH, NAMES, Name, Raw, Sight, plain, sight
-from bench.report import Row, Target, left_out
 from edgewise.codec.image import ImageCodec, Kind
 from edgewise.core.answer import Answer
 from edgewise.core.wire import FRAME_HEADER
@@ -47,7 +46,6 @@ TUNED: dict[Kind, tuple[int, ...]] = {"jpeg": (3, 5, 8, 12, 20, 35, 50), "webp":
 EPOCHS: dict[Size, tuple[float, float]] = {"quick": (4.0, 1.0), "medium": (3.0, 2.0), "full": (0.75, 1.25)}
 IMAGE: dict[Size, float] = {"quick": 2.0, "medium": 4.0, "full": 2.0}  # epochs of the image codec, of crops
 IMAGES = (0.1, 0.3, 0.9)
-WANT = "BD-rate < 0 in {}, with its interval"
 
 
 class Way(Struct, frozen=True):
@@ -252,51 +250,6 @@ def through(done: Rung, at: Sight) -> tuple[list[int], list[Answer]]:
 
 def folder(work: Path, name: Name, what: str, seed: int = 0) -> Path:
     return work / "things" / name / f"{what}.{seed}"
-
-
-def rows(work: Path) -> tuple[list[Row], list[Target]]:
-    """Rows of every point, BD-rates of every student against every codec, and a target for each method and score."""
-    out: list[Row] = []
-    targets: list[Target] = []
-    for name in NAMES:
-        points = [d.scored for d in detections.detections(work, name)]
-        for one in points:
-            out += rows_of(one)
-        by = curves(points)
-        codecs = [c for c in ("jpeg", "jpeg-tuned", "webp", "webp-tuned", "image-codec") if c in by]
-        for task in ("box", "mask") if name == NAMES[0] else ("box",):
-            for method in WAYS:
-                found, told = _against(name, method, task, codecs, by)
-                out += found
-                targets.append(told)
-    return out, targets
-
-
-def _against(
-    name: Name, method: str, task: str, codecs: Sequence[str], by: dict[str, detections.Curve]
-) -> tuple[list[Row], Target]:
-    what = detections.NAMES[task]
-    title = f"{method} on {name}, {what}, against {', '.join(codecs) or 'picture codecs'}"
-    want = WANT.format(what)
-    if method not in by or not codecs:
-        return [], left_out(title, want, "its jobs have not run")
-    found, told, lost = [], [], []
-    for codec in codecs:
-        one = difference(by[codec], by[method], task)
-        if one is None:
-            told.append(f"{codec}: no score in common")
-            lost.append(codec)
-            continue
-        case = f"{name}, {method} against {codec}"
-        found.append(Row(case, f"BD-rate, {what}", 100 * one.value, "%", one.drawings, 100 * one.low, 100 * one.high))
-        reach = f"AP {one.scores[0]:.3f} … {one.scores[1]:.3f}"
-        told.append(f"{codec} {100 * one.value:+.0f} % [{100 * one.low:+.0f}, {100 * one.high:+.0f}] over {reach}")
-        lost += [codec] if one.value >= 0 else []
-    reason = f"refuted against {', '.join(lost)}: {TRIED}" if lost else ""
-    return found, Target(title, want, "; ".join(told), not lost, reason)
-
-
-TRIED = "a student of two epochs in all does not reach it, or has no score in common with it"
 
 
 def _coded(work: Path, at: Sight, kind: Kind, method: str, net: nn.Module, advance: Advance) -> None:

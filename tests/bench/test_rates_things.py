@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
-from bench.rates import detections, things  # noqa: E402
+from bench.rates import detected, detections  # noqa: E402
 from bench.rates.detections import Curve, Scored, bd_rate, difference, file, judged, keep  # noqa: E402
 from bench.rates.jobs import jobs_of  # noqa: E402
 from bench.rates.record import About  # noqa: E402
@@ -77,7 +77,7 @@ def test_detections_come_back_and_their_scores_are_the_projects(tmp_path: Path) 
 
 
 def test_rows_without_jobs_say_so(tmp_path: Path) -> None:
-    rows, targets = things.rows(tmp_path)
+    rows, targets = detected.rows(tmp_path)
     assert rows == [] and targets and all(t.met is None and "not run" in t.reason for t in targets)
     names = [j.name for j in jobs_of(["things", "tails"])]
     assert "junction-384-lean-task.0" in names and len(set(names)) == len(names)

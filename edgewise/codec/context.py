@@ -1,31 +1,42 @@
-"""Contexts: which table codes a symbol, by its neighbours to the left and above in the same channel; ours.
+"""Contexts: which table codes a symbol, by what is known of the codes around it, in all channels of its layer; ours.
 
-    v = clip(code − centre_c, −r, r)          context = mid + (2r + 1)·v_left + v_up,   mid = 2r·(r + 1)
+    v = clip(code − centre_c, −r, r)              a = min(|v|, ⌈2r / 3⌉)
+    mean_c = Σ w · v,   size_c = Σ w′ · a         over left, up and corner in every channel, and here in the channels before
+    context = which of the mean's bounds lie below mean_c, then which of the size's lie below size_c
 
-(2r + 1)² contexts a channel, the neighbours' signs included: what a trained latent keeps of a picture goes on from place to place
-with its sign, and a table that knows both neighbours saves far more than one that knows how large they are. Outside the grid
-everything is at its centre. Integers alone decide.
+A trained latent says a thing in several channels at once, and what it says goes on from place to place with its sign. So two
+weighted sums for each symbol, one of what its neighbours are and one of how large, foretell it far better than the size of two
+neighbours in its own channel (`bench/rates/contexts.py` has both). The weights are whole numbers of 8 bits; the sums are whole
+numbers, too, and are carried in float64, which holds them exactly below 2^53 whatever the order of adding (they stay below 2^31):
+so all machines agree to the last bit. Outside the grid everything is at its centre.
 
-All symbols with the same row + column (an anti-diagonal) have their neighbours on the one before it, so a decoder takes them
-together, for all channels and all frames of a batch. In the *slanted* layout (diagonal, channel, row) both neighbours of a symbol
-stand on the line before its own, at the same row and at the row above. Channels look at themselves alone: a layer needs no other.
+All symbols with the same row + column (an anti-diagonal) have their neighbours on the two before it, so a decoder takes them
+together, for all frames of a batch. Only channels of one place look at each other, and they come in a few groups, each of which
+looks at those before it. In the *slanted* layout (diagonal, channel, row) a symbol's left neighbour stands one line up, at the
+same row, that above it one line up at the row before, the corner two lines up at the row before. A layer looks at itself alone,
+so that it needs no later one, nor an earlier.
 
-It does not know what the tables say (`edgewise.codec.runs`).
+It does not know what the tables say (`edgewise.codec.runs`), nor where weights and bounds come from
+(`edgewise.codec.fitted_contexts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import Bottleneck
+from edgewise.core.coding import Coding, Context
+from edgewise.core.errors import ModelError
 
 Indices = NDArray[np.intp]
-Small = NDArray[np.int16]
+Whole = NDArray[np.float64]  # whole numbers, all of them
+SIDES = 3  # left, up, corner
 
 
 class Line(Struct, frozen=True):
@@ -61,14 +72,17 @@ class Grid(Struct, frozen=True, dict=True):
         row, column = np.divmod(np.arange(self.positions, dtype=np.intp), self.columns)
         return ((row + column) * self.rows + row).reshape(self.rows, self.columns)
 
-    def order(self, channels: int) -> Indices:
-        """The symbols (channels · positions) in the order of coding: by diagonal, then channel, then row."""
+    def order(self, edges: tuple[int, ...]) -> list[Indices]:
+        """The symbols (channels · positions) in the order of coding: by diagonal, group of channels, channel, row; a part a
+        diagonal and group. A group has channels edges[g] … edges[g + 1] − 1.
+        """
         parts = []
-        every = np.arange(channels, dtype=np.intp)[:, None] * self.positions
+        every = np.arange(edges[-1], dtype=np.intp)[:, None] * self.positions
         for line in self.lines():
             row = np.arange(line.first, line.stop, dtype=np.intp)
-            parts.append((every + row * self.columns + line.number - row).reshape(-1))
-        return np.concatenate(parts)
+            places = every + row * self.columns + line.number - row
+            parts += [places[a:b].reshape(-1) for a, b in pairwise(edges)]
+        return parts
 
 
 def grid(bottleneck: Bottleneck) -> Grid:
@@ -85,28 +99,89 @@ def grid(bottleneck: Bottleneck) -> Grid:
     return Grid(rows, columns)
 
 
-def count(reach: int) -> int:
-    """How many contexts a channel has."""
-    return (2 * reach + 1) ** 2
+def edges(channels: int, groups: int) -> tuple[int, ...]:
+    """Where groups of channels begin, and where the last one ends.
 
-
-def middle(reach: int) -> int:
-    """The context of a symbol whose neighbours are at their centre."""
-    return 2 * reach * (reach + 1)
-
-
-def contexts(codes: NDArray[np.uint8], centres: Sequence[int] | NDArray[np.integer], reach: int, of: Grid) -> Small:
-    """The context of each code (…, channel, position), centres (channel,) being theirs.
-
-    >>> contexts(np.array([[7, 9, 7, 7]], np.uint8), [7], 1, Grid(2, 2)).tolist()  # 9 stands left of one and above another
-    [[4, 7, 4, 5]]
+    >>> edges(10, 4)
+    (0, 2, 5, 7, 10)
     """
-    shape = (*codes.shape[:-1], of.rows, of.columns)
-    signed = codes.astype(np.int16) - np.asarray(centres, np.int16)[:, None]
-    np.maximum(signed, -reach, out=signed)
-    np.minimum(signed, reach, out=signed)
-    signed = signed.reshape(shape)
-    found = np.full(shape, middle(reach), np.int16)
-    found[..., 1:] += np.int16(2 * reach + 1) * signed[..., :-1]
-    found[..., 1:, :] += signed[..., :-1, :]
-    return found.reshape(codes.shape)
+    groups = min(groups, channels)
+    return tuple(channels * g // groups for g in range(groups + 1))
+
+
+class Outlook(Struct, frozen=True):
+    """What one layer of n channels looks at: weights near (2, SIDES · n, n) and here (2, n, n), mean first, size second; bounds
+    means and sizes (n, count); centres (n, 1), and how its channels are grouped.
+    """
+
+    near: Whole
+    here: Whole
+    means: Whole
+    sizes: Whole
+    centres: NDArray[np.int16]
+    reach: int
+    edges: tuple[int, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.edges[-1]
+
+    @property
+    def count(self) -> int:
+        """How many contexts a channel has."""
+        return int((self.means.shape[1] + 1) * (self.sizes.shape[1] + 1))
+
+    def values(self, codes: NDArray[np.uint8], first: int = 0) -> Whole:
+        """v and a (…, 2, channel, place) of codes (…, channel, place) of the channels from `first` on."""
+        signed = codes.astype(np.int16)
+        signed -= self.centres[first : first + codes.shape[-2]]
+        np.maximum(signed, -self.reach, out=signed)
+        np.minimum(signed, self.reach, out=signed)
+        found = np.empty((*codes.shape[:-2], 2, *codes.shape[-2:]), np.float64)
+        found[..., 0, :, :] = signed
+        found[..., 1, :, :] = np.minimum(np.abs(signed), -(-2 * self.reach // 3))
+        return found
+
+    def sums(self, codes: NDArray[np.uint8], of: Grid) -> Whole:
+        """Both sums (…, 2, channel, position) of whole frames of codes (…, channel, position)."""
+        values = self.values(codes)
+        found: Whole = np.matmul(self.here, values).reshape(*values.shape[:-1], of.rows, of.columns)
+        near = np.matmul(self.near, values).reshape(*values.shape[:-2], SIDES, self.channels, of.rows, of.columns)
+        found[..., 1:] += near[..., 0, :, :, :-1]
+        found[..., 1:, :] += near[..., 1, :, :-1, :]
+        found[..., 1:, 1:] += near[..., 2, :, :-1, :-1]
+        return found.reshape(values.shape)
+
+    def contexts(self, sums: Whole, first: int = 0) -> Indices:
+        """Contexts (…, channel, place) of sums (…, 2, channel, place) of the channels from `first` on."""
+        stop = first + sums.shape[-2]
+        mean: Indices = (sums[..., 0, :, None, :] >= self.means[first:stop, :, None]).sum(-2, dtype=np.intp)
+        mean *= self.sizes.shape[1] + 1
+        mean += (sums[..., 1, :, None, :] >= self.sizes[first:stop, :, None]).sum(-2, dtype=np.intp)
+        return mean
+
+
+def weights(channels: int) -> int:
+    """How many weights a layer of so many channels has."""
+    return 2 * (SIDES + 1) * channels**2
+
+
+def outlook(coding: Coding, context: Context, layer: int) -> Outlook:
+    """What a layer looks at; ModelError where weights or bounds are not as many as its channels need."""
+    if len(context.weights) != sum(map(weights, coding.layers)) or len(context.bounds) != 4 * coding.sent * context.cuts:
+        raise ModelError(
+            "contexts have not the weights and bounds that their layers need",
+            got=f"{len(context.weights)} and {len(context.bounds)} bytes",
+            allowed=f"{sum(map(weights, coding.layers))} and {4 * coding.sent * context.cuts}",
+        )
+    first, n = sum(coding.layers[:layer]), coding.layers[layer]
+    start = sum(map(weights, coding.layers[:layer]))
+    every = np.frombuffer(context.weights, np.int8)[start : start + weights(n)].reshape(2, SIDES + 1, n, n).astype(np.float64)
+    bounds = np.frombuffer(context.bounds, "<i4").reshape(coding.sent, -1)[first : first + n].astype(np.float64)
+    cut = edges(n, context.groups)
+    here = every[:, SIDES].copy()
+    for a, b in pairwise(cut):
+        here[:, a:b, a:] = 0  # what is not known yet
+    centres = np.array([context.centre[c] for c in coding.order[first : first + n]], np.int16)[:, None]
+    near = np.ascontiguousarray(every[:, :SIDES].reshape(2, SIDES * n, n))
+    return Outlook(near, here, bounds[:, : context.means - 1], bounds[:, context.means - 1 :], centres, context.reach, cut)

@@ -34,7 +34,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
-from edgewise.codec.context import count, grid
+from edgewise.codec.context import grid, outlook
 from edgewise.codec.layers import Layers, Place
 from edgewise.codec.lean import Lean
 from edgewise.codec.neighbours import NeighbourCoder
@@ -177,17 +177,14 @@ class FeatureCodec:
         channels = np.array(self.coding.order[first : first + self.coding.layers[k]], np.intp)
         bits = max((self.coding.levels[c] - 1).bit_length() for c in channels)
         seed = zlib.crc32(msgspec.json.encode((self.bottleneck.shape, self.bottleneck.axis, k, self.coding), order="sorted"))
-        return _Layer(channels, self._coder(found, expected, first, channels), bits, seed)
+        return _Layer(channels, self._coder(found, expected, k, first), bits, seed)
 
-    def _coder(
-        self, found: tables.Tables, expected: Expected | None, first: int, channels: NDArray[np.intp]
-    ) -> Coder | NeighbourCoder:
-        """The coder of a layer whose first channel is number `first` of the order."""
+    def _coder(self, found: tables.Tables, expected: Expected | None, k: int, first: int) -> Coder | NeighbourCoder:
+        """The coder of layer `k`, whose first channel is number `first` of the order."""
         if self.coding.context and expected is not None:
-            reach = self.coding.context.reach
-            centres = [self.coding.context.centre[c] for c in channels]
-            return NeighbourCoder(expected, first * count(reach), centres, reach, grid(self.bottleneck))
-        return Coder(found, np.repeat(np.arange(first, first + len(channels)), self._positions))
+            look = outlook(self.coding, self.coding.context, k)
+            return NeighbourCoder(expected, first * look.count, look, grid(self.bottleneck))
+        return Coder(found, np.repeat(np.arange(first, first + self.coding.layers[k]), self._positions))
 
     def _codes(self, values: Floats) -> NDArray[np.uint8]:
         """(channel, position)."""
@@ -248,7 +245,7 @@ class FeatureCodec:
 def checked_tables(coding: Coding) -> tables.Tables:
     """The tables of a coding; ModelError where they are none, or belong to other channels, contexts or levels."""
     found = _unpacked(coding.tables)
-    each = count(coding.context.reach) if coding.context else 1
+    each = coding.context.count if coding.context else 1
     if len(found) != coding.sent * each:
         raise ModelError(
             "a coding has not one table for each channel that it sends"

@@ -25,20 +25,38 @@ from edgewise.core.errors import ModelError
 
 MOST_LEVELS = 256
 MOST_CHANNELS = 1 << 14
-MOST_REACH = 3
 LARGEST_FLOAT32 = 3.4028234663852886e38
 Channels = Meta(max_length=MOST_CHANNELS)
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
-    """Contexts of neighbours (`edgewise.codec.context`): `centre` is each channel's usual code, `reach` how far from it a
-    neighbour is looked at, so that a channel has (2·reach + 1)² tables; `mean` (a value, no code) stands for a channel that did
-    not come.
+    """How codes are foretold by those around them (`edgewise.codec.context`), so that each of `means` · `sizes` contexts of a
+    channel has a table of its own.
+
+    `centre` is each channel's usual code, `reach` how far from it a code still counts; `weights` are int8, layer by layer: (mean
+    and size, left and up and corner and here, to, from), `bounds` int32, little-endian: of each channel in order those of the
+    mean, then those of the size. A layer's channels come in `groups`. `mean` (a value, no code) stands for a channel that did not
+    come.
     """
 
     centre: Annotated[tuple[Annotated[int, Meta(ge=0, lt=MOST_LEVELS)], ...], Channels]
     mean: Annotated[tuple[float, ...], Channels]
-    reach: Annotated[int, Meta(ge=1, le=MOST_REACH)] = 2
+    weights: Annotated[bytes, Meta(max_length=1 << 20)]
+    bounds: Annotated[bytes, Meta(max_length=1 << 20)]
+    means: Annotated[int, Meta(ge=1, le=64)]
+    sizes: Annotated[int, Meta(ge=1, le=16)]
+    reach: Annotated[int, Meta(ge=1, lt=MOST_LEVELS)]
+    groups: Annotated[int, Meta(ge=1, le=64)]
+
+    @property
+    def count(self) -> int:
+        """How many tables a channel has."""
+        return self.means * self.sizes
+
+    @property
+    def cuts(self) -> int:
+        """How many bounds a channel has."""
+        return self.means + self.sizes - 2
 
 
 class Coding(Struct, frozen=True, forbid_unknown_fields=True):

@@ -47,10 +47,10 @@ BATCH = 8
 
 
 class Raw(fpn.Detector):
-    """A detector whose forward gives its raw maps by name, to learn by."""
+    """A detector whose forward gives its raw maps by name, to learn by; those of tasks that it has not are left out."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return msgspec.structs.asdict(self.maps(x))
+        return {name: value for name, value in msgspec.structs.asdict(self.maps(x)).items() if value.shape[1]}
 
 
 class Sight(Struct, frozen=True):
@@ -81,7 +81,8 @@ class Sight(Struct, frozen=True):
 
     def loss(self, given: dict[str, Tensor], wanted: Callable[[], object], indices: list[int]) -> Tensor:
         """How far raw maps are from the labels of the source's pictures."""
-        maps = Maps(**{name: value.float() for name, value in given.items()})
+        none = given["score"][:, :0]
+        maps = Maps(**{name: given.get(name, none).float() for name in Maps.__struct_fields__})
         return things.loss(maps, truth(self.source.truth(indices)), (self.look.height, self.look.width))[0]
 
 

@@ -13,13 +13,17 @@ from bench.rates import detected, detections  # noqa: E402
 from bench.rates.detections import Curve, Scored, bd_rate, difference, file, judged, keep  # noqa: E402
 from bench.rates.jobs import jobs_of  # noqa: E402
 from bench.rates.record import About  # noqa: E402
-from bench.rates.sights import Raw, plain  # noqa: E402
+from bench.rates.scenes import DECODING, Source  # noqa: E402
+from bench.rates.scenes import Held as Shown  # noqa: E402
+from bench.rates.sights import HEADS, Raw, Sight, plain  # noqa: E402
 from bench.rates.tasks import ROWS, TASKS, Held, One, Tails, cells, loss, split  # noqa: E402
 from edgewise.core.answer import Answer, Box  # noqa: E402
 from edgewise.core.errors import SourceError  # noqa: E402
 from edgewise.data.things import Scene, scores  # noqa: E402
+from edgewise.graph.picture import Look  # noqa: E402
 from edgewise.split.training import lean  # noqa: E402
 from edgewise.split.training.stretch import stretch, student  # noqa: E402
+from edgewise.training import things_frames  # noqa: E402
 from edgewise.training.nets import fpn  # noqa: E402
 from edgewise.training.things import Truth  # noqa: E402
 
@@ -97,6 +101,28 @@ def test_a_raw_detector_and_its_plain_one_are_one_network(raw: Raw) -> None:
     assert set(maps) == {"score", "box", "points", "coefficients", "prototypes"}
     there = said["score"] > 0
     assert torch.equal(said["score"][there], torch.sigmoid(maps["score"])[there]) and there.any()
+
+
+def test_a_detector_of_boxes_alone_learns_without_masks() -> None:
+    net = Raw(3, 0, 0).eval()
+    x = torch.rand(1, 3, 64, 96)
+    assert set(net(x)) == {"score", "box"}
+    frames = things_frames.Things(
+        np.zeros((1, 64, 96, 3), np.uint8),
+        np.full((1, 64, 4), np.nan, np.float32),
+        np.zeros((1, 64), np.int64),
+        np.zeros((1, 64, 0, 2), np.float32),
+        np.zeros((1, 0, 0), np.uint8),
+        np.zeros((1, 64), np.uint8),
+        ("",),
+        ("",),
+    )
+    frames.boxes[0, 0] = 0.2, 0.2, 0.6, 0.7
+    empty = np.zeros((0, 64, 96, 3), np.uint8)
+    at = Sight("bccd-320", net, Source([frames]), Shown(empty, (), (), ()), Look(64, 96), DECODING, ("a", "b", "c"), HEADS)
+    value = at.loss(net(x), dict, [0])
+    assert value.isfinite() and value > 0
+    assert stretch(net, "stem..layer1", x).paths == ("stem", "layer1")
 
 
 def test_tails_begin_as_the_students_detector_and_never_touch_its_encoder(raw: Raw) -> None:

@@ -131,8 +131,10 @@ def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
         for model in figures.models:
             case = f"{model} on {boards[name].device.title}: local, offload, BottleFit, autoencoder"
             four = tuple(ways(model, figures).values())
-            more, drawn[f"region_{name}_{model.lower()}"] = delays.region(four, boards[name], boards[SERVER], case)
+            more, won = delays.region(four, boards[name], boards[SERVER], case)
             found += more
+            if (name, model) == (BOARDS[0], figures.models[0]):
+                drawn["region_published"] = delays.plane(won, boards[name], case)
     return found, [*targets, _smaller(figures)], drawn
 
 

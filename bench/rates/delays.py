@@ -15,7 +15,7 @@ from bench.rates.boards import Board
 from bench.rates.recipes import DROP
 from bench.rates.ways import FINE, ROUND_TRIPS, Way, cost, line, link, placement
 from bench.report import Row
-from edgewise.plan.between import between
+from edgewise.plan.between import Between, between
 from edgewise.plan.candidates import Candidate
 from edgewise.plan.map import COLOURS, draw_plane
 from edgewise.plan.region import Scene
@@ -52,8 +52,8 @@ def drawn(ways: Sequence[Way], boards: Sequence[Board], server: Board) -> bytes:
     return file.getvalue()
 
 
-def region(ways: Sequence[Way], here: Board, server: Board, told: str) -> tuple[list[Row], bytes]:
-    """Who wins by kind over link rate and device speed (1: the board): the shares of the plane, and a PNG; `told` names it."""
+def region(ways: Sequence[Way], here: Board, server: Board, told: str) -> tuple[list[Row], Between]:
+    """Who wins by kind over link rate and device speed (1: the board), and the shares of the plane; `told` names it."""
     candidates = [Candidate(placement(w, here, server), w.kind, w.name, w.accuracy) for w in ways if w.crosses == 1]
     scene = Scene({"device": here.device, "edge": server.device}, link(STAR, ROUND_TRIPS[0]))
     found = between(candidates, scene)
@@ -63,7 +63,12 @@ def region(ways: Sequence[Way], here: Board, server: Board, told: str) -> tuple[
     ]
     if found.rates is not None:
         rows.append(Row(case, "split wins at rates up to", found.rates[1], "bit/s", 1, *found.rates, "modelled"))
+    return rows, found
+
+
+def plane(found: Between, here: Board, told: str) -> bytes:
+    """The region as a PNG; the star is 1 Mbit/s on the board."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "region.png"
         draw_plane(found, told, here.name, (STAR, "1 Mbit/s"), file)
-        return rows, file.read_bytes()
+        return file.read_bytes()

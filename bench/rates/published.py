@@ -27,18 +27,19 @@ PLANES = (64, 128, 256, 512)
 Layer = Callable[[Sketch, str], str]
 
 
-def drawn(name: str, shape: tuple[int, int, int], layers: Sequence[Layer]) -> bytes:
-    """The layers one after another on one input (channels, rows, columns), as the bytes of an ONNX model."""
-    s = Sketch(name)
+def drawn(name: str, shape: tuple[int, int, int], layers: Sequence[Layer], hollow: bool = False) -> bytes:
+    """The layers one after another on one input (channels, rows, columns), as the bytes of an ONNX model; `hollow` ones can be
+    counted alone."""
+    s = Sketch(name, hollow=hollow)
     x = s.input("x", *shape)
     for layer in layers:
         x = layer(s, x)
     return bytes(s.model(x).SerializeToString())
 
 
-def whole(model: str) -> bytes:
+def whole(model: str, hollow: bool = False) -> bytes:
     """The uncut network: (1, 3, 224, 224) → (1, 1000)."""
-    return drawn(model, (3, SIDE, SIDE), [*_front(model), *_back(model)])
+    return drawn(model, (3, SIDE, SIDE), [*_front(model), *_back(model)], hollow)
 
 
 def bottlefit(model: str, channels: int = 3) -> tuple[bytes, bytes]:
@@ -49,12 +50,12 @@ def bottlefit(model: str, channels: int = 3) -> tuple[bytes, bytes]:
     )
 
 
-def middle(model: str, channels: int = 3) -> tuple[bytes, bytes]:
+def middle(model: str, channels: int = 3, hollow: bool = False) -> tuple[bytes, bytes]:
     """Head and tail of an autoencoder in the middle, where BottleFit's stretch ends."""
     wide, side = (512, 28) if model in RESNETS else (256, 14)
     return (
-        drawn(f"{model} middle head", (3, SIDE, SIDE), [*_front(model), _convs((wide // 2, 3), (channels, 3), last="")]),
-        drawn(f"{model} middle tail", (channels, side, side), [_convs((wide // 2, 3), (wide, 3)), *_back(model)]),
+        drawn(f"{model} middle head", (3, SIDE, SIDE), [*_front(model), _convs((wide // 2, 3), (channels, 3), last="")], hollow),
+        drawn(f"{model} middle tail", (channels, side, side), [_convs((wide // 2, 3), (wide, 3)), *_back(model)], hollow),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from edgewise.core.graph import Graph
 from edgewise.graph.count import graph_of
 from edgewise.graph.load import load
 from edgewise.runtime.session import Session
@@ -73,7 +74,11 @@ def network(model: bytes, seed: int = 0) -> Callable[[], Any]:
 
 def size(model: bytes) -> Size:
     """Parameters and multiply-adds of an ONNX model at batch 1, counted on its graph."""
-    graph = graph_of(load(model))
+    return sized(graph_of(load(model)))
+
+
+def sized(graph: Graph) -> Size:
+    """The same of a graph."""
     macs = sum((o.flops or 0.0) / 2 for o in graph.operators if o.kind in WEIGHED)
     return Size(graph.weight_bytes // 4, macs)
 

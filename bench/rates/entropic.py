@@ -24,7 +24,7 @@ from edgewise.split.training.stretch import split_of
 
 METHOD, DESIGN, CUT = "entropic", "entropic-narrow", "stem..layer1"
 DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
-BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5, 2.0), "medium": (2.0, 4.0), "full": (1.0, 2.0, 4.0, 8.0)}
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (2.0,), "medium": (2.0, 4.0), "full": (1.0, 2.0, 4.0, 8.0)}
 SEEDS = (2.0, 4.0)  # β of the seeds beside the first
 EPOCHS: dict[Size, tuple[float, float, float]] = {"quick": (2, 1, 1), "medium": (3, 2, 1), "full": (10, 5, 4)}
 

@@ -3,8 +3,8 @@
 | size | pictures | teacher | for |
 |---|---|---|---|
 | full | Imagenette at 128 px, 9,469 that teach and 3,925 that are held out | ResNet-10, 30 epochs | figures |
-| medium | the same, 2,400 and 1,000 of them | ResNet-10, 12 epochs | ten minutes: trends |
-| quick | CIFAR-10 at 32 px, 640 and 300 | the small ResNet, 8 epochs | a minute: does every path work |
+| medium | the same, 1,600 and 800 of them | the full one where there is one; else 8 epochs | ten minutes: trends |
+| quick | CIFAR-10 at 32 px, 384 and 160 | the small ResNet, 8 epochs | a minute: does every path work |
 
 Every size has its own folder below the work folder, the full one the folder itself, so that no record of one is taken for
 another's. Every method uses the same pictures, the same crop in training and the same teacher; the cut is the stretch from the
@@ -36,10 +36,10 @@ from edgewise.training.nets.resnet import small
 
 CIFAR = ROOT.parent / "shared" / "data" / "cifar10.tar"
 DONE = "ground.json"
-LIMITS: dict[Size, tuple[int, int]] = {"quick": (640, 300), "medium": (2400, 1000), "full": (0, 0)}
+LIMITS: dict[Size, tuple[int, int]] = {"quick": (384, 160), "medium": (1600, 800), "full": (0, 0)}
 TEACHERS: dict[Size, Course] = {
     "quick": Course(epochs=8, rate=0.1, batch=32, crop=28),
-    "medium": Course(epochs=12, rate=0.1, batch=32, crop=imagenette.CROP),
+    "medium": Course(epochs=8, rate=0.1, batch=32, crop=imagenette.CROP),
     "full": imagenette.TEACHING,
 }
 
@@ -76,7 +76,11 @@ def _made(work: Path, size: Size, advance: Advance) -> Ground:
         look = Look(32, 32, 3, 1 / 255, MEAN, STD, False)
         net: nn.Module = classifier(small(10), train, train.labels.tolist(), look, course, work / "teacher", advance)
         return Ground(train, held, net, look, course.crop, "cifar10-32")
-    net = imagenette.teacher(work / "teacher", train, course=course, advance=advance)
+    known = work.parent / "teacher"  # of the full size
+    if size == "medium" and (work.parent / DONE).exists():
+        net = imagenette.teacher(known, train, course=TEACHERS["full"], advance=advance)
+    else:
+        net = imagenette.teacher(work / "teacher", train, course=course, advance=advance)
     return Ground(train, held, net, imagenette.LOOK, course.crop, "imagenette-128")
 
 

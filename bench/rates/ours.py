@@ -28,7 +28,7 @@ from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung
 
 METHOD, TASK, DESIGN, CUT = "lean", "lean-task", "lean", "stem..layer2"
-BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5, 2.0), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5,), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
 SEEDS = (1.25, 3.0)  # β of the seeds beside the first
 WORTH = 0.7  # of a bit in stage 2, where the loss is half cross-entropy and half KL instead of errors of features
 TAUGHT = "taught.json"

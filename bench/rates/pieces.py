@@ -127,7 +127,8 @@ def wholes(side: int = SIDE, exits: bool = True) -> dict[str, bytes]:
 def deflated(side: int = SIDE) -> dict[str, Callable[[], Any]]:
     """`exit LAYER encode` and `decode`: features in 8 bits and Deflate, as the exits' records have them."""
     torch.manual_seed(0)
-    teacher, found = resnet10().eval(), {}
+    teacher = resnet10().eval()
+    found: dict[str, Callable[[], Any]] = {}
     x = torch.randn(1, 3, side, side)
     for path in BEHIND[: BEHIND.index(EXITS[-1]) + 1]:
         with torch.no_grad():

@@ -12,7 +12,7 @@ from bench.rates.record import Record
 
 STYLES = {
     "lean": ("tab:red", "o-", "ours"),
-    "lean-task": ("tab:red", "o--", "ours, encoder tuned for the task"),
+    "lean-task": ("darkred", "D--", "ours, encoder tuned for the task"),
     "entropic": ("tab:blue", "s-", "Entropic Student"),
     "bottlefit-coded": ("tab:green", "^-", "BottleFit + our coder"),
     "bottlefit": ("tab:green", "^:", "BottleFit"),

@@ -73,13 +73,17 @@ def calibrated(
     scene = tuple(block) if block is not None else tuple(map(str, range(len(doubt))))
     everything = np.ones(len(doubt), bool)
     scored = Scored(np.where(same, np.inf, doubt), everything, scene)
+    refused = ConfigError(
+        "no answer of an exit is known to be sure enough",
+        got=f"{len(set(scene))} scenes, {float(same.mean()):.1%} of the pictures with the network's own answer",
+        allowed=f"a risk of {risk:g} or less, with confidence {confidence:g}",
+        hint="Take more pictures, a higher risk, or an exit at a later layer.",
+    )
     try:
         found = certify(scored, 1 - risk, confidence, by=by or ("draw" if block is None else "blocks"), seed=seed)
     except ConfigError as error:
-        raise ConfigError(
-            "no answer of an exit is known to be sure enough",
-            got=f"{len(set(scene))} scenes, {float(same.mean()):.1%} of the pictures with the network's own answer",
-            allowed=f"a risk of {risk:g} or less, with confidence {confidence:g}",
-            hint="Take more pictures, a higher risk, or an exit at a later layer.",
-        ) from error
-    return Calibrated(found.threshold, risk, confidence, found.n, 1 - found.seen, float((doubt < found.threshold).mean()))
+        raise refused from error
+    left = float((doubt < found.threshold).mean())
+    if not left:
+        raise refused
+    return Calibrated(found.threshold, risk, confidence, found.n, 1 - found.seen, left)

@@ -33,7 +33,8 @@ from edgewise.split.training.tune import logits
 
 Floats = NDArray[np.float32]
 LAYERS = 6
-JUDGED, FITTED, BATCH = 192, 1024, 32  # pictures that order the channels, and that fit the tables
+FITTED, BATCH = 1024, 32  # pictures that fit the tables
+JUDGED: dict[Size, int] = {"quick": 32, "medium": 192, "full": 192}  # pictures that order the channels
 BETA: dict[Size, float] = {"quick": 0.5, "medium": 1.25, "full": 1.25}
 
 
@@ -42,7 +43,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     if seed:
         return []
     found = []
-    for method in (ours.METHOD, ours.TASK):
+    for method in (ours.METHOD,) if size == "quick" else (ours.METHOD, ours.TASK):
         leaves = tuple(record_file(named(method), f"layers-{k}", seed, data=DATA[size]) for k in range(1, LAYERS + 1))
         after = (f"{method}-{point(BETA[size])}.{seed}",)
         arguments = {"method": method, "seed": seed, "size": size}
@@ -60,7 +61,7 @@ def judged(work: Path, advance: Advance, method: str, seed: int = 0, size: Size 
     found = ground(work, size, advance)
     betas = list(ours.BETAS[size])
     done = ours.climb(work, found, betas.index(BETA[size]), betas, seed, size, method, advance)
-    coding = layered(done, found, LAYERS)
+    coding = layered(done, found, LAYERS, JUDGED[size])
     codec, whole = FeatureCodec(done.bottleneck, coding), FeatureCodec(done.bottleneck, done.coding)
     right: list[list[NDArray[np.float64]]] = [[] for _ in range(LAYERS)]
     sizes: list[list[int]] = [[] for _ in range(LAYERS)]
@@ -82,11 +83,11 @@ def judged(work: Path, advance: Advance, method: str, seed: int = 0, size: Size 
         keep(Record(about, np.concatenate(right[k]), np.asarray(sizes[k], np.int64)), work)
 
 
-def layered(done: Rung, found: Ground, layers: int) -> Coding:
-    """The coding of a rung with its channels by their worth for each bit, in so many layers."""
+def layered(done: Rung, found: Ground, layers: int, judged: int) -> Coding:
+    """The coding of a rung with its channels by their worth for each bit, as so many pictures tell it, in so many layers."""
     indices = np.linspace(0, len(found.train) - 1, min(FITTED, len(found.train))).round().astype(int).tolist()
     seen = np.concatenate(list(features(done.net, done.stretch, found.train, found.look, indices)))
-    order = worth(done, seen[:: max(1, len(seen) // JUDGED)])
+    order = worth(done, seen[:: max(1, len(seen) // judged)])
     levels, low, step = done.coding.levels, np.asarray(done.coding.low), np.asarray(done.coding.step)
     high = np.where(np.asarray(levels) > 0, low + step * (np.asarray(levels) - 1), low)
     bottleneck = Bottleneck(done.bottleneck.shape, tuple(low.tolist()), tuple(high.tolist()))

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from msgspec.structs import replace
 
 from edgewise.cli.screen import console, write_json
-from edgewise.cli.split_show import bar, share_bar, show_left, show_report
+from edgewise.cli.split_show import bar, share_bar, show_compared, show_left, show_report
 from edgewise.core.errors import ConfigError
 
 
 def report(
-    bundle: tyro.conf.Positional[str],
+    bundle: tyro.conf.Positional[tuple[str, ...]],
     data: str,
     limit: int = 200,
     link: str = "lte_synthetic",
@@ -36,9 +37,10 @@ def report(
 
       edgewise split report bundle/ --data pictures.tar --out report
       edgewise split report vehicles --data coco/ --same car=vehicle truck=vehicle --device pi4 --link lte_synthetic
+      edgewise split report bundle/rate-1 bundle/rate-2 --data pictures.tar        several bundles in one table
 
     Args:
-        bundle: the bundle folder; `vehicles` is the one that comes with edgewise.
+        bundle: the bundle's folder, or several of them; `vehicles` is the one that comes with edgewise.
         data: a folder or .tar: COCO, YOLO, VOC, class folders, masks, or pictures without labels; or .npy arrays.
         limit: samples at most, drawn by the seed.
         link: a link by name (lte_synthetic, wifi_synthetic, …), a trace file, or a rate in Mbit/s.
@@ -57,8 +59,11 @@ def report(
     from edgewise.apps.vision.split_report import report as made
 
     screen = console()
+    if not bundle or (len(bundle) > 1 and (address or out is not None)):
+        got = "no bundle" if not bundle else f"{len(bundle)} bundles with {'--address' if address else '--out'}"
+        raise ConfigError("a report cannot be made", got=got, allowed="a bundle; or several, without --address and --out")
     config = ReportConfig(
-        bundle=bundle,
+        bundle=bundle[0],
         data=data,
         limit=limit,
         link=link,
@@ -71,6 +76,14 @@ def report(
         threads=threads,
         seed=seed,
     )
+    if len(bundle) > 1:
+        reports = {}
+        for one in bundle:
+            with bar(screen) as heard:
+                reports[one] = made(replace(config, bundle=one), heard)
+        show_compared(reports, screen)
+        write_json(json, reports)
+        return 0
     with bar(screen) as heard:
         found = made(config, heard)
     show_report(found, screen)

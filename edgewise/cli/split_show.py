@@ -10,8 +10,9 @@ import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-    from edgewise.apps.vision.split_outcome import SplitReport
+    from edgewise.apps.vision.split_outcome import PointRow, SplitReport
     from edgewise.core.placement import OperatingPoint
     from edgewise.split.fit import Fitted
     from edgewise.split.outcome import Report
@@ -21,29 +22,8 @@ NAMED = 5  # of the samples that could not be read, those that are printed
 
 def show_report(found: SplitReport, screen: Console) -> None:
     """The table, then what it says in sentences, then what was left out, then where the figures are from."""
-    from rich import box
-    from rich.table import Table
-
     title = f"{found.bundle} on {found.data} ({found.n} samples): {found.metric} by {found.quality_of}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("point", overflow="fold", min_width=12)
-    for name in ("frame bytes", "p95", found.metric, "95 % interval", "device ms", "edge ms", "latency ms", "p95 ms", "mJ"):
-        table.add_column(name, justify="right")
-    for r in found.points:
-        table.add_row(
-            r.name,
-            f"{r.bytes_mean:,.0f}",
-            f"{r.bytes_p95:,.0f}",
-            f"{r.quality:.3f}",
-            f"{r.quality_low:.3f}–{r.quality_high:.3f}",
-            f"{1e3 * r.device_seconds:.1f}",
-            f"{1e3 * r.edge_seconds:.1f}",
-            _scaled(r.latency),
-            _scaled(r.latency_p95),
-            _scaled(r.energy),
-            style="dim" if r.baseline else None,
-        )
-    screen.print(table)
+    screen.print(_rows(title, found.metric, [(r.name, r) for r in found.points]))
     if found.uncut is not None:
         screen.print(f"The uncut model has {found.metric} {found.uncut:.3f} on the same samples.", highlight=False)
     if found.filter_recall is not None:
@@ -56,6 +36,44 @@ def show_report(found: SplitReport, screen: Console) -> None:
     show_left(found.unreadable, screen)
     for note in found.notes:
         screen.print(f"· {note}", style="dim", highlight=False, markup=False)
+
+
+def show_compared(reports: Mapping[str, SplitReport], screen: Console) -> None:
+    """The points of several bundles on the same samples in one table; the baselines, which are the same for all, once."""
+    first = next(iter(reports.values()))
+    rows = [(f"{name}: {r.name}", r) for name, one in reports.items() for r in one.points if r.mode == "split"]
+    rows += [(r.name, r) for r in first.points if r.mode != "split"]
+    title = f"{len(reports)} bundles on {first.data} ({first.n} samples): {first.metric} by {first.quality_of}"
+    screen.print(_rows(title, first.metric, rows))
+    for name, one in reports.items():
+        if one.uncut is not None:
+            screen.print(f"The uncut model of {name} has {one.metric} {one.uncut:.3f}.", highlight=False)
+        show_left(one.unreadable, screen)
+
+
+def _rows(title: str, metric: str, points: Sequence[tuple[str, PointRow]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("point", overflow="fold", min_width=12)
+    for name in ("frame bytes", "p95", metric, "95 % interval", "device ms", "edge ms", "latency ms", "p95 ms", "mJ"):
+        table.add_column(name, justify="right")
+    for name, r in points:
+        table.add_row(
+            name,
+            f"{r.bytes_mean:,.0f}",
+            f"{r.bytes_p95:,.0f}",
+            f"{r.quality:.3f}",
+            f"{r.quality_low:.3f}–{r.quality_high:.3f}",
+            f"{1e3 * r.device_seconds:.1f}",
+            f"{1e3 * r.edge_seconds:.1f}",
+            _scaled(r.latency),
+            _scaled(r.latency_p95),
+            _scaled(r.energy),
+            style="dim" if r.baseline else None,
+        )
+    return table
 
 
 def _scaled(value: float | None) -> str:

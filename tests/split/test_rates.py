@@ -46,8 +46,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(data: Path, out: Path, **more: object) -> Fit:
-    base = {"out": out, "recipe": "lean", "rates": 1, "epochs": 3.0, "channels": 8, "batch": 16}
-    return Fit("tests.split.tiny:even", "stem..layer2", data, **(base | more))  # type: ignore[arg-type]
+    base = {
+        "cut": "stem..layer2",
+        "data": data,
+        "out": out,
+        "recipe": "lean",
+        "rates": 1,
+        "epochs": 3.0,
+        "channels": 8,
+        "batch": 16,
+    }
+    return Fit("tests.split.tiny:even", **(base | more))  # type: ignore[arg-type]
 
 
 def hashes(made: object) -> list[str]:
@@ -143,7 +152,8 @@ def test_what_cannot_be_taught_is_said_and_leaves_no_bundle(data: Path, tmp_path
     if not torch.cuda.is_available():
         refused(DeviceError, "the device is not there; got cuda", device="cuda")
     (tmp_path / "flat").mkdir()
-    Image.new("RGB", (40, 32)).save(tmp_path / "flat" / "1.png")
+    for number in range(4):
+        Image.new("RGB", (40, 32)).save(tmp_path / "flat" / f"{number}.png")
     with pytest.raises(ConfigError, match="no label to learn from"):
         fit(
             Fit(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bench import aarch64, coded_there
-from edgewise.codec import check, escapes, lanes, order, payload, rans, stack, tables, varint
+from edgewise.codec import check, escapes, lanes, lean, order, payload, rans, runs, stack, tables, varint
 from edgewise.core.errors import ConfigError
 
-CODER = (escapes, lanes, order, payload, rans, stack, tables, varint)
+CODER = (escapes, lanes, lean, order, payload, rans, runs, stack, tables, varint)
 LOOKING_UP = (escapes, order, payload, rans, stack, varint)
 
 

@@ -70,6 +70,7 @@ FULL = (
     *(Asked("bottlefit", 3, way) for way in WAYS),
     Asked("bottlefit", 12, "kd"),
     *(Asked("bottlefit", 12, f"kd-q{bits}") for bits in (3, 2)),
+    Asked("bottlefit-slim", 3, "kd"),
 )
 SMALL = (Asked("bottlefit", 3, "kd"), Asked("bottlefit", 3, "kd-fe"))
 

@@ -54,6 +54,10 @@ class Field(Struct, frozen=True):
     curves: Mapping[str, Curve]
     weights: Floats
 
+    def sending(self) -> list[str]:
+        """Methods of which every point sends something: those that answer on the device have no bytes to compare."""
+        return [name for name, one in self.curves.items() if one.mean_bytes.min() > 0]
+
     def ours(self) -> list[Curve]:
         """Our curves that there are, the general one first."""
         return [self.curves[m] for m in (GENERAL, TASK) if m in self.curves]
@@ -146,8 +150,8 @@ def _codecs(at: Field) -> tuple[list[Row], list[Target]]:
             made += _row(f"{one.name} against {method}", "bytes at equal accuracy", found[one.name])
             made += _row(f"{one.name} against {method}", "BD-rate", rates[one.name])
         targets.append(_below(name, want, found, SHORT, rates))
-    for method in at.curves:
-        if method not in {m for m, _, _ in CODECS} | {one.name for one in at.ours()} | {"teacher"}:
+    for method in at.sending():
+        if method not in {m for m, _, _ in CODECS} | {one.name for one in at.ours()}:
             for one in at.ours():
                 made += _row(f"{one.name} against {method}", "BD-rate", bd_rate(one, at.curves[method], at.weights))
     return made, targets
@@ -158,7 +162,7 @@ def _frames(at: Field) -> tuple[list[Row], list[Target]]:
     made, targets = [], []
     for drop, limit in FRAMES:
         name = f"ours, bytes of a whole frame at teacher -{100 * drop:g} points"
-        found = {n: bytes_at(one, at.teacher, drop, at.weights) for n, one in at.curves.items() if n != "teacher"}
+        found = {n: bytes_at(one, at.teacher, drop, at.weights) for n, one in at.curves.items() if n in at.sending()}
         for method, one in found.items():
             made += _row(method, f"bytes at teacher -{100 * drop:g} points", one, "bytes")
         own = {one.name: _smaller(one, at, found[one.name], drop) for one in at.ours()}

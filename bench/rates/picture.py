@@ -43,6 +43,9 @@ def drawn(curves: Mapping[str, Curve], teacher: Record) -> bytes:
         if name not in curves:
             continue
         one = curves[name]
+        if one.mean_bytes.min() <= 0:  # no place on an axis of logarithms: a line at the best that answers without the link
+            axes.axhline(100 * one.accuracy.max(), color=colour, linewidth=0.6, linestyle=":", label=f"{words}: no bytes")
+            continue
         off = 1.96 * np.sqrt(one.accuracy * (1 - one.accuracy) / one.right.shape[1])
         accuracy, size = front(one.accuracy, one.mean_bytes)
         marker, line = style[0], style[1:] or "none"

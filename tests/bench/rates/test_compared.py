@@ -24,6 +24,7 @@ def left(work: Path, method: str, points: dict[float, int], seed: int = 0) -> No
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     left(tmp_path, "teacher", {0.85: 0})
+    left(tmp_path, "local", {0.81: 0})  # nothing to divide by
     left(tmp_path, "jpeg", {0.79: 800, 0.83: 1600, 0.84: 2400})
     left(tmp_path, "lean", {0.80: 150, 0.83: 250, 0.845: 700})
     return tmp_path

@@ -111,7 +111,7 @@ def bytes_at(one: Curve, teacher: Record, drop: float, weights: Floats) -> Estim
 
 
 def saving(one: Curve, other: Curve, teacher: Record, drops: tuple[float, float], weights: Floats) -> Estimate:
-    """Bytes of `one` against `other`, less 1, where accuracy is the teacher's less `drops[1]` to the teacher's less `drops[0]`."""
+    """Bytes of `one` against `other`, less 1, where accuracy is the teacher's less `drops[1]` to less `drops[0]`."""
     below = np.linspace(drops[1], drops[0], STEPS)
     bounds: list[str] = []
 

@@ -20,12 +20,12 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.rates.ground import Ground
 from bench.rates.jobs import Size
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
+from edgewise.training.distil import answering
 
 EPOCHS: dict[Size, float] = {"quick": 1, "medium": 2, "full": 4}
 TUNING = {size: Course(epochs=epochs, rate=1e-2, batch=64, warm=0.1) for size, epochs in EPOCHS.items()}
@@ -133,10 +133,9 @@ def tuned(
 
     def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
         with torch.no_grad():
-            wanted = teacher(tensor(pictures[..., 3:], ground.look)).float().log_softmax(1)
+            wanted = teacher(tensor(pictures[..., 3:], ground.look)).float()
         given = net(tensor(pictures[..., :3], ground.look)).float()
-        apart = functional.kl_div(given.log_softmax(1), wanted, reduction="batchmean", log_target=True)
-        return 0.5 * functional.cross_entropy(given, true[[i % len(true) for i in indices]]) + 0.5 * apart
+        return answering(given, wanted, true[[i % len(true) for i in indices]])
 
     follow(net, net.parameters(), source, lesson, whole, work, advance)
     return net.eval().requires_grad_(False)

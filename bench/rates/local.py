@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.rates.ground import Ground, ground
@@ -22,6 +21,7 @@ from bench.rates.pictures import DATA
 from bench.rates.record import About, Record, keep
 from edgewise.training.classes import tensor
 from edgewise.training.course import Course, Pictures, follow
+from edgewise.training.distil import answering
 from edgewise.training.nets.resnet import ResNet
 
 WIDTHS: dict[str, tuple[int, int, int, int]] = {"w16": (16, 32, 64, 128), "w24": (24, 48, 96, 192)}
@@ -66,10 +66,8 @@ def learnt(found: Ground, point: str, course: Course, work: Path, advance: Advan
     def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
         x = tensor(pictures, found.look)
         with torch.no_grad():
-            wanted = found.teacher(x).float().log_softmax(1)
-        given = net(x).float()
-        apart = functional.kl_div(given.log_softmax(1), wanted, reduction="batchmean", log_target=True)
-        return 0.5 * functional.cross_entropy(given, true[indices]) + 0.5 * apart
+            wanted = found.teacher(x).float()
+        return answering(net(x).float(), wanted, true[indices])
 
     follow(net, net.parameters(), found.train, lesson, course, work, advance)
     return net.eval().requires_grad_(False)

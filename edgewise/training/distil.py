@@ -3,13 +3,15 @@
     loss = Σ_path factor · gap(student(path), teacher(path))
 
 `gap` is the sum of squared errors over the elements of one picture, averaged over the batch (paper 2, §III: HND takes one path,
-GHND several, each factor 1), or, `relative`, the mean squared error divided by the variance of the teacher's output (split
-notes, 3): then a path weighs the same whatever its size, and other terms can be weighed against it. That variance is the batch's,
+GHND several, each factor 1), or, `relative`, the mean squared error divided by the variance of the teacher's output
+(ours): then a path weighs the same whatever its size, and other terms can be weighed against it. That variance is the batch's,
 or one for the whole training that `spread` measured beforehand: over pictures, element by element, and averaged.
 
 No labels are used. The teacher is in evaluation mode and gives no gradients; who may learn in the student is said by the
 `requires_grad` of its parameters, and the modes of its modules are left as they are. Neither network runs further than the last
 path.
+
+`answering` is the loss where a classifier is taught by labels and by a teacher's answers in equal parts.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgewise.core.errors import ModelError
 from edgewise.training.paths import gathered
@@ -40,6 +43,16 @@ def gap(student: Tensor, teacher: Tensor, relative: bool = False, variance: floa
     if not relative:
         return error.sum() / len(student)
     return error.mean() / teacher.float().var(correction=0).clamp_min(LEAST_VARIANCE)
+
+
+def answering(given: Tensor, wanted: Tensor, classes: Tensor | None = None) -> Tensor:
+    """½ cross-entropy + ½ KL(teacher ‖ student) at a temperature of 1, mean over the batch; without `classes` KL alone.
+
+    `given` and `wanted` are logits (batch, classes) of student and teacher, `classes` (batch,) the true ones (papers 6, 8, §4).
+    """
+    own, told = given.log_softmax(1), wanted.log_softmax(1)
+    divergence = functional.kl_div(own, told, reduction="batchmean", log_target=True)
+    return divergence if classes is None else (functional.cross_entropy(given, classes) + divergence) / 2
 
 
 def spread(teacher: nn.Module, paths: Sequence[str], batches: Iterable[Tensor]) -> dict[str, float]:

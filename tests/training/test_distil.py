@@ -1,6 +1,7 @@
 """Feature distillation: what a gap counts, who learns, and that the teacher stays as it was."""
 
 import copy
+import math
 
 import pytest
 
@@ -9,7 +10,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from torch import nn  # noqa: E402
 
 from edgewise.core.errors import ModelError  # noqa: E402
-from edgewise.training.distil import Distil, gap, spread  # noqa: E402
+from edgewise.training.distil import Distil, answering, gap, spread  # noqa: E402
 
 
 def test_a_gap_is_the_squared_error_of_one_picture() -> None:
@@ -26,6 +27,14 @@ def test_a_relative_gap_knows_no_units_and_no_size() -> None:
     one = gap(teacher + 0.3 * noise, teacher, relative=True)
     assert one.item() == pytest.approx(0.09, rel=0.1)
     assert gap(1000 * (teacher + 0.3 * noise), 1000 * teacher, relative=True).item() == pytest.approx(one.item(), rel=1e-3)
+
+
+def test_labels_and_the_teachers_answers_count_in_equal_parts() -> None:
+    told = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    flat, p = torch.zeros(2, 3), told.softmax(1)
+    apart = float((p * (p.log() + math.log(3))).sum(1).mean())  # KL(teacher ‖ student), by its definition
+    assert answering(flat, told).item() == pytest.approx(apart, rel=1e-5)
+    assert answering(flat, told, torch.tensor([0, 2])).item() == pytest.approx((apart + math.log(3)) / 2, rel=1e-5)
 
 
 def test_only_what_may_learn_gets_gradients() -> None:

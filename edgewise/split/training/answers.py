@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from edgewise.split.training.tune import Loss
-from edgewise.training.distil import gap
+from edgewise.training.distil import answering, gap
 from edgewise.training.outputs import classed, named
 
 NONE = -1  # the class of a picture that has no label
@@ -28,14 +27,14 @@ def classified(labels: Sequence[int] | None) -> Loss:
     true = None if labels is None else torch.tensor(list(labels))
 
     def loss(given: Any, wanted: Callable[[], Any], indices: list[int]) -> Tensor:
-        own = functional.log_softmax(classed(given).float(), -1)
-        told = functional.log_softmax(classed(wanted()).float(), -1)
-        divergence = functional.kl_div(own, told, reduction="none", log_target=True).sum(-1)  # (batch,)
+        own, told = classed(given).float(), classed(wanted()).float()
         if true is None:
-            return divergence.mean()
+            return answering(own, told)
         classes = true[indices].to(own.device)
-        entropy = functional.nll_loss(own, classes.clamp_min(0), reduction="none")
-        return torch.where(classes == NONE, divergence, (entropy + divergence) / 2).mean()
+        known = classes != NONE
+        parts = [(known, classes[known]), (~known, None)]
+        sums = [some.sum() * answering(own[some], told[some], true_of) for some, true_of in parts if some.any()]
+        return torch.stack(sums).sum() / len(own)
 
     return loss
 

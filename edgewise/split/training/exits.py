@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgewise.core.errors import ModelError
 from edgewise.graph.picture import Look
 from edgewise.split.exits import Convolved, Plain
 from edgewise.training.classes import tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
+from edgewise.training.distil import answering
 from edgewise.training.paths import taps
 
 WIDTH = 64
@@ -81,13 +81,11 @@ def taught(
 
     def lesson(pictures: Pictures, indices: list[int]) -> Tensor:
         with torch.no_grad(), taps(net, paths) as taken:
-            wanted = torch.log_softmax(net(tensor(pictures, look)).float(), 1)
+            wanted = net(tensor(pictures, look)).float()
             features = [taken[path] for path in paths]
         loss = torch.zeros(())
         for one, given in zip(exits, features, strict=True):
-            said = one(given).float()
-            imitated = functional.kl_div(torch.log_softmax(said, 1), wanted, reduction="batchmean", log_target=True)
-            loss = loss + (imitated if true is None else (imitated + functional.cross_entropy(said, true[indices])) / 2)
+            loss = loss + answering(one(given).float(), wanted, None if true is None else true[indices])
         return loss
 
     follow(exits, exits.parameters(), source, lesson, course, work, advance)

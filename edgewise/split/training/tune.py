@@ -26,6 +26,7 @@ from edgewise.split.training.prior import Noisy
 from edgewise.split.training.stretch import Stretch, split_of
 from edgewise.training.classes import lasting, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, device, follow
+from edgewise.training.distil import answering
 from edgewise.training.outputs import named
 from edgewise.training.paths import module
 
@@ -100,13 +101,10 @@ def classes(labels: Sequence[int] | None, tuning: Tuning = "kd") -> Loss:
 
     def loss(given: Any, wanted: Callable[[], Any], indices: list[int]) -> Tensor:
         own = logits(given)
-        parts = []
-        if true is not None:
-            parts.append(functional.cross_entropy(own, true[indices].to(own.device)))
-        if tuning == "kd":
-            told = functional.log_softmax(logits(wanted()), -1)
-            parts.append(functional.kl_div(functional.log_softmax(own, -1), told, reduction="batchmean", log_target=True))
-        return torch.stack(parts).mean()
+        classes = None if true is None else true[indices].to(own.device)
+        if tuning == "ft" and classes is not None:
+            return functional.cross_entropy(own, classes)
+        return answering(own, logits(wanted()), classes)
 
     return loss
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bench.rates.bottlefit import parameters, steps
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.fitted import coding_for
 from edgewise.core.artifact import Bottleneck, Coding
@@ -39,12 +39,11 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Course, Pictures, adam, device, follow
 from edgewise.training.paths import module
 
-DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 CR, END, MID = "cr-bq", "end-to-end", "mid"
 EPOCHS: dict[Size, dict[str, tuple[float, float]]] = {
     "quick": {CR: (2, 1), END: (2, 0), MID: (1, 1)},
     "medium": {CR: (3, 1), END: (3, 0), MID: (2, 1)},
-    "full": {CR: (8, 3), END: (8, 0), MID: (4, 2)},
+    "full": {CR: (10, 4), END: (14, 0), MID: (10, 4)},
 }
 BITS = (8, 6, 4)
 BETAS = (0.3, 1.0)

@@ -29,7 +29,7 @@ from torch import nn
 
 from bench.rates.decoded import Decoded, answered, files
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.fitted import coding_for
 from edgewise.codec.image import ImageCodec
@@ -42,8 +42,7 @@ from edgewise.split.training.stages import Staged, Student, bottleneck_of, cross
 from edgewise.training.paths import module, siblings
 
 CUT = "stem..layer2"
-DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
-EPOCHS: dict[Size, tuple[float, float]] = {"quick": (2, 1), "medium": (3, 1), "full": (8, 3)}
+EPOCHS: dict[Size, tuple[float, float]] = {"quick": (2, 1), "medium": (3, 1), "full": (10, 4)}
 WAYS = ("kd", "ft", "kd-fe", "ft-fe")
 METHOD, CODED = "bottlefit", "bottlefit-coded"
 REFERENCE = 75  # quality of the JPEG that the paper's 77.1 % are counted from

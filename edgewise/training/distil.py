@@ -16,16 +16,21 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise.core.errors import ModelError
+from edgewise.graph.picture import Look
+from edgewise.training.classes import tensor
+from edgewise.training.course import Source
 from edgewise.training.paths import gathered
 
 LEAST_VARIANCE = 1e-6
+MEASURED, BATCH = 256, 32  # pictures that measure the teacher's variance
 
 
 def gap(student: Tensor, teacher: Tensor, relative: bool = False, variance: float | None = None) -> Tensor:
@@ -53,6 +58,17 @@ def answering(given: Tensor, wanted: Tensor, classes: Tensor | None = None) -> T
     own, told = given.log_softmax(1), wanted.log_softmax(1)
     divergence = functional.kl_div(own, told, reduction="batchmean", log_target=True)
     return divergence if classes is None else (functional.cross_entropy(given, classes) + divergence) / 2
+
+
+def measuring(source: Source, look: Look, crop: int, where: torch.device) -> Iterator[Tensor]:
+    """Batches that measure a teacher's variance: pictures evenly chosen, their middles where steps see crops."""
+    count = len(source)
+    chosen = np.linspace(0, count - 1, min(MEASURED, count)).round().astype(int).tolist()
+    for first in range(0, len(chosen), BATCH):
+        pictures = source.of(chosen[first : first + BATCH])
+        y, x = ((n - crop) // 2 if crop and crop < n else 0 for n in pictures.shape[1:3])
+        pictures = pictures[:, y : y + crop, x : x + crop] if crop else pictures
+        yield tensor(pictures, look).to(where)
 
 
 def spread(teacher: nn.Module, paths: Sequence[str], batches: Iterable[Tensor]) -> dict[str, float]:

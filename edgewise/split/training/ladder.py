@@ -22,11 +22,10 @@ bit, and a rung that is done costs a look. `Climb.rung` makes one of them alone,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,12 +39,12 @@ from edgewise.split.training.stretch import split_of, stretch, student
 from edgewise.split.training.tune import CENTRED, Loss, classes, drawn_rate, tuned
 from edgewise.training.classes import lasting, tensor
 from edgewise.training.course import CHECKPOINT, Advance, Course, Pictures, Source, adam, device, follow
-from edgewise.training.distil import Distil, spread
+from edgewise.training.distil import Distil, measuring, spread
 from edgewise.training.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)
 
-TRIED, MEASURED, BATCH = 2, 256, 32  # pictures that find the stretch, and that measure the teacher's variance
+TRIED = 2  # pictures that find the stretch
 COLLAPSED = 2e-4  # bits a code: below, nothing crosses
 DECAY = 5e-4
 
@@ -98,7 +97,7 @@ class Climb:
         self._loss = labels if callable(labels) else classes(labels, plan.tuning)
         paths = plan.losses or self.stretch.losses
         self._factors = dict.fromkeys(paths, 1.0)
-        self._variances = spread(self._teacher, paths, self._measuring())
+        self._variances = spread(self._teacher, paths, measuring(source, look, plan.crop, device(self._teacher)))
         self._key = fingerprint(msgspec.json.encode((cut, design, look, self._decisive())), source, [teacher])
 
     def rung(self, index: int) -> Rung:
@@ -273,14 +272,3 @@ class Climb:
             context=True,
             still=False,
         )
-
-    def _measuring(self) -> Iterable[Tensor]:
-        """Pictures that measure the teacher's variance: evenly chosen, their middles where steps see crops."""
-        count = len(self._source)
-        chosen = np.linspace(0, count - 1, min(MEASURED, count)).round().astype(int).tolist()
-        crop = self._plan.crop
-        for first in range(0, len(chosen), BATCH):
-            pictures = self._source.of(chosen[first : first + BATCH])
-            y, x = ((n - crop) // 2 if crop and crop < n else 0 for n in pictures.shape[1:3])
-            pictures = pictures[:, y : y + crop, x : x + crop] if crop else pictures
-            yield tensor(pictures, self._look).to(device(self._teacher))

@@ -33,7 +33,7 @@ from edgewise.split.training.stretch import Stretch, split_of, stretch, student
 from edgewise.split.training.tune import Loss, Tuning, classes, tuned
 from edgewise.training.classes import tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, adam, device, follow
-from edgewise.training.distil import Distil
+from edgewise.training.distil import Distil, measuring, spread
 from edgewise.training.fingerprint import fingerprint
 
 TRIED, DECAY = 2, 5e-4
@@ -86,7 +86,9 @@ def taught(
     """Stage 1; what `work` holds is taken up."""
     teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     made = fresh(teacher, cut, design, source, look, plan)
-    distil = Distil(teacher, made.net, dict.fromkeys(plan.losses or made.stretch.losses, 1.0), True)
+    paths = plan.losses or made.stretch.losses
+    variances = spread(teacher, paths, measuring(source, look, plan.crop, device(made.net)))
+    distil = Distil(teacher, made.net, dict.fromkeys(paths, 1.0), variances=variances)
     facts = ("stage 1", cut, design, plan.channels, plan.wide, plan.losses, look)
     course = Course(
         epochs=plan.first,

@@ -16,14 +16,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung
 from edgewise.split.training.stretch import split_of
 
 METHOD, DESIGN, CUT = "entropic", "entropic-narrow", "stem..layer1"
-DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 BETAS: dict[Size, tuple[float, ...]] = {"quick": (2.0,), "medium": (2.0, 4.0), "full": (1.0, 2.0, 4.0, 8.0)}
 SEEDS = (2.0, 4.0)  # β of the seeds beside the first
 EPOCHS: dict[Size, tuple[float, float, float]] = {"quick": (2, 1, 1), "medium": (3, 2, 1), "full": (10, 5, 4)}

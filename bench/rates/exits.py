@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bench.rates.decoded import Decoded, answered, files
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.image import ImageCodec
 from edgewise.core.errors import ConfigError
@@ -34,7 +34,6 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Course
 from edgewise.training.paths import module
 
-DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 EPOCHS: dict[Size, float] = {"quick": 2, "medium": 3, "full": 8}
 FEATURES, JPEG = "exits", "early-exits-jpeg"
 QUALITY = 50

@@ -24,7 +24,7 @@ from torch import nn
 
 from bench.rates import imagenette
 from bench.rates.imagenette import Part, right
-from bench.rates.jobs import Advance, Job, Size
+from bench.rates.jobs import DATA, Advance, Job, Size
 from bench.report import ROOT
 from edgewise.core.artifact import Picture
 from edgewise.data.pack import open_pack
@@ -75,13 +75,13 @@ def _made(work: Path, size: Size, advance: Advance) -> Ground:
         torch.manual_seed(course.seed)
         look = Look(32, 32, 3, 1 / 255, MEAN, STD, False)
         net: nn.Module = classifier(small(10), train, train.labels.tolist(), look, course, work / "teacher", advance)
-        return Ground(train, held, net, look, course.crop, "cifar10-32")
+        return Ground(train, held, net, look, course.crop, DATA["quick"])
     known = work.parent / "teacher"  # of the full size
     if size == "medium" and (work.parent / DONE).exists():
         net = imagenette.teacher(known, train, course=TEACHERS["full"], advance=advance)
     else:
         net = imagenette.teacher(work / "teacher", train, course=course, advance=advance)
-    return Ground(train, held, net, imagenette.LOOK, course.crop, "imagenette-128")
+    return Ground(train, held, net, imagenette.LOOK, course.crop, DATA[size])
 
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:

@@ -25,6 +25,8 @@ from edgewise.core.errors import ConfigError
 Size = Literal["quick", "medium", "full"]
 Advance = Callable[[str, float], None]
 WORK = ROOT / "build" / "split"
+# what records of each size call their pictures
+DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 GROUND = "ground"  # the job that comes before all others
 
 

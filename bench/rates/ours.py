@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.rates.entropic import DATA, EPOCHS, point, record
+from bench.rates.entropic import EPOCHS, point, record
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from bench.rates.decoded import TUNING, Decoded, Files, Through, answered, files, tuned
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.bare import bare_bytes
 from edgewise.codec.image import ImageCodec, Kind, there
@@ -34,7 +34,6 @@ QUALITIES: dict[Kind, tuple[int, ...]] = {
     "avif": (1, 7, 13, 19, 25, 32, 40, 55),
 }
 HIGHEST_TUNED = {"jpeg": 30, "webp": 40, "avif": 40}  # quality; above it a decoded picture is as good as the picture
-DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:

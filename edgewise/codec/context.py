@@ -37,6 +37,8 @@ from edgewise.core.errors import ModelError
 Indices = NDArray[np.intp]
 Whole = NDArray[np.float64]  # whole numbers, all of them
 SIDES = 3  # left, up, corner
+MOST_CELLS, MOST_DIAGONALS = 1 << 22, 1 << 14  # of a layer that is decoded: 68 MiB a frame, some two seconds
+CELL = 17  # bytes: two sums, a code
 
 
 class Line(Struct, frozen=True):
@@ -86,7 +88,7 @@ class Grid(Struct, frozen=True, dict=True):
 
 
 def grid(bottleneck: Bottleneck) -> Grid:
-    """The grid of a bottleneck's channels.
+    """The grid of a bottleneck's channels; what has one column lies down as a row, whose diagonals are the shortest.
 
     >>> grid(Bottleneck((32, 16, 12), (0.0,) * 32, (1.0,) * 32)), grid(Bottleneck((197, 4), (0.0,) * 4, (1.0,) * 4, 1))
     (Grid(rows=16, columns=12), Grid(rows=1, columns=197))
@@ -96,7 +98,24 @@ def grid(bottleneck: Bottleneck) -> Grid:
     rows = 1
     for n in left[:-1]:
         rows *= n
-    return Grid(rows, columns)
+    return Grid(1, rows) if columns == 1 else Grid(rows, columns)
+
+
+def room(of: Grid, channels: int) -> int:
+    """Bytes that decoding a frame's layer of so many channels takes, diagonals laid side by side; ModelError for too many.
+
+    They grow with the square of a side while the codes grow with the side, and each diagonal takes its tenth of a millisecond, so
+    that a map of a hostile manifest could hold a server up that would decode it by static tables with ease.
+    """
+    cells = of.diagonals * of.rows * channels
+    if cells > MOST_CELLS or of.diagonals > MOST_DIAGONALS:
+        raise ModelError(
+            "a map is too long for contexts",
+            got=f"{of.rows} × {of.columns} places of {channels} channels: {of.diagonals} diagonals, {cells} cells",
+            allowed=f"{MOST_DIAGONALS} diagonals, and {MOST_CELLS} as diagonals × rows × channels of a layer",
+            hint="Cut the channels into more layers, or fit static tables.",
+        )
+    return CELL * cells
 
 
 def edges(channels: int, groups: int) -> tuple[int, ...]:

@@ -25,8 +25,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -34,7 +33,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
-from edgewise.codec.context import grid, outlook
+from edgewise.codec.coding_tables import checked_tables, slots
+from edgewise.codec.context import grid, outlook, room
 from edgewise.codec.layers import Layers, Place
 from edgewise.codec.lean import Lean
 from edgewise.codec.neighbours import NeighbourCoder
@@ -43,10 +43,9 @@ from edgewise.codec.rans import Coder
 from edgewise.codec.runs import Expected
 from edgewise.codec.tensor import MAX_VALUES
 from edgewise.core.artifact import Bottleneck, Coding
-from edgewise.core.errors import ModelError, TensorError
+from edgewise.core.errors import TensorError
 
 Floats = NDArray[np.float32]
-MOST_SLOTS = 1 << 24  # of all codings of a bundle together: 320 MiB for who decodes them all
 _VALUE = 16  # bytes that a coder holds for each value, at most
 
 
@@ -86,6 +85,7 @@ class FeatureCodec:
         self._slots = slots(coding, found)
         self._levels = Levels(coding)
         self._positions = math.prod(bottleneck.shape) // bottleneck.channels
+        self._room = room(grid(bottleneck), max(coding.layers, default=0)) if coding.context else 0
         expected = Expected(found) if coding.context else None
         self._layers = tuple(self._layer(found, expected, k) for k in range(self.total))
         seeds = tuple(layer.seed for layer in self._layers)
@@ -160,7 +160,7 @@ class FeatureCodec:
     @property
     def held(self) -> int:
         """Bytes that this codec holds once it has decoded, at most."""
-        return tables.SLOT * self._slots + _VALUE * math.prod(self.shape)
+        return tables.SLOT * self._slots + _VALUE * math.prod(self.shape) + self._room
 
     @property
     def _moved(self) -> tuple[int, ...]:
@@ -240,56 +240,6 @@ class FeatureCodec:
         values = np.empty(codes.shape, np.float32)
         self._levels.dequantise(np.clip(codes, 0, self._levels.top[layer.channels].astype(codes.dtype)), layer.channels, values)
         planes[rows[:, None], layer.channels] = values
-
-
-def checked_tables(coding: Coding) -> tables.Tables:
-    """The tables of a coding; ModelError where they are none, or belong to other channels, contexts or levels."""
-    found = _unpacked(coding.tables)
-    each = coding.context.count if coding.context else 1
-    if len(found) != coding.sent * each:
-        raise ModelError(
-            "a coding has not one table for each channel that it sends"
-            if each == 1
-            else f"a coding has not {each} tables for each channel that it sends",
-            got=len(found),
-            allowed=coding.sent * each,
-        )
-    for i, (first, frequencies) in enumerate(zip(found.offsets, found.frequencies, strict=True)):
-        channel = coding.order[i // each]
-        letters, levels = len(frequencies) - 1, coding.levels[channel]
-        if first < 0 or first + letters > levels:
-            raise ModelError(
-                f"the table of channel {channel} has codes that the channel has not",
-                got=f"{first} to {first + letters - 1}",
-                allowed=f"0 to {levels - 1}",
-                hint="The tables belong to another quantiser; fit them again.",
-            )
-    return found
-
-
-def slots(coding: Coding, found: tables.Tables) -> int:
-    """What a decoder holds of the tables, in slots: with contexts it looks up letters alone, some five slots of memory each."""
-    return 5 * sum(map(len, found.frequencies)) if coding.context else found.size
-
-
-def check_codings(codings: Mapping[str, Coding]) -> None:
-    """ModelError where the tables of a bundle's codings cannot be used, or would take too much memory together."""
-    together = 0
-    for coding in codings.values():
-        together += slots(coding, checked_tables(coding))
-        if together > MOST_SLOTS:
-            raise ModelError(
-                "the coder tables of a bundle are too large together",
-                got=f"more than {MOST_SLOTS} slots in {len(codings)} codings",
-                allowed=f"{MOST_SLOTS} slots, which are {tables.SLOT * MOST_SLOTS >> 20} MiB for a decoder",
-                hint="Offer fewer rates, or fit their tables to a lower precision.",
-            )
-
-
-@lru_cache(maxsize=4)
-def _unpacked(packed: bytes) -> tables.Tables:
-    """Kept, because who opens a bundle asks once more when the codec is made, and 2,048 tables take a second."""
-    return tables.unpack(packed)
 
 
 def _means(coding: Coding, found: tables.Tables) -> Floats:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
@@ -91,19 +92,25 @@ def with_tables(
 
 
 def refitted(manifest: Manifest, features: Iterable[Floats]) -> Manifest:
-    """The manifest with the tables of all its codings fitted to new features (each batch, *shape); all else stays."""
+    """The manifest with tables (and contexts) of all its codings fitted to new features (each batch, *shape); all else stays."""
     kept = list(features)
-    codings = {
-        name: msgspec.structs.replace(one, tables=_again(manifest.crossing, one, kept)) for name, one in manifest.codings.items()
-    }
+    codings = {name: _again(manifest.crossing, one, kept) for name, one in manifest.codings.items()}
     return msgspec.structs.replace(manifest, codings=codings)
 
 
-def _again(bottleneck: Bottleneck, coding: Coding, features: Iterable[Floats]) -> bytes:
-    if coding.context:
-        return contextual(bottleneck, coding, features, coding.context.centre).tables
-    counted, _ = counts(bottleneck, coding, features)
-    return tabled([counted[channel] for channel in coding.order])
+def _again(bottleneck: Bottleneck, coding: Coding, features: Iterable[Floats]) -> Coding:
+    """The coding with tables of its own kind, with weights and bounds that they were counted with; a channel that is not sent
+    decodes as before.
+    """
+    if coding.context is UNSET:
+        counted, _ = counts(bottleneck, coding, features)
+        return msgspec.structs.replace(coding, tables=tabled([counted[channel] for channel in coding.order]))
+    found = contextual(bottleneck, coding, features, coding.context.centre)
+    assert found.context
+    sent = np.asarray(coding.levels) > 0
+    means = np.where(sent, found.context.mean, coding.context.mean)
+    context = msgspec.structs.replace(found.context, mean=tuple(means.tolist()))
+    return msgspec.structs.replace(found, context=context)
 
 
 def counts(

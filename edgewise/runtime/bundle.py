@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
-from edgewise.codec.features import check_codings
+from edgewise.codec.coding_tables import check_codings
 from edgewise.core.artifact import (
     LARGEST_MANIFEST,
     MANIFEST,

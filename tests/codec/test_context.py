@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +14,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
-from edgewise.codec.context import Grid, outlook
-from edgewise.codec.features import FeatureCodec, checked_tables
-from edgewise.codec.fitted import coding_for, with_tables
+from edgewise.codec.coding_tables import checked_tables
+from edgewise.codec.context import Grid, grid, outlook
+from edgewise.codec.features import FeatureCodec
+from edgewise.codec.fitted import coding_for, refitted, with_tables
 from edgewise.codec.runs import LEAST, LIMIT, Expected, Reader, survival, write
 from edgewise.core.artifact import Bottleneck, parse
 from edgewise.core.coding import Coding, consistent
@@ -56,6 +58,27 @@ def test_tables_fitted_again_keep_every_value() -> None:
     assert again.tables != CODING.tables and (again.step, again.order) == (CODING.step, CODING.order)
     codec = FeatureCodec(BOTTLENECK, again)
     assert (codec.decode(codec.encode(features(1)))[0, ORDER] == CODEC.decode(GOOD)[0, ORDER]).all()
+
+
+def test_a_manifest_fitted_again_has_the_contexts_that_its_tables_were_counted_with() -> None:
+    low = tuple(np.where(np.array(LEVELS) > 0, CODING.low, 7.0).tolist())  # what is not sent decodes as training had it
+    assert CODING.context
+    kept = replace(CODING, low=low, context=replace(CODING.context, mean=low))
+    told = parse((Path(__file__).parents[2] / "edgewise" / "bundles" / "things" / "manifest.json").read_bytes())
+    manifest = replace(told, bottleneck=BOTTLENECK, codings={"a": kept, "b": STATIC})
+    other = [1.5 * features(9, 40)[:, ::-1]]
+    found = refitted(manifest, other).codings
+    ours, fresh = found["a"], with_tables(BOTTLENECK, CODING, other, True, CODING.context.centre)
+    assert ours.context and fresh.context
+    fresh = replace(fresh, low=low, context=replace(fresh.context, mean=ours.context.mean))
+    assert ours == fresh and ours.context.weights != CODING.context.weights, "or nothing is shown"
+    assert ours.low == low and ours.context.mean[2] == 7.0 and found["b"].context is STATIC.context
+    one, two, x = FeatureCodec(BOTTLENECK, ours), FeatureCodec(BOTTLENECK, fresh), other[0][:20]
+    assert [one.encode(v[None]) for v in x] == [two.encode(v[None]) for v in x]
+    assert (one.decode(one.encode(x[:1]))[0, ORDER] == CODEC.decode(CODEC.encode(x[:1]))[0, ORDER]).all()
+    assert (one.decode(one.encode(x[:1]))[0, 2] == 7.0).all()
+    again = msgspec.json.decode(msgspec.json.encode(found["a"]), type=Coding)
+    assert again == ours, "a manifest carries them"
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 100))
@@ -185,6 +208,24 @@ def test_weights_and_bounds_that_do_not_fit_are_a_sentence() -> None:
     with pytest.raises(ModelError, match="too many channels"):
         wide = Bottleneck((200, 1, 1), (-1.0,) * 200, (1.0,) * 200)
         coding_for(wide, [np.zeros((1, 200, 1, 1), np.float32)], [2] * 200, range(200), context=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 4096, 4000), (1, 40_000, 1), (1, 2, 40_000), (64, 300, 300)])
+def test_a_map_whose_diagonals_would_take_a_server_down_is_a_sentence(shape: tuple[int, ...]) -> None:
+    n = shape[0]
+    small = Bottleneck((n, 3, 3), (-4.0,) * n, (4.0,) * n)
+    coding = coding_for(small, [features(0, 4, small.shape)], [9] * n, range(n), context=True)
+    with pytest.raises(ModelError, match="too long for contexts"):
+        FeatureCodec(replace(small, shape=shape), coding)
+
+
+def test_a_column_is_coded_as_a_row() -> None:
+    assert grid(Bottleneck((2, 9000, 1), (0.0,) * 2, (1.0,) * 2)) == Grid(1, 9000)
+    tall = Bottleneck((6, 35, 1), (-4.0,) * 6, (4.0,) * 6)
+    codec, x = FeatureCodec(tall, CODING), features(3).reshape(1, 6, 35, 1)
+    flat = FeatureCodec(Bottleneck((6, 1, 35), (-4.0,) * 6, (4.0,) * 6), CODING)
+    assert (codec.decode(codec.encode(x)).reshape(-1) == flat.decode(flat.encode(x.reshape(1, 6, 1, 35))).reshape(-1)).all()
+    assert codec.held == flat.held < CODEC.held + 17 * 35 * 35
 
 
 @pytest.mark.parametrize("name", ["vehicles", "things"])

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
-from edgewise.codec.features import FeatureCodec, checked_tables
+from edgewise.codec.coding_tables import checked_tables
+from edgewise.codec.features import FeatureCodec
 from edgewise.codec.fitted import coding_for
 from edgewise.codec.layers import HEADER, written
 from edgewise.core.artifact import Bottleneck

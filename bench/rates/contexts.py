@@ -197,14 +197,16 @@ def rows(work: Path) -> tuple[list[Row], list[Target]]:
             Row(case, "tables, weights and bounds", f.kilobytes * 1e3, "bytes", 1),
         ]
     saved = [f.context_ideal / f.static_ideal - 1 for f in found]
-    mean, coded = float(np.mean(saved)), float(np.mean([f.context / f.static - 1 for f in found]))
+    coded = [f.context / f.static - 1 for f in found]
+    met = max(saved) <= LESS and max(coded) <= LESS
     targets = [
         Target(
             NAMES[0],
             f"{LESS:.0%}",
-            f"{mean:.1%} of the ideal length at {len(found)} points ({min(saved):.1%} … {max(saved):.1%}); coded {coded:.1%}",
-            mean <= LESS,
-            "" if mean <= LESS else "what these students say hangs together less than what the target was set for",
+            f"{max(saved):.1%} of the ideal length at the worst of {len(found)} points (mean {np.mean(saved):.1%}); "
+            f"coded {max(coded):.1%} (mean {np.mean(coded):.1%})",
+            met,
+            "" if met else "what some of these students say hangs together less than what the target was set for",
         )
     ]
     small = [f for f in found if f.context < SMALL]

@@ -37,22 +37,24 @@ from edgewise.training.paths import gathered
 Floats = NDArray[np.float32]
 PICTURES, COMPARED, BATCH = 1024, 128, 32  # that fit the tables, and of which the bytes are compared with the estimate
 STIRRED = 1e-4  # share of codes that must differ from the median
-ABOVE = 0.05  # how far coded bytes may be above the estimate of training before it is worth a word
+ABOVE = 0.05  # how far the bytes of codes may be above the estimate of training before it is worth a word
 
 
 class Frozen(Struct, frozen=True):
     """Bottleneck and coding of one operating point. Mean bytes of a frame of the compared calibration pictures, header included:
-    `estimated` by the prior under noise, as training heard of them, and `coded` by the codec."""
+    `estimated` by the prior under noise, as training heard of them, `static` as long as the same codes are by how often each
+    comes in its channel, which is all that the prior knows, and `coded` by the codec, which may know their neighbours."""
 
     bottleneck: Bottleneck
     coding: Coding
     estimated: float
+    static: float
     coded: float
 
     @property
     def predictable(self) -> bool:
-        """Whether the coded bytes are at most ABOVE more than training estimated."""
-        return self.coded <= (1 + ABOVE) * self.estimated
+        """Whether codes without their neighbours, as the prior sees them, take at most ABOVE more than training estimated."""
+        return self.static <= (1 + ABOVE) * self.estimated
 
 
 def features(net: nn.Module, cut: Stretch, source: Source, look: Look, indices: Sequence[int]) -> Iterator[Floats]:
@@ -92,16 +94,18 @@ def frozen(
     levels = np.where(most > least, most - least + 1, 0)
     width, middle = step[:, 0, 0], median[:, 0, 0]
     low, high = (middle + least) * width, (middle + most) * width
-    spent = np.array([_bits(np.concatenate([c[:, k].ravel() for c in codes])) for k in range(len(levels))])
+    bits = [_bits(np.concatenate([c[:, k] for c in codes])) for k in range(len(levels))]
+    spent, every = np.array([one.mean() for one in bits]), max(1, len(indices) // COMPARED)
     order = [int(c) for c in np.argsort(-spent, kind="stable") if levels[c]]
     bottleneck = Bottleneck(tuple(seen[0].shape[1:]), tuple(low.tolist()), tuple(high.tolist()))
     centre = (-least).clip(0, np.maximum(levels - 1, 0)).tolist()
     coding = coding_for(bottleneck, seen, levels.tolist(), order, layers, context=context, centre=centre if context else None)
     coding = _settled(coding, low)
-    compared = np.concatenate(seen)[:: max(1, len(indices) // COMPARED)]
+    compared = np.concatenate(seen)[::every]
     codec = FeatureCodec(bottleneck, coding)
     coded = FRAME_HEADER + float(np.mean([len(codec.encode(one[None])) for one in compared]))
-    return Frozen(bottleneck, coding, FRAME_HEADER + _estimated(noisy, compared, rate), coded)
+    static = FRAME_HEADER + sum(float(one[::every].sum()) for one in bits) / len(compared) / 8
+    return Frozen(bottleneck, coding, FRAME_HEADER + _estimated(noisy, compared, rate), static, coded)
 
 
 def _settled(coding: Coding, low: NDArray[np.float32]) -> Coding:
@@ -162,8 +166,8 @@ def _estimated(noisy: Noisy, values: Floats, rate: int) -> float:
         return float(noisy.prior.bits((y + noise).to(noisy.gain.device), rate)) / 8
 
 
-def _bits(codes: NDArray[np.int32]) -> float:
-    """Entropy of codes (n,)."""
-    _, counts = np.unique(codes, return_counts=True)
-    shares = counts / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())
+def _bits(codes: NDArray[np.int32]) -> NDArray[np.float64]:
+    """What each code says (shaped like codes), by how often it comes among all; the mean is their entropy."""
+    _, where, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    said: NDArray[np.float64] = -np.log2(counts / codes.size)[where].reshape(codes.shape)
+    return said

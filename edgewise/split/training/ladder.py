@@ -126,11 +126,13 @@ class Climb:
     def _rung(self, net: nn.Module, index: int, done: Frozen) -> Rung:
         plan = self._plan
         if not done.predictable:
-            log.warning("β %g: %.0f B a frame, where training estimated %.0f B", plan.betas[index], done.coded, done.estimated)
+            said = "β %g: %.0f B a frame by static tables, where training estimated %.0f B"
+            log.warning(said, plan.betas[index], done.static, done.estimated)
         history = {
             "stage 1": plan.first + (len(plan.betas) - 1 if plan.several else index) * plan.further,
             "stage 2": plan.tuned,
             "estimated": round(done.estimated, 1),
+            "static": round(done.static, 1),
             "coded": round(done.coded, 1),
         }
         return Rung(plan.betas[index], net, self._teacher, self.stretch, done, self._look, history)

@@ -68,6 +68,19 @@ def test_features_come_near_the_teachers_and_a_larger_beta_takes_fewer_bytes(cli
     assert coarse.frozen.predictable and 0 < coarse.history["coded"] <= 1.05 * coarse.history["estimated"]
 
 
+def test_an_estimate_that_promises_too_little_is_said_whatever_contexts_save(climbed: tuple[list[Rung], Path]) -> None:
+    (fine, _), _ = climbed
+    noisy = Noisy(4)
+    plain, known = (frozen(fine.net, fine.stretch, noisy, SOURCE, LOOK, 1.0, context=c) for c in (False, True))
+    assert plain.static == known.static and 0.9 < (plain.coded - FRAME_HEADER) / (plain.static - FRAME_HEADER) < 1.3
+    promised = known.static / 1.06
+    assert (
+        not replace(known, estimated=promised, coded=promised).predictable and replace(known, estimated=known.static).predictable
+    )
+    noisy.prior.bits = lambda y, rate=0: torch.tensor(8 * 0.9 * (known.static - FRAME_HEADER))  # type: ignore[method-assign]
+    assert not frozen(fine.net, fine.stretch, noisy, SOURCE, LOOK, 1.0).predictable
+
+
 def test_the_student_rounds_as_the_codec_does(climbed: tuple[list[Rung], Path]) -> None:
     (fine, _), _ = climbed
     values = next(features(fine.net, fine.stretch, Blobs(8, 28, 28, seed=9), LOOK, range(8)))

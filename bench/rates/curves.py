@@ -96,6 +96,22 @@ def front(accuracy: Floats, size: Floats) -> tuple[Floats, Floats]:
     return a[a > best], b[a > best]
 
 
+def gap(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> float | None:
+    """Mean of ln(bytes) of a front less that of another, over the scores that both reach; None where they share no range.
+
+    >>> a = np.array([0.2, 0.4])
+    >>> round(float(np.exp(gap((a, np.log([50.0, 200.0])), (a, np.log([100.0, 400.0]))))), 6)
+    0.5
+    """
+    if not len(one[0]) or not len(other[0]):  # no score is a number
+        return None
+    low, high = max(one[0][0], other[0][0]), min(one[0][-1], other[0][-1])
+    if not high > low:
+        return None
+    at = np.linspace(low, high, STEPS)
+    return float(np.mean(np.interp(at, *one) - np.interp(at, *other)))
+
+
 def bytes_at(one: Curve, teacher: Record, drop: float, weights: Floats) -> Estimate:
     """Mean bytes at the teacher's accuracy less `drop` (0.02: two points)."""
 
@@ -140,9 +156,7 @@ def bd_rate(one: Curve, other: Curve, weights: Floats) -> Estimate:
     """Bytes of `one` against `other`, less 1, over the accuracies that both reach."""
 
     def log(share: Floats) -> float | None:
-        (a, _), (b, _) = (front(c.right @ share, c.bytes @ share) for c in (one, other))
-        low, high = max(a[0], b[0]), min(a[-1], b[-1])
-        return _mean_gap(one, other, share, np.linspace(low, high, STEPS), []) if high > low else None
+        return gap(*(front(c.right @ share, c.bytes @ share) for c in (one, other)))
 
     found = _estimate(log, weights, lambda v: np.exp(v) - 1)
     (a, b) = one.accuracy, other.accuracy

@@ -3,10 +3,9 @@
 Average precision is no mean over pictures, so a record of rights and wrongs cannot hold it: what is kept is the answers
 themselves, with the bytes of each frame (24 bytes of header and the payload). Everything else is made from those.
 
-BD-rate (Bjøntegaard 2001): the mean difference of the logarithm of the bytes at equal score, over the scores that both curves
-reach, as a share of the reference's bytes. Between points the logarithm of the bytes is linear in the score; of a curve, only
-points count that no cheaper one beats. Its interval is paired: each drawing of blocks scores and weighs both curves anew; a
-drawing in which the curves share no score is counted and has no BD-rate.
+Fronts and BD-rate are those of `bench.rates.curves`, with average precision for accuracy. The interval of a BD-rate is paired:
+each drawing of blocks scores and weighs both curves anew; a drawing in which the curves share no score is counted and has no
+BD-rate.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from bench.rates.curves import front, gap
 from bench.rates.record import About
 from bench.report import Row
 from edgewise.core.answer import Answer
@@ -92,15 +92,10 @@ class Curve(Struct, frozen=True):
     points: tuple[Scored, ...]
 
     def at(self, task: str, draw: int) -> tuple[Floats, Floats]:
-        """Bytes and scores of the points that count, both rising: none of them is beaten by a cheaper one."""
+        """Scores, rising, and ln(bytes) of the points that no cheaper one beats."""
         size = np.array([p.bytes[draw] for p in self.points])
         score = np.array([p.scores[task][draw] for p in self.points])
-        order = np.lexsort((-score, size))
-        kept: list[int] = []
-        for i in order.tolist():
-            if not kept or score[i] > score[kept[-1]]:
-                kept.append(i)
-        return size[kept], score[kept]
+        return front(score, size)
 
 
 def judged(
@@ -127,20 +122,6 @@ def curves(points: Sequence[Scored]) -> dict[str, Curve]:
     return {name: Curve(name, tuple(p for p in points if p.about.method == name)) for name in names}
 
 
-def bd_rate(reference: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> float:
-    """Bytes that `other` takes more than the reference at equal score, as a share (negative: fewer); NaN where they share none.
-
-    >>> round(bd_rate((np.array([100.0, 400.0]), np.array([0.2, 0.4])), (np.array([50.0, 200.0]), np.array([0.2, 0.4]))), 6)
-    -0.5
-    """
-    low, high = max(reference[1][0], other[1][0]), min(reference[1][-1], other[1][-1])
-    if len(reference[1]) < 2 or len(other[1]) < 2 or not high > low:
-        return float("nan")
-    at = np.unique(np.concatenate([[low, high], *(c[1][(c[1] > low) & (c[1] < high)] for c in (reference, other))]))
-    gap = np.interp(at, other[1], np.log(other[0])) - np.interp(at, reference[1], np.log(reference[0]))
-    return float(np.exp(np.trapezoid(gap, at) / (high - low)) - 1)
-
-
 class Difference(Struct, frozen=True):
     """BD-rate with its 95 % interval, the range of scores it stands on, and in how many drawings there was one."""
 
@@ -154,15 +135,14 @@ class Difference(Struct, frozen=True):
 def difference(reference: Curve, other: Curve, task: str) -> Difference | None:
     """BD-rate of one curve against another in one task; None where they share no score."""
     first, second = reference.at(task, 0), other.at(task, 0)
-    value = bd_rate(first, second)
-    if not np.isfinite(value):
+    value = gap(second, first)
+    if value is None:
         return None
-    draws = len(reference.points[0].bytes) - 1
-    each = np.array([bd_rate(reference.at(task, d), other.at(task, d)) for d in range(1, draws + 1)])
-    each = each[np.isfinite(each)]
-    low, high = np.quantile(each, (0.025, 0.975)).tolist() if len(each) else (float("-inf"), float("inf"))
-    shared = float(max(first[1][0], second[1][0])), float(min(first[1][-1], second[1][-1]))
-    return Difference(value, low, high, shared, len(each))
+    drawn_gaps = (gap(other.at(task, d), reference.at(task, d)) for d in range(1, len(reference.points[0].bytes)))
+    each = [g for g in drawn_gaps if g is not None]
+    low, high = np.expm1(np.quantile(each, (0.025, 0.975))).tolist() if each else (float("-inf"), float("inf"))
+    shared = float(max(first[0][0], second[0][0])), float(min(first[0][-1], second[0][-1]))
+    return Difference(float(np.expm1(value)), low, high, shared, len(each))
 
 
 def rows_of(point: Scored) -> list[Row]:

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
 from bench.rates import detected, detections  # noqa: E402
-from bench.rates.detections import Curve, Scored, bd_rate, difference, file, judged, keep  # noqa: E402
+from bench.rates.detections import Curve, Scored, difference, file, judged, keep  # noqa: E402
 from bench.rates.jobs import jobs_of  # noqa: E402
 from bench.rates.record import About  # noqa: E402
 from bench.rates.scenes import DECODING, Source  # noqa: E402
@@ -34,16 +34,19 @@ SCORE = np.array([0.2, 0.3, 0.35, 0.37])
 
 @pytest.mark.parametrize("share", [0.5, 1.0, 1.7])
 def test_a_curve_that_takes_a_share_of_the_bytes_everywhere_has_that_bd_rate(share: float) -> None:
-    assert bd_rate((SIZE, SCORE), (share * SIZE, SCORE)) == pytest.approx(share - 1)
-    back = bd_rate((share * SIZE, SCORE), (SIZE, SCORE))
-    assert (1 + back) * share == pytest.approx(1), "seen from the other side it is the inverse"
+    one, other = curve("a", SIZE, SCORE), curve("b", share * SIZE, SCORE)
+    found, back = difference(one, other, "box"), difference(other, one, "box")
+    assert found is not None and found.value == pytest.approx(share - 1)
+    assert back is not None and (1 + back.value) * share == pytest.approx(1), "seen from the other side it is the inverse"
 
 
 def test_only_scores_that_both_reach_count() -> None:
-    half = bd_rate((SIZE, SCORE), (SIZE[1:] / 2, SCORE[1:]))
-    assert half == pytest.approx(-0.5)
-    assert np.isnan(bd_rate((SIZE, SCORE), (SIZE, SCORE + 0.5)))
-    assert np.isnan(bd_rate((SIZE, SCORE), (SIZE[:1], SCORE[:1])))
+    one = curve("a", SIZE, SCORE)
+    half = difference(one, curve("b", SIZE[1:] / 2, SCORE[1:]), "box")
+    assert half is not None and half.value == pytest.approx(-0.5)
+    assert difference(one, curve("b", SIZE, SCORE + 0.5), "box") is None
+    assert difference(one, curve("b", SIZE[:1], SCORE[:1]), "box") is None
+    assert difference(one, curve("b", SIZE, SCORE * np.nan), "box") is None
 
 
 def curve(method: str, size: np.ndarray, score: np.ndarray) -> Curve:
@@ -59,8 +62,8 @@ def curve(method: str, size: np.ndarray, score: np.ndarray) -> Curve:
 
 def test_a_point_that_a_cheaper_one_beats_counts_for_nothing() -> None:
     worse = curve("a", np.append(SIZE, 5000.0), np.append(SCORE, 0.1))
-    size, score = worse.at("box", 0)
-    assert size.tolist() == SIZE.tolist() and score.tolist() == SCORE.tolist()
+    score, size = worse.at("box", 0)
+    assert np.exp(size) == pytest.approx(SIZE) and score.tolist() == SCORE.tolist()
     found = difference(curve("b", 2 * SIZE, SCORE), worse, "box")
     assert found is not None and found.value == pytest.approx(-0.5) and found.drawings == 2
     assert found.low == pytest.approx(-0.5) and found.scores == (0.2, 0.37)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ from edgewise.split.training.stretch import split_of
 from edgewise.split.training.tune import CENTRED, classes
 from edgewise.training.classes import tensor
 from edgewise.training.course import Course, Pictures, adam, device, follow
+from edgewise.training.fingerprint import fingerprint
 from edgewise.training.paths import module
 
 CR, END, MID = "cr-bq", "end-to-end", "mid"
@@ -101,7 +103,9 @@ def end_to_end(work: Path, advance: Advance, beta: float, size: Size = "full") -
     course = Course(epochs=epochs, rate=2e-3, batch=32, decay=0.0, warm=0.1, crop=found.crop)
     folder = work / "baselines" / f"{END}-{point(beta)}"
     say = adam(noisy.parameters())
-    follow(made.net, made.net.parameters(), found.train, lesson, course, folder, advance, optimiser=say, prepare=prepare)
+    about = fingerprint(msgspec.json.encode((END, beta, found.look)), found.train, [found.teacher])
+    learnt = made.net.parameters()
+    follow(made.net, learnt, found.train, lesson, course, folder, advance, optimiser=say, prepare=prepare, about=about)
     made.net.eval().requires_grad_(False)
     done = frozen(made.net, made.stretch, noisy, found.train, found.look, beta)
     _judged(work, found, made, done.bottleneck, done.coding, END, point(beta), {"end to end": epochs}, {"beta": beta})

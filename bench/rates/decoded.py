@@ -10,6 +10,7 @@ offloaded picture the tail is the whole network, and all of it may learn.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,7 @@ from bench.rates.jobs import Size
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 from edgewise.training.distil import answering
+from edgewise.training.fingerprint import fingerprint
 
 EPOCHS: dict[Size, float] = {"quick": 1, "medium": 2, "full": 4}
 TUNING = {size: Course(epochs=epochs, rate=1e-2, batch=64, warm=0.1) for size, epochs in EPOCHS.items()}
@@ -137,5 +139,12 @@ def tuned(
         given = net(tensor(pictures[..., :3], ground.look)).float()
         return answering(given, wanted, true[[i % len(true) for i in indices]])
 
-    follow(net, net.parameters(), source, lesson, whole, work, advance)
+    follow(net, net.parameters(), source, lesson, whole, work, advance, about=_about(ground, ways))
     return net.eval().requires_grad_(False)
+
+
+def _about(ground: Ground, ways: Sequence[Through]) -> str:
+    """What a tuning begins from: teacher, pictures, and what each way (by its quality, its weights) makes of the first."""
+    first = ground.train.of([0])
+    facts = b"".join(hashlib.sha256(way(first).tobytes()).digest() for way in ways)
+    return fingerprint(facts, ground.train, [ground.teacher])

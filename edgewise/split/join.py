@@ -72,9 +72,11 @@ def _alike(held: Mapping[str, Manifest], files: Mapping[str, Mapping[str, bytes]
         raise ModelError("a task cannot be called so", got=unfit, allowed="a word of lower case, 32 letters at most")
     lead, first = next(iter(held.items()))
     for task, manifest in held.items():
-        if "head" not in manifest.parts or "filter" in manifest.parts:
+        if "head" not in manifest.parts or manifest.first != "head":
             raise ModelError(
-                f"the bundle of {task!r} cannot be joined", got=", ".join(manifest.parts), allowed="a head and a tail, no filter"
+                f"the bundle of {task!r} cannot be joined",
+                got=", ".join(manifest.parts),
+                allowed="a head and a tail, no filter and no exit",
             )
         one, other = first.parts["head"], manifest.parts["head"]
         alike = one.sha256 == other.sha256 or same(load(files[lead][one.file]), load(files[task][other.file]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 from torch import Tensor, nn  # noqa: E402
@@ -21,8 +22,8 @@ from edgewise.core.errors import ModelError  # noqa: E402
 from edgewise.core.placement import OperatingPoint, Quality  # noqa: E402
 from edgewise.data.decoding import answers  # noqa: E402
 from edgewise.graph.picture import Look  # noqa: E402
-from edgewise.runtime.bundle import Bundle, write_bundle  # noqa: E402
-from edgewise.split.join import joined  # noqa: E402
+from edgewise.runtime.bundle import Bundle, bundle_files, read_manifest, write_bundle  # noqa: E402
+from edgewise.split.join import _alike, joined  # noqa: E402
 from edgewise.split.training.bottleneck import Split  # noqa: E402
 from edgewise.split.training.parts import Parts, parts  # noqa: E402
 
@@ -157,6 +158,12 @@ def test_bundles_of_other_heads_or_alone_are_refused(places: dict[str, Path], tm
     joined({"seen": places["seen"], "road": places["road"]}, tmp_path / "both", "x")
     with pytest.raises(ModelError, match="cannot be joined"):
         joined({"both": tmp_path / "both", "weather": places["weather"]}, tmp_path / "x", "x")
+    manifest = read_manifest(places["weather"])
+    early = replace(manifest, parts=manifest.parts | {"exit": manifest.parts["head"]})
+    with pytest.raises(ModelError, match="no filter and no exit"):
+        _alike(
+            {"seen": read_manifest(places["seen"]), "weather": early}, {t: bundle_files(places[t]) for t in ("seen", "weather")}
+        )
     assert not (tmp_path / "x").exists()
 
 

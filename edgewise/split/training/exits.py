@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from edgewise.split.exits import Convolved, Plain
 from edgewise.training.classes import tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 from edgewise.training.distil import answering
+from edgewise.training.fingerprint import fingerprint
 from edgewise.training.paths import taps
 
 WIDTH = 64
@@ -88,7 +90,8 @@ def taught(
             loss = loss + answering(one(given).float(), wanted, None if true is None else true[indices])
         return loss
 
-    follow(exits, exits.parameters(), source, lesson, course, work, advance)
+    facts = msgspec.json.encode((list(paths), width, None if labels is None else [int(n) for n in labels], look))
+    follow(exits, exits.parameters(), source, lesson, course, work, advance, about=fingerprint(facts, source, [net]))
     exits.eval().requires_grad_(False)
     return {path: one for path, one in zip(paths, exits, strict=True) if isinstance(one, Exit)}
 

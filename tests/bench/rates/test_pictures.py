@@ -16,7 +16,7 @@ from bench.rates.imagenette import Part
 from bench.rates.jobs import Advance, Size
 from bench.rates.record import records
 from edgewise.codec.image import ImageCodec, Kind
-from edgewise.core.errors import ImageError
+from edgewise.core.errors import ConfigError, ImageError
 from edgewise.graph.picture import Look
 from edgewise.split.gallery import Gallery
 from edgewise.training.classes import MEAN, STD, tensor
@@ -117,6 +117,8 @@ def test_a_tuned_tail_is_taken_up_and_the_teacher_stays(small: Ground, tmp_path:
     assert answered(net, source, small).mean() > answered(small.teacher, source, small).mean()
     again = tuned(small, ways, course, 0, tmp_path)  # no step is left to take
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in net.state_dict().items())
+    with pytest.raises(ConfigError, match="another course"):
+        tuned(small, [pictures.again(ImageCodec("jpeg", 9, small=True))], course, 0, tmp_path)
 
 
 def test_a_pillow_without_avif_has_jobs_for_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from edgewise.core.errors import ModelError
+from edgewise.core.errors import ConfigError, ModelError
 from edgewise.graph.picture import Look
 from edgewise.split.training.exits import said, taught
 from edgewise.training.course import Course
@@ -56,6 +57,18 @@ def test_exits_learn_and_the_network_stays(tmp_path: Path, labelled: bool) -> No
     else:
         fresh = np.abs(np.full_like(whole, 1 / 3) - whole).mean()
         assert np.abs(early["layer2"] - whole).mean() < fresh + 0.05
+
+
+def test_exits_of_other_layers_or_of_another_network_do_not_go_on(tmp_path: Path) -> None:
+    short = replace(COURSE, epochs=0.1)
+    taught(net(), ["layer1"], Colours(), None, LOOK, short, tmp_path, width=8)
+    taught(net(), ["layer1"], Colours(), None, LOOK, short, tmp_path, width=8)
+    other = net()
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    for teacher, labels in ((other, None), (net(), Colours().labels.tolist())):
+        with pytest.raises(ConfigError, match="another course"):
+            taught(teacher, ["layer1"], Colours(), labels, LOOK, short, tmp_path, width=8)
 
 
 def test_where_no_exit_can_stand_is_said(tmp_path: Path) -> None:

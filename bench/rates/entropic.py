@@ -1,6 +1,6 @@
 """Entropic Student (paper 6) on the ground of the benchmark: a ladder of β at the cut behind layer1, a record for each.
 
-The widths are those of our trial runs (48, 32, 24 channels: `entropic-narrow`), for the published ones would cost a picture of
+The widths are ours (48, 32, 24 channels: `entropic-narrow`), for the published ones would cost a picture of
 128 pixels about as much as the whole teacher; head and tail of both are timed elsewhere. Noise alone in stage 1, as published,
 with rounding about the median; stage 2 with the encoder frozen, half cross-entropy and half KL.
 

@@ -4,7 +4,7 @@ BottleFit's claims of power and latency are of ResNet-152 and DenseNet-169, whic
 not depend on its weights, so these are drawn layer by layer (He et al. 2016, table 1, v1.5 as MLPerf runs it; Huang et al. 2017,
 table 1) and cut as the papers cut them. All are ONNX; normalisation is folded where a convolution stands before it.
 
-    BottleFit  encoder  conv 7 /2 3→64, ReLU, max-pool 3 /2, ReLU, conv 2 /2 p1 64→B             B × 29 × 29    (split notes, 2.4)
+    BottleFit  encoder  conv 7 /2 3→64, ReLU, max-pool 3 /2, ReLU, conv 2 /2 p1 64→B             B × 29 × 29
                decoder  BN, ReLU, conv 2 p1 B→512, ReLU, conv 2 p1 →512, ReLU, conv 2 →512, ReLU, conv 2 →512, mean 2 /1
                for DenseNet: the same encoder; decoder widths 512, 512, 256, 256 and a mean of 2 /2
     middle     the C channels that BottleFit imitates, then conv 3 →C/2, ReLU, conv 3 →B; and back: conv 3 →C/2, ReLU, conv 3 →C

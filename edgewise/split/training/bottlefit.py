@@ -1,4 +1,4 @@
-"""BottleFit's bottleneck (paper 8; `custom/model.py`, "ver 2"; split notes, 2.4): it takes the place of a network's whole front.
+"""BottleFit's bottleneck (paper 8; `custom/model.py`, "ver 2"): it takes the place of a network's whole front.
 
     encoder   conv7 /2 3→64, BN, ReLU, max-pool 3 /2, BN, ReLU, conv2 /2 p1 64→B                              7 modules
     decoder   BN, ReLU, conv2 p1 B→I, BN, ReLU, conv2 p1 I→I, BN, ReLU, conv2 I→O, BN, ReLU, conv2 O→O, mean 2  13 modules

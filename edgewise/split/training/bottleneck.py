@@ -1,6 +1,6 @@
 """The bottleneck of HND and GHND: Encoder → (what crosses the link) → Decoder, in the place of one early module of a network.
 
-Exactly the layers of paper 2 (§III; hnd-ghnd-object-detectors, `resnet_layer.py`; split notes, 2.1). All convolutions are 2 × 2,
+Exactly the layers of paper 2 (§III; hnd-ghnd-object-detectors, `resnet_layer.py`). All convolutions are 2 × 2,
 stride 1, without bias; p1 is a padding of 1, so each of those makes the map a row and a column larger:
 
     encoder   p1 I→I, BN, p1 I→O, BN, ReLU, p1 O→I, BN, p1 I→B                  + 4 rows, + 4 columns

@@ -1,4 +1,4 @@
-"""Entropic Student's bottleneck (paper 6; supervised-compression, `BottleneckResNetLayerWithIGDN`; split notes, 2.5).
+"""Entropic Student's bottleneck (paper 6; supervised-compression, `BottleneckResNetLayerWithIGDN`).
 
 As published, for C channels in the place of a ResNet's stem and layer1, which divide the map by four; no biases:
 
@@ -8,8 +8,8 @@ As published, for C channels in the place of a ResNet's stem and layer1, which d
     GDN1   y_i = x_i / (b_i + Σ_j g_ij |x_j|),  IGDN1 multiplies instead       b, g ≥ 0 (Ballé et al. 2016, with an exponent of 1)
 
 `published` is that, to the number, with the decoder's widths 2·O, O, O of the replaced modules' outside channels O (256 in
-ResNet-50). `narrow` is for teachers that are hardly larger than that encoder (the widths of our trial runs at 128 pixels: 48, 32,
-24; the notes of Imagenette, 3): convolutions of 3 keep the map's size, and a residual block ends the decoder.
+ResNet-50). `narrow` is for teachers that are hardly larger than that encoder (48, 32, 24: ours,
+measured at 128 pixels in docs/rates.md): convolutions of 3 keep the map's size, and a residual block ends the decoder.
 
 Ours: a stretch that divides the map by another power of two lends its strides to as many of the first convolutions.
 """

@@ -5,10 +5,10 @@
     ŷ = round(y − m) + m  afterwards, about the median m of each channel: its commonest code then has no border near it
     R = −Σ log2 p(ỹ)      bits of a picture; p is a mixture of three logistics a channel, over a code's width
 
-`Prior` is that mixture (split notes of Imagenette, 3): it stands for the static tables that the coder will have, and learns
+`Prior` is that mixture (ours): it stands for the static tables that the coder will have, and learns
 beside the student. `Noisy` stands between encoder and decoder while a student learns. Where `rounds` is set, the decoder is given
 ŷ, its gradient passed straight through, while R still hears ỹ: late in training that closes the gap between noise and rounding,
-which is widest where nearly all codes are the median (ours; the notes, 4.3).
+which is widest where nearly all codes are the median (ours, measured).
 
 It does not know the loss (`ladder.py`), nor the codes of the finished student (`frozen.py`).
 """

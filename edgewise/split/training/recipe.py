@@ -1,6 +1,6 @@
 """A Recipe: which paths a student learns at, for how long, at which rates, and what disturbs its bottleneck meanwhile.
 
-`hnd` and `ghnd` are the paper's (split notes, 2.1): sum of squared errors at the cut alone, or at the cut and the modules that
+`hnd` and `ghnd` are the paper's (paper 2, §III): sum of squared errors at the cut alone, or at the cut and the modules that
 follow it, each factor 1.0; Adam at 1e-3, a tenth of it after a quarter of the run and a hundredth after three quarters (epochs
 5 and 15 of 20); batches of 4; codes of 8 bits after training, which training never hears of.
 
@@ -30,7 +30,7 @@ BITS = (8, 6, 4, 3, 2)
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """One training. `paths` empty: those of `name`; `epochs` counts where `seconds` is 0; `price` is per bit and picture,
-    in units of the relative loss (split notes of Imagenette, 3), and needs `relative`."""
+    in units of the relative loss (ours), and needs `relative`."""
 
     name: Name = "ghnd"
     paths: tuple[str, ...] = ()

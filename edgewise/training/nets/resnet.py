@@ -7,7 +7,7 @@
 
 A block is conv 3, BN, ReLU, conv 3, BN, plus its input, ReLU (He et al. 2016). Where a block halves the map its shortcut is a
 2 × 2 mean and a convolution of 1 × 1 with BN: no value is thrown away (the "D" variant of He et al. 2019). Widths of ResNet-10
-are those of our trial runs (48 … 384: 2.8 M parameters), of ResNet-18 the published ones. Module paths are the usual ones, so
+are ours (48 … 384: 2.8 M parameters), of ResNet-18 the published ones. Module paths are the usual ones, so
 that what is said of a ResNet elsewhere can be said here: `stem`, `layer1` … `layer4`, `fc`.
 """
 

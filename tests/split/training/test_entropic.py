@@ -25,7 +25,7 @@ def test_gdn_is_its_equation_element_by_element(inverse: bool) -> None:
 
 
 def test_the_published_layers_have_the_published_numbers() -> None:
-    """ResNet-50 at 224 × 224 (split notes, 2.5): a head of 138.7 thousand parameters, a decoder of 1.16 million, 24 × 55 × 55."""
+    """ResNet-50 at 224 × 224 (paper 6): a head of 138.7 thousand parameters, a decoder of 1.16 million, 24 × 55 × 55."""
     net = published(Geometry((3, 224, 224), (256, 56, 56))).eval()
     assert sum(p.numel() for p in net.encoder.parameters()) == 138_672
     assert 1.15e6 < sum(p.numel() for p in net.decoder.parameters()) < 1.17e6

@@ -32,7 +32,7 @@ def test_the_pool_is_torchs_adaptive_one(inside: tuple[int, int], outside: tuple
 
 
 def test_at_the_papers_size_the_net_is_the_papers() -> None:
-    """64 channels pooled to 64 × 64: 88.4 thousand parameters (split notes, 2.2), but for our 16 maxima."""
+    """64 channels pooled to 64 × 64: 88.4 thousand parameters (as published), but for our 16 maxima."""
     net = Classifier(64, 160, 200)
     assert [m.stride[0] for m in net.body if isinstance(m, torch.nn.Conv2d)] == [2, 2, 1]
     assert sum(p.numel() for p in net.parameters()) - 2 * 16 == pytest.approx(88.4e3, rel=0.001)

@@ -3,8 +3,9 @@
 The teacher answers held-out pictures as they are and through each codec: with its own weights, and with weights tuned on decoded
 pictures of many qualities. Students replace everything from the picture to layer1 and answer from decoded bytes alone; one serves
 all its rates (a gain for each; Cui et al. 2021). They learn what the teacher's later modules give, at the pyramid and in
-the heads, without labels, where Entropic Student is published with losses at layer1 to layer4. An early student of half an epoch
-with those needed three times the bytes, but its stride and batch were others too: what the losses alone do was not measured. Stage 2 learns from labels:
+the heads, without labels, where Entropic Student is published with losses at layer1 to layer4. An early student of half an
+epoch with those needed three times the bytes, but its stride and batch were others too: what the losses alone do was not
+measured. Stage 2 learns from labels:
 
     entropic     decoder and tail, the encoder frozen (as published)
     lean         the same for our encoder: one bitstream for any tail

@@ -5,7 +5,8 @@ them to a drawn number of levels (straight-through: the gradient does not see th
 width. One student then serves codes of many widths.
 
 `Density` is a distribution a channel, a mixture of three logistics that learns beside the student (ours, as
-`prior.py` has it in units of codes): the bits of a value are −log2 of what falls into its step. It stands for the static table that the coder will have.
+`prior.py` has it in units of codes): the bits of a value are −log2 of what falls into its step.
+It stands for the static table that the coder will have.
 """
 
 from __future__ import annotations

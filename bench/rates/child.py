@@ -120,11 +120,12 @@ def _alone(job: Job, work: Path) -> Iterator[None]:
 
 
 def call(job: Job, work: Path, advance: Advance) -> None:
-    """Call the job's function, with its lock held."""
+    """Call the job's function, with its lock held, and write down by which plan it was done."""
     module, _, name = job.run.partition(":")
     (work / "jobs").mkdir(parents=True, exist_ok=True)
     with _alone(job, work):
         getattr(importlib.import_module(module), name)(work, advance, **job.arguments)
+        job.note(work)
 
 
 def main() -> int:

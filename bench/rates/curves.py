@@ -60,7 +60,8 @@ class Estimate(Struct, frozen=True):
 
 
 def curve(name: str, records: Sequence[Record]) -> Curve:
-    """The curve of records of one method, task and data; ConfigError where they are not of the same pictures."""
+    """The curve of records of one method, task and data; ConfigError where they are not of the same pictures, or where the seeds
+    of one point were not trained for the same epochs."""
     points = sorted({r.about.point for r in records})
     lengths = {len(r.right) for r in records} | {len(r.bytes) for r in records}
     if not records or len(lengths) != 1:
@@ -68,6 +69,16 @@ def curve(name: str, records: Sequence[Record]) -> Curve:
             "records make no curve", got=f"{len(records)} of {name} over {sorted(lengths)} pictures", allowed="one set"
         )
     grouped = [[r for r in records if r.about.point == p] for p in points]
+    for point, found in zip(points, grouped, strict=True):
+        trained = {r.about.seed: r.about.epochs for r in found}
+        if any(e != found[0].about.epochs for e in trained.values()):
+            got = "; ".join(f"seed {s}: {', '.join(f'{n} {e:g}' for n, e in epochs.items())}" for s, epochs in trained.items())
+            raise ConfigError(
+                f"seeds of {name} {point} have different epochs and are not averaged",
+                got=got,
+                allowed="the same epochs in every seed",
+                hint="Remove the records of the odd ones and run their jobs again.",
+            )
     return Curve(
         name,
         tuple(points),

@@ -3,18 +3,21 @@
 | size | pictures | teacher | for |
 |---|---|---|---|
 | full | Imagenette at 128 px, 9,469 that teach and 3,925 that are held out | ResNet-10, 30 epochs | figures |
-| medium | the same, 1,600 and 800 of them | the full one where there is one; else 8 epochs | ten minutes: trends |
+| medium | the same, 1,600 and 800 of them | the full one if it is there at first; else 8 epochs | ten minutes: trends |
 | quick | CIFAR-10 at 32 px, 384 and 160 | the small ResNet, 8 epochs | a minute: does every path work |
 
 Every size has its own folder below the work folder, the full one the folder itself, so that no record of one is taken for
-another's. Every method uses the same pictures, the same crop in training and the same teacher; the cut is the stretch from the
-first module to the last, which is what BottleFit, Entropic Student and ours replace, each by its own last module.
+another's. Which teacher a medium run began with stands in its ground.json and stays so: its records are of that one, and a run
+that cannot know it is refused. Every method uses the same pictures, the same crop in training and the same teacher; the cut is
+the stretch from the first module to the last, which is what BottleFit, Entropic Student and ours replace, each by its own last
+module.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -27,6 +30,7 @@ from bench.rates.imagenette import Part, right
 from bench.rates.jobs import DATA, Advance, Job, Size
 from bench.report import ROOT
 from edgewise.core.artifact import Picture
+from edgewise.core.errors import ConfigError
 from edgewise.data.pack import open_pack
 from edgewise.graph.picture import Look
 from edgewise.split.gallery import Gallery, gathered
@@ -56,6 +60,15 @@ class Ground(Struct, frozen=True):
     data: str
 
 
+class _Facts(Struct, frozen=True):
+    """ground.json: how many pictures, how often its teacher is right, and whose teacher that is ("": nobody said)."""
+
+    train: int
+    held: int
+    teacher: float
+    whose: str = ""
+
+
 @functools.lru_cache(maxsize=1)
 def _ground(work: Path, size: Size) -> Ground:
     return _made(work, size, lambda what, share: None)
@@ -76,12 +89,33 @@ def _made(work: Path, size: Size, advance: Advance) -> Ground:
         look = Look(32, 32, 3, 1 / 255, MEAN, STD, False)
         net: nn.Module = classifier(small(10), train, train.labels.tolist(), look, course, work / "teacher", advance)
         return Ground(train, held, net, look, course.crop, DATA["quick"])
-    known = work.parent / "teacher"  # of the full size
-    if size == "medium" and (work.parent / DONE).exists():
-        net = imagenette.teacher(known, train, course=TEACHERS["full"], advance=advance)
+    if whose(work, size) == "full" and size == "medium":
+        net = imagenette.teacher(work.parent / "teacher", train, course=TEACHERS["full"], advance=advance)
     else:
         net = imagenette.teacher(work / "teacher", train, course=course, advance=advance)
     return Ground(train, held, net, imagenette.LOOK, course.crop, DATA[size])
+
+
+def whose(work: Path, size: Size) -> Literal["full", "own"]:
+    """Whose teacher answers there: what ground.json says, or, before there is one, the full size's where that is finished.
+
+    ConfigError where ground.json does not say it, or names a teacher that is there no longer."""
+    there = (work.parent / DONE).exists()
+    if size != "medium":
+        return "full" if size == "full" else "own"
+    if not (work / DONE).exists():
+        return "full" if there else "own"
+    said = msgspec.json.decode((work / DONE).read_bytes(), type=_Facts).whose
+    if said == "full" and there:
+        return "full"
+    if said == "own":
+        return "own"
+    raise ConfigError(
+        "nobody knows whose teacher the records of this medium run are of",
+        got=f"{work / DONE} says {said or 'nothing'}" + ("" if there else ", and the full size has no finished teacher"),
+        allowed="full, with the full size's teacher there, or own",
+        hint=f"Remove the folder {work}; its run takes ten minutes.",
+    )
 
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
@@ -92,11 +126,8 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
 def prepare(work: Path, advance: Advance, size: Size) -> None:
     """The ground, and a note of how good its teacher is."""
     found = ground(work, size, advance)
-    facts = {
-        "train": len(found.train),
-        "held": len(found.held),
-        "teacher": float(right(found.teacher, found.held, found.look).mean()),
-    }
+    good = float(right(found.teacher, found.held, found.look).mean())
+    facts = _Facts(len(found.train), len(found.held), good, whose(work, size))
     (work / DONE).write_bytes(msgspec.json.encode(facts))
 
 

@@ -2,7 +2,9 @@
 
 A Job names a function as `module:function` and gives it arguments; the function is called as `function(work, advance,
 **arguments)` and leaves records (or other files) in the work folder. What it `leaves` says whether it is done: a job whose files
-are all there is kept, not run again. A function that keeps checkpoints in `work` and takes them up can be ended at any time.
+are all there is kept, not run again, unless another plan made them. For what is done leaves a short hash of its function, its
+arguments and its plan (the method's epochs among them) in `jobs/NAME.plan`; files without such a note are taken as they are. A
+function that keeps checkpoints in `work` and takes them up can be ended at any time.
 
 Each method is a file bench/rates/NAME.py with `jobs(seed: int = 0, size: Size = "full") -> list[Job]`, found by that signature.
 
@@ -11,6 +13,7 @@ It does not know what a job costs, nor how jobs are run (`bench.rates.running`).
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +35,8 @@ GROUND = "ground"  # the job that comes before all others
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """`run` is `module:function`; `leaves`: files below the work folder that are there when it is done (records by
-    `record_file`). Lower `priority` runs first; `after`: names of jobs that must be done before."""
+    `record_file`). Lower `priority` runs first; `after`: names of jobs that must be done before; `plan`: constants of its method
+    that decide what it leaves (`jobs_of` adds the epochs)."""
 
     name: str
     run: str
@@ -40,10 +44,29 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
     priority: float = 4
     after: tuple[str, ...] = ()
+    plan: dict[str, Any] = {}
 
     def done(self, work: Path) -> bool:
-        """Whether all that it leaves is there."""
-        return bool(self.leaves) and all((work / file).exists() for file in self.leaves)
+        """Whether all that it leaves is there, and not by another plan."""
+        if not self.leaves or not all((work / file).exists() for file in self.leaves):
+            return False
+        note = self._note(work)
+        return not self.plan or not note.exists() or note.read_text(encoding="utf-8").strip() == self.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of what decides the files that it leaves."""
+        decisive = msgspec.json.encode((self.run, self.arguments, self.plan), order="deterministic")
+        return hashlib.sha256(decisive).hexdigest()[:12]
+
+    def note(self, work: Path) -> None:
+        """Write down by which plan it was done; a job without a plan writes nothing."""
+        if self.plan:
+            self._note(work).parent.mkdir(parents=True, exist_ok=True)
+            self._note(work).write_text(self.fingerprint + "\n", encoding="utf-8")
+
+    def _note(self, work: Path) -> Path:
+        return work / "jobs" / f"{self.name}.plan"
 
 
 def folder(work: Path, size: Size) -> Path:
@@ -76,7 +99,9 @@ def jobs_of(names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Jo
         raise ConfigError("there is no such method", got=", ".join(unknown), allowed=", ".join(known) or "none yet")
     found: list[Job] = []
     for name in names:
-        found += importlib.import_module(f"bench.rates.{name}").jobs(seed, size)
+        module = importlib.import_module(f"bench.rates.{name}")
+        epochs = {"epochs": module.EPOCHS[size]} if hasattr(module, "EPOCHS") else {}
+        found += [msgspec.structs.replace(job, plan={**epochs, **job.plan}) for job in module.jobs(seed, size)]
     twice = sorted({j.name for j in found if sum(o.name == j.name for o in found) > 1})
     if twice:
         raise ConfigError("two jobs have one name", got=", ".join(twice))

@@ -21,7 +21,7 @@ from msgspec import Struct
 from bench.rates import delays, pieces, published, timing
 from bench.rates.boards import DEVICES, Board, board
 from bench.rates.jobs import Advance, Job, Size
-from bench.rates.recipes import DROP, OURS, Reached, reached
+from bench.rates.recipes import DROP, OURS, OWN, SPLITS, Reached, reached
 from bench.rates.record import records
 from bench.rates.timing import Timed
 from bench.rates.ways import FINE, ROUND_TRIPS, Way, cost, line, link
@@ -104,8 +104,8 @@ def rows(work: Path) -> tuple[list[Row], list[Target], dict[str, bytes]]:
 
 
 def ours(ways: Sequence[Way]) -> Way | None:
-    """Ours with the fewest bytes, None where no record of ours reaches the accuracy."""
-    return min((w for w in ways if w.name.startswith(OURS)), key=lambda w: w.frame, default=None)
+    """The first of OWN that reaches the accuracy, None where none does: which one counts is not chosen by its latency."""
+    return next((w for name in OWN for w in ways if w.name == name), None)
 
 
 def _pieces(timed: dict[str, Timed]) -> list[Row]:
@@ -128,6 +128,9 @@ def _head(timed: dict[str, Timed]) -> Target:
     if f"{OURS} head{LARGE}" in timed:
         large = timed[f"entropic head{LARGE}"].seconds.busy / timed[f"{OURS} head{LARGE}"].seconds.busy
         got += f" ({large:.1f} × at 224 × 224)"
+    if "entropic-narrow head" in timed:
+        narrow = timed["entropic-narrow head"].seconds.busy
+        got += f"; against the narrow widths, of which the records are, {1e3 * narrow:.2f} ms: {narrow / mine.seconds.busy:.1f} ×"
     got += f"; {mine.size.parameters:,} parameters"
     met = ratio >= FASTER and mine.size.parameters <= PARAMETERS
     reason = "" if met else "at this size of picture the head is not that much faster, or is larger"
@@ -194,10 +197,11 @@ def _lowest(name: str, ways: Sequence[Way], here: Board, server: Board) -> Targe
         of = {w.name: [cost(w, here, server, link(r, round_trip)).latency for r in rates] for w in ways}
         own = of.pop(mine.name)
         local = [w.name for w in ways if w.kind == "local"]
-        sends = {n: v for n, v in of.items() if n not in local and not n.startswith(OURS)}
+        of = {n: v for n, v in of.items() if SPLITS.get(n) != OURS}  # another point of our own head is no rival
+        sends = {n: v for n, v in of.items() if n not in local}
         up_to = [r for i, r in enumerate(rates) if all(own[i] <= v[i] for v in sends.values())]
         where = "at every rate" if len(up_to) == len(rates) else f"up to {spoken(up_to[-1])}" if up_to else "nowhere"
-        beaten = sorted({n for n, v in of.items() if not n.startswith(OURS) and any(x < y for x, y in zip(v, own, strict=True))})
+        beaten = sorted({n for n, v in of.items() if any(x < y for x, y in zip(v, own, strict=True))})
         lost += beaten
         said.append(
             f"{1e3 * round_trip:g} ms: lowest of what sends {where}" + (f", beaten by {', '.join(beaten)}" if beaten else "")

@@ -11,7 +11,8 @@ Entropic Student, epoch by epoch (the paper's 10 + 10 for each β):
     stage 1, first β    10      every further β, warm-started from the one before: 5
     stage 2              4
 
-Stage 1 of a rung is a job, and each way to tune it another, so that two cores have work. A seed beside the first has two points.
+Stage 1 of a rung is a job, and each way to tune it another, so that two cores have work. A seed beside the first climbs the same
+ladder as far as its last point, so that a β has the same epochs behind it in every seed, and is tuned and recorded at two points.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.rates.entropic import EPOCHS, point, record
+from bench.rates.entropic import EPOCHS, climbed, point, record
 from bench.rates.ground import Ground, ground
 from bench.rates.jobs import DATA, Advance, Job, Size, record_file
 from edgewise.split.training.ladder import Climb
@@ -32,24 +33,26 @@ BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5,), "medium": (1.25, 3.0), 
 SEEDS = (1.25, 3.0)  # β of the seeds beside the first
 WORTH = 0.7  # of a bit in stage 2, where the loss is half cross-entropy and half KL instead of errors of features
 TAUGHT = "taught.json"
+PLANNED = {"cut": CUT, "design": DESIGN, "worth": WORTH}  # beside the epochs, what a record follows from
 
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     """Stage 1 of each β after that of the one before; behind each its two ways to be tuned."""
     found: list[Job] = []
-    betas = BETAS[size] if seed == 0 or size != "full" else SEEDS
+    betas, told = climbed(BETAS[size], SEEDS, seed, size)
     before: tuple[str, ...] = ()
     priority = 1 if seed == 0 else 6
     for index, beta in enumerate(betas):
         arguments = {"index": index, "betas": list(betas), "seed": seed, "size": size}
         name = f"{METHOD}-taught-{point(beta)}.{seed}"
         leaves = (str(_folder(Path(), seed, index, betas) / TAUGHT),)
-        found.append(Job(name, "bench.rates.ours:taught", leaves, arguments, priority, before))
+        found.append(Job(name, "bench.rates.ours:taught", leaves, arguments, priority, before, PLANNED))
         before = (name,)
-        for method in (METHOD, TASK):
+        for method in (METHOD, TASK) if beta in told else ():
             leaves = (record_file(method, point(beta), seed, data=DATA[size]),)
             more = {**arguments, "method": method}
-            found.append(Job(f"{method}-{point(beta)}.{seed}", "bench.rates.ours:tuned", leaves, more, priority + 0.1, before))
+            called = f"{method}-{point(beta)}.{seed}"
+            found.append(Job(called, "bench.rates.ours:tuned", leaves, more, priority + 0.1, before, PLANNED))
     return found
 
 

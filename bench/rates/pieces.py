@@ -64,6 +64,7 @@ CUTS: Mapping[str, Cut] = {
     "lean": Cut("stem..layer2", "lean"),
     "bottlefit-3": Cut("stem..layer2", "bottlefit", 3),
     "bottlefit-12": Cut("stem..layer2", "bottlefit", 12),
+    "bottlefit-3-slim": Cut("stem..layer2", "bottlefit-slim", 3),
     "ghnd": Cut("layer1", "ghnd", 3),
     "mid": Cut("layer2", "mid", 3),
 }

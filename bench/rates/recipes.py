@@ -25,6 +25,7 @@ from bench.rates.ways import Kind, Way
 
 DROP = 0.02  # of accuracy below the teacher
 OURS = "lean"
+OWN = ("lean-task", "lean")  # ours as a way to answer one task: the first that there is, whichever is faster
 LEFT = ("jpeg-reference",)  # what is only measured from
 
 
@@ -72,8 +73,9 @@ def recipe(method: str, point: str) -> Recipe | None:
     if found := re.fullmatch(r"(jpeg|webp|avif)(-shared)?(-tuned)?", method):
         kind = found[1]
         return Recipe(method, "image", "", f"{kind} encode", f"{kind} decode", "teacher")
-    if method.startswith("bottlefit") and (channels := re.match(r"(3|12)(s?)-", point)) and not channels[2]:
-        return _split(f"{method} {channels[1]}", f"bottlefit-{channels[1]}")
+    if method in ("bottlefit", "bottlefit-coded") and (channels := re.match(r"(3|12)(s?)-", point)):
+        slim = "slim" if channels[2] else ""
+        return _split(f"{method} {channels[1]} {slim}".rstrip(), f"bottlefit-{channels[1]}-{slim}".rstrip("-"))
     if method in ("exits", "early-exits-jpeg"):
         layer, own = point.partition("-")[0], method == "exits"
         how = (
@@ -82,20 +84,19 @@ def recipe(method: str, point: str) -> Recipe | None:
             else ("jpeg encode", "jpeg decode", "teacher")
         )
         return Recipe(f"{method} {layer}", "split" if own else "image", f"exit {layer} head", *how)
-    for pattern, cut in SPLITS:
-        if re.fullmatch(pattern, method):
-            return _split(method, cut)
-    return None
+    return _split(method, SPLITS[method]) if method in SPLITS else None
 
 
-SPLITS = (
-    (r"lean.*", "lean"),
-    (r"entropic.*", "entropic-narrow"),
-    (r"end-to-end.*", "entropic-narrow"),
-    (r"cr-bq.*", "ghnd"),
-    (r"mid.*", "mid"),
-    (r"image-codec.*", CODEC),
-)
+SPLITS: Mapping[str, str] = {
+    **dict.fromkeys(("lean", "lean-task", "lean-progressive", "lean-task-progressive"), "lean"),
+    "entropic": "entropic-narrow",
+    "entropic-paper": "entropic",
+    "end-to-end": "entropic-narrow",
+    "cr-bq": "ghnd",
+    "mid": "mid",
+    "image-codec": CODEC,
+    "image-codec-tuned": CODEC,
+}
 
 
 def reached(records: Sequence[Record], pieces: Mapping[str, Timed], drop: float = DROP) -> Reached:
@@ -108,7 +109,8 @@ def reached(records: Sequence[Record], pieces: Mapping[str, Timed], drop: float 
     for one in alike:
         found = recipe(one.about.method, one.about.point)
         if found is None or not found.timed(pieces):
-            unknown |= {one.about.method: None} if one.about.method not in LEFT else {}
+            called = one.about.method if found is None else found.name
+            unknown |= {called: None} if one.about.method not in LEFT else {}
             continue
         recipes[found.name] = found
         grouped.setdefault(found.name, []).append(one)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from bench.rates.ground import DONE, whose
 from bench.rates.jobs import Advance, Job, jobs_of, record_file
 from bench.rates.record import About, Record, keep
 from bench.rates.running import in_turn, run
@@ -46,6 +48,31 @@ def test_jobs_run_in_order_and_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "first").read_text() == written
     (tmp_path / "second").unlink()
     assert [o.state for o in run(jobs, tmp_path, 1, 60)] == ["done", "kept"]
+
+
+def test_another_plan_is_run_anew_and_files_without_a_note_are_kept(tmp_path: Path) -> None:
+    asked = replace(job("one"), plan={"epochs": [10, 5]})
+    (tmp_path / "one").touch()
+    assert asked.done(tmp_path)  # it was there before anybody noted plans
+    assert [o.state for o in in_turn([asked], tmp_path)] == ["kept"]
+    (tmp_path / "one").unlink()
+    assert [o.state for o in in_turn([asked], tmp_path)] == ["done"] and asked.done(tmp_path)
+    for other in (replace(asked, plan={"epochs": [8, 5]}), replace(asked, arguments={"name": "one", "needs": "one"})):
+        assert not other.done(tmp_path)
+    assert in_turn([other], tmp_path)[0].state == "done" and other.done(tmp_path) and not asked.done(tmp_path)
+
+
+def test_a_medium_run_keeps_the_teacher_that_it_began_with(tmp_path: Path) -> None:
+    here = tmp_path / "medium"
+    here.mkdir()
+    assert whose(here, "medium") == "own"
+    (tmp_path / DONE).write_text('{"train": 1, "held": 1, "teacher": 0.9, "whose": "full"}')
+    assert whose(here, "medium") == "full"
+    (here / DONE).write_text('{"train": 1, "held": 1, "teacher": 0.9, "whose": "own"}')
+    assert whose(here, "medium") == "own"  # the full one came later
+    (here / DONE).write_text('{"train": 1, "held": 1, "teacher": 0.9}')
+    with pytest.raises(ConfigError, match="nobody knows"):
+        whose(here, "medium")
 
 
 def test_a_failure_is_a_sentence_and_stays_alone(tmp_path: Path) -> None:

@@ -66,6 +66,23 @@ def test_an_exit_sends_for_the_share_of_pictures_whose_record_has_bytes() -> Non
     assert way.crosses == 0.25 and way.frame == 800
 
 
+def test_names_are_explicit_and_the_slim_head_is_unknown_by_its_own_name() -> None:
+    assert recipe("lean-other", "b1") is None and recipe("entropic-paper", "b1").device == "entropic head"  # type: ignore[union-attr]
+    kept = [record("teacher", "device", 0.85, 0), record("bottlefit", "3s-kd", 0.84, 500)]
+    assert reached(kept, pieces()).unknown == ("bottlefit 3 slim",)
+
+
+def test_the_progressive_point_is_not_ours_in_the_target_of_latency() -> None:
+    kept = [
+        record("teacher", "device", 0.85, 0),
+        record("lean-progressive", "layers-3", 0.84, 100),
+        record("lean", "b1", 0.84, 300),
+    ]
+    ways = reached(kept, pieces()).ways
+    mine = latency.ours(ways)
+    assert mine is not None and mine.name == "lean" and "lean-progressive" in {w.name for w in ways}
+
+
 def test_every_method_of_pictures_is_answered_by_the_whole_teacher() -> None:
     for name in ("jpeg", "webp-shared", "avif-shared-tuned"):
         found = recipe(name, "q5")

@@ -34,7 +34,6 @@ DESIGNS: Mapping[str, Design] = {
         Design("ghnd", bottleneck.narrow, 12, priced=False),
         Design("bottlefit", bottlefit.bottlefit, 3, priced=False),
         Design("bottlefit-slim", bottlefit.slim, 3, priced=False),
-        Design("bottlefit-priced", bottlefit.bottlefit, 12),
         Design("mid", mid.autoencoder, 3, priced=False),
         Design("entropic", entropic.published, 24),
         Design("entropic-narrow", entropic.narrow, 24),

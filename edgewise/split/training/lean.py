@@ -7,8 +7,8 @@ For C channels in the place of a stretch that divides the map by eight, to O cha
 
 A block is x + conv 3, BN, ReLU, conv 3, BN; then ReLU. BN folds into its convolution when the head is exported, so that the head
 is convolutions alone: at equal multiply-adds several times as fast on a device's processor as with GDN, whose divisions do not
-fold (type is that of FrankenSplit, Furtuanpey et al. 2024; widths 32/48/64 are ours,
-measured in docs/rates.md). At C = 48 the encoder has 145,840 parameters and takes 52 million multiply-adds of a 128 × 128 picture.
+fold (the type is that of FrankenSplit, Furutanpey et al. 2024; widths 32/48/64 are ours, measured in docs/rates.md). At C = 48
+the encoder has 145,840 parameters and takes 52 million multiply-adds of a 128 × 128 picture.
 
 The link stands `deeper` than the replaced stretch by one halving, at stride 16 here, and the decoder undoes it: a quarter as many
 codes, each with more to say. Where frames are small that is worth more than any table: at stride 8 a picture of 260 bytes has one

@@ -42,7 +42,7 @@ from edgewise.training.classes import tensor
 from edgewise.training.course import Pictures, Source
 
 METHOD, DESIGN, CUT = "image-codec", "factorised", "picture"
-BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.2,), "medium": (0.1, 0.3), "full": (0.1, 0.3, 0.8)}
+BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.2,), "medium": (0.01, 0.03), "full": (0.01, 0.03, 0.1)}
 EPOCHS: dict[Size, tuple[float, float]] = {"quick": (2, 1), "medium": (3, 2), "full": (10, 5)}
 ROUNDED = 0.3  # of stage 1: the codec's own rounding before the decoder, as ours
 

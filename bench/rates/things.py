@@ -46,7 +46,7 @@ QUALITIES: dict[Kind, tuple[int, ...]] = {"jpeg": (2, 5, 10, 20, 35, 50, 75, 90)
 TUNED: dict[Kind, tuple[int, ...]] = {"jpeg": (3, 5, 8, 12, 20, 35, 50), "webp": (1, 3, 8, 15, 30, 50)}  # drawn from
 EPOCHS: dict[Size, tuple[float, float]] = {"quick": (4.0, 1.0), "medium": (3.0, 2.0), "full": (0.75, 1.25)}
 IMAGE: dict[Size, float] = {"quick": 2.0, "medium": 4.0, "full": 2.0}  # epochs of the image codec, of crops
-IMAGES = (0.1, 0.3, 0.9)
+IMAGES = (0.01, 0.03, 0.1)
 
 
 class Way(Struct, frozen=True):

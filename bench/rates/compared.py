@@ -2,10 +2,10 @@
 
 Ours has two curves. `lean` leaves the encoder untouched by labels: one bitstream for any tail. `lean-task` teaches the encoder
 too in stage 2: a bitstream for this task alone. A rule says which of them a target counts, never the outcome at that target:
-`lean-task` against codecs, in bytes of a frame and against BottleFit and CR+BQ, which know the task too (`lean` where that was
-not run, or, in bytes of a frame, where no point of `lean-task` is as accurate as asked; its figure stands beside it in any case); `lean` against Entropic Student, whose encoder is frozen in stage 2 as well,
-with the same epochs. Entropic Student has the narrow widths 48/32/24; what the published ones change in bytes is said
-beside it.
+`lean-task` against codecs, in bytes of a frame and against BottleFit and CR+BQ, which know the task too; `lean` where that was
+not run, or, in bytes of a frame, where no point of `lean-task` is as accurate as asked (the other's figure stands beside it in
+any case); `lean` against Entropic Student, whose encoder is frozen in stage 2 as well, with the same epochs. Entropic Student
+has the narrow widths 48/32/24; what the published ones change in bytes is said beside it.
 
 The design of our head was chosen by trials on the first TRIALS held-out pictures. The targets against codecs are therefore given
 a second time without these.

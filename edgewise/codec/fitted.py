@@ -18,11 +18,10 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from edgewise.codec import tables
-from edgewise.codec.fitted_contexts import contextual
-from edgewise.codec.quantise import Levels
+from edgewise.codec.fitted_contexts import contextual, quantised
 from edgewise.core.artifact import Bottleneck, Coding, Manifest
 from edgewise.core.coding import consistent
-from edgewise.core.errors import ModelError, TensorError
+from edgewise.core.errors import ModelError
 
 Floats = NDArray[np.float32]
 FINE, COARSE, LEAST = 14, 12, 9  # bits of precision
@@ -117,25 +116,13 @@ def counts(
     bottleneck: Bottleneck, coding: Coding, samples: Iterable[Floats]
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
     """How often each code of each channel comes (channel → levels), and the mean of each channel; TensorError for no samples."""
-    levels = Levels(coding)
     found = [np.zeros(n, np.int64) for n in coding.levels]
     sums, seen = np.zeros(bottleneck.channels), 0
-    for batch in samples:
-        if batch.shape[1:] != bottleneck.shape or not np.isfinite(batch).all():
-            raise TensorError(
-                "features to fit tables to are not those of the bottleneck",
-                got=batch.shape,
-                allowed=f"finite (batch, {bottleneck.shape})",
-            )
-        for one in batch:
-            planes = np.moveaxis(one, bottleneck.axis, 0).reshape(bottleneck.channels, -1)
-            sums += planes.mean(axis=1, dtype=np.float64)
-            seen += 1
-            codes = levels.quantise(planes)
-            for channel in coding.order:
-                found[channel] += np.bincount(codes[channel], minlength=coding.levels[channel])
-    if not seen:
-        raise TensorError("tables cannot be fitted to nothing", got="no features", allowed="those of one picture or more")
+    for codes, means in quantised(bottleneck, coding, samples):
+        sums += means
+        seen += 1
+        for channel in coding.order:
+            found[channel] += np.bincount(codes[channel], minlength=coding.levels[channel])
     return found, sums / seen
 
 

@@ -209,9 +209,14 @@ def _precision(count: int, levels: Sequence[int]) -> int:
 
 def _codes(bottleneck: Bottleneck, coding: Coding, samples: Iterable[Floats]) -> tuple[Codes, NDArray[np.float64]]:
     """Codes (picture, channel, position) and the mean value of each channel."""
+    found, means = zip(*quantised(bottleneck, coding, samples), strict=True)
+    return np.stack(found), np.add.reduce(means) / len(found)
+
+
+def quantised(bottleneck: Bottleneck, coding: Coding, samples: Iterable[Floats]) -> Iterator[tuple[Codes, NDArray[np.float64]]]:
+    """Codes (channel, position) and the mean value of each channel, picture by picture; TensorError for others, or none."""
     levels = Levels(coding)
-    found: list[Codes] = []
-    sums = np.zeros(bottleneck.channels)
+    seen = 0
     for batch in samples:
         if batch.shape[1:] != bottleneck.shape or not np.isfinite(batch).all():
             raise TensorError(
@@ -221,8 +226,7 @@ def _codes(bottleneck: Bottleneck, coding: Coding, samples: Iterable[Floats]) ->
             )
         for one in batch:
             planes = np.moveaxis(one, bottleneck.axis, 0).reshape(bottleneck.channels, -1)
-            sums += planes.mean(axis=1, dtype=np.float64)
-            found.append(levels.quantise(planes))
-    if not found:
+            seen += 1
+            yield levels.quantise(planes), planes.mean(axis=1, dtype=np.float64)
+    if not seen:
         raise TensorError("tables cannot be fitted to nothing", got="no features", allowed="those of one picture or more")
-    return np.stack(found), sums / len(found)

@@ -24,16 +24,15 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from edgewise.core.artifact import Classes, Exit, Manifest, Parameter, PartName
+from edgewise.core.artifact import Classes, Exit, Manifest, PartName
 from edgewise.core.coherent import EARLY
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint, Quality
 from edgewise.graph.cut import split
 from edgewise.graph.load import load
 from edgewise.runtime.bundle import bundle_files, write_bundle
-from edgewise.runtime.initialisers import initialisers
 from edgewise.split.doubt import Calibrated
-from edgewise.split.gate import OLDEST, rename, seconds, single
+from edgewise.split.gate import OLDEST, parted_parameters, rename, seconds, single
 
 Floats = NDArray[np.float32]
 POINT = "exit"
@@ -144,7 +143,7 @@ def with_exit(
         bottleneck=manifest.bottleneck,
         decoding=manifest.decoding,
         points=(*timed, point),
-        parameters=_parameters(manifest.parameters, parts["exit"], parts["head"]),
+        parameters=parted_parameters(manifest.parameters, "exit", parts["exit"], parts["head"]),
         provenance={**manifest.provenance, "exit": how, **(provenance or {})},
         probe=manifest.probe,
         task=manifest.task,
@@ -160,21 +159,6 @@ def _timed(point: OperatingPoint, more: float) -> OperatingPoint:
     if point.mode == "image":
         return msgspec.structs.replace(point, edge_time=round(max(point.edge_time + more, 0.0), 6))
     return point
-
-
-def _parameters(known: Mapping[str, Parameter], exit_part: bytes, rest: bytes) -> dict[str, Parameter]:
-    """The map of the new parts; what both sides of the cut use can no longer be changed in one place, and has no path."""
-    first, second = initialisers(exit_part).keys(), initialisers(rest).keys()
-    found: dict[str, Parameter] = {}
-    for path, place in known.items():
-        if place.part != "head":
-            found[path] = place
-        elif place.initialiser in first and place.initialiser not in second:
-            found[path] = Parameter("exit", place.initialiser)
-        elif place.initialiser in second and place.initialiser not in first:
-            found[path] = place
-    own = [name for name, one in initialisers(exit_part).items() if name.startswith("exit.") and one.dtype == "float32"]
-    return found | {name: Parameter("exit", name) for name in own if name not in found}
 
 
 def _nodes(plain: Plain, output: str) -> tuple[list[Any], list[Any]]:

@@ -134,7 +134,7 @@ def with_filter(
         bottleneck=manifest.bottleneck,
         decoding=manifest.decoding,
         points=tuple(_timed(point, gate, gate + rest - before) for point in manifest.points),
-        parameters=_parameters(manifest.parameters, parts["filter"], parts["head"]),
+        parameters=parted_parameters(manifest.parameters, "filter", parts["filter"], parts["head"]),
         provenance={**manifest.provenance, "filter": f"{how}, recall on them {certified.seen:.4f}", **(provenance or {})},
         probe=manifest.probe,
         task=manifest.task,
@@ -180,19 +180,22 @@ def _timed(point: OperatingPoint, gate: float, more: float) -> OperatingPoint:
     return point
 
 
-def _parameters(known: Mapping[str, Parameter], gate: bytes, rest: bytes) -> dict[str, Parameter]:
-    """The map of the new parts. What both sides of the cut use can no longer be changed in one place, and has no path."""
+def parted_parameters(known: Mapping[str, Parameter], part: PartName, gate: bytes, rest: bytes) -> dict[str, Parameter]:
+    """The map of a head that became `part` and the rest.
+
+    What both sides of the cut use can no longer be changed in one place, and has no path.
+    """
     first, second = initialisers(gate).keys(), initialisers(rest).keys()
     found: dict[str, Parameter] = {}
     for path, place in known.items():
         if place.part != "head":
             found[path] = place
         elif place.initialiser in first and place.initialiser not in second:
-            found[path] = Parameter("filter", place.initialiser)
+            found[path] = Parameter(part, place.initialiser)
         elif place.initialiser in second and place.initialiser not in first:
             found[path] = place
-    own = [name for name, one in initialisers(gate).items() if name.startswith("filter.") and one.dtype == "float32"]
-    return found | {name: Parameter("filter", name) for name in own if name not in found}
+    own = [name for name, one in initialisers(gate).items() if name.startswith(f"{part}.") and one.dtype == "float32"]
+    return found | {name: Parameter(part, name) for name in own if name not in found}
 
 
 def rename(graph: Any, old: str, new: str) -> None:

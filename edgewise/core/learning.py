@@ -40,7 +40,7 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True, array_like=True)
     `samples` (1/s) and `bytes` (B/s) are never exceeded over more than seconds; `bytes` holds for samples, audits and cascade
     together, `samples` for chosen samples. `audit` is the share of all frames that go up whatever they show. `selection`:
     `random`, `entropy` (the most doubtful that the budget allows) or `window` (doubt between `floor` and the moving `ceiling`);
-    `margin` leaves out what looks like the mean of those that went. `cascade` is the share of the frames that the teacher answers.
+    `margin` leaves out what looks like the mean of those that went. `cascade` is the share of frames that the teacher answers.
     `statistics` asks for the device's normalisation statistics with some samples; `level` is the quality of the JPEG.
     """
 

@@ -56,7 +56,8 @@ class Operator(nn.Module):
 
     def __init__(self, node: Node, kernel: Kernel) -> None:
         super().__init__()
-        self._kind, self._kernel = node.kind, kernel
+        self.kind, self._kernel = node.kind, kernel
+        self.epsilon = float(node.get("epsilon", 1e-5))  # of a normalisation, which adaptation does otherwise
         self._plan: list[tuple[str, Any]] = []  # of each input: data, the name of a tensor of ours, or numbers
         for place, value in enumerate(node.constants):
             if value is None:
@@ -92,7 +93,7 @@ class Operator(nn.Module):
         return self._kernel(values)
 
     def extra_repr(self) -> str:
-        return self._kind
+        return self.kind
 
 
 class Place(nn.Module):

@@ -1,0 +1,78 @@
+"""A TestTimeMethod answers a stream batch by batch and may change itself in between; a Tally says what that took.
+
+The one interface behind everything that is compared: doing nothing, statistics of the batch, Tent, EATA, SAR, CoTTA, LAME, sending
+everything, a cascade, CEMA as published, and ours. The order is always **predict, then adapt**: the answer to a batch is given
+before anything is learned from it (prequential; adapt notes, section 7), and there is no reset between domains, which a deployed
+device could not know.
+
+What crosses the link is counted in whole frames: real JPEG bytes up, coded deltas and packed answers down, each with its header.
+A method that sends nothing has no byte in its Tally, however much it computes; `backward` counts the pictures that went through a
+backward pass on the device, which is what such methods pay with.
+
+It does not know streams, models or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Values = NDArray[np.float32]
+
+
+class Tally(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a method did so far. `uploaded` pictures went up, `answered` of them were answered by the teacher; `bytes_up` and
+    `bytes_down` hold frames with their headers.
+
+    `deltas` reached the device, `refused` steps were thrown away before they could, `reverts` took the device back. `steps` of
+    training were made anywhere, `backward` pictures needed a backward pass on the device itself. `reasons`: why pictures went up
+    or stayed, and whatever else was left out, by count.
+    """
+
+    seen: int = 0
+    uploaded: int = 0
+    answered: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    deltas: int = 0
+    refused: int = 0
+    reverts: int = 0
+    steps: int = 0
+    backward: int = 0
+    reasons: Mapping[str, int] = {}
+
+    @property
+    def uploaded_share(self) -> float:
+        """Of all pictures seen.
+
+        >>> Tally(seen=200, uploaded=50).uploaded_share
+        0.25
+        """
+        return self.uploaded / self.seen if self.seen else 0.0
+
+
+@runtime_checkable
+class TestTimeMethod(Protocol):
+    """`answer` takes what the net takes, (n, …) float32, and gives probabilities (n, class); `tally` may be asked at any time."""
+
+    __test__ = False  # the name is the field's; pytest need not collect it
+    name: str
+
+    def answer(self, inputs: Values) -> Values: ...
+
+    def tally(self) -> Tally: ...
+
+
+def softmax(logits: NDArray[Any]) -> Values:
+    """Probabilities of logits (n, class), by row.
+
+    >>> softmax(np.zeros((1, 4))).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    shifted = np.asarray(logits, np.float64)
+    powers = np.exp(shifted - shifted.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)

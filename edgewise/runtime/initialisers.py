@@ -1,7 +1,7 @@
 """Initialisers of an ONNX file: names, dtypes, shapes and where in the bytes their values lie, read without the onnx package.
 
 A device has onnxruntime but not onnx, and a delta has to overwrite weights in place. An ONNX file is a protobuf message;
-of its wire format (protobuf.dev/programming-guides/encoding) this takes what leads to the values:
+of its fields (`edgewise.graph.protobuf`) this takes what leads to the values:
 
     ModelProto.graph = 7   GraphProto.initializer = 5   TensorProto.dims = 1, data_type = 2, name = 8, raw_data = 9
 
@@ -14,7 +14,7 @@ and asking for them is an error. It does not check that the graph makes sense; o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.core.errors import ModelError
+from edgewise.graph.protobuf import BYTES, VARINT, fields, lengths, varint, words
 
 _GRAPH, _INITIALIZER = 7, 5
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DTYPES = {
     1: "float32",
     2: "uint8",
@@ -59,10 +59,10 @@ class Initialiser(Struct, frozen=True, forbid_unknown_fields=True):
 def initialisers(model: bytes) -> dict[str, Initialiser]:
     """Every initialiser of the main graph by its name; ModelError where `model` is not an ONNX file, or is ambiguous."""
     found: dict[str, Initialiser] = {}
-    graphs = [(start, stop) for field, start, stop in _lengths(model, 0, len(model)) if field == _GRAPH]
+    graphs = [(start, stop) for field, start, stop in lengths(model) if field == _GRAPH]
     if len(graphs) != 1:
         raise ModelError("a file is not an ONNX model", got=f"{len(graphs)} graphs in {len(model)} bytes", allowed="one graph")
-    for field, start, stop in _lengths(model, *graphs[0]):
+    for field, start, stop in lengths(model, *graphs[0]):
         if field == _INITIALIZER:
             one = _initialiser(model, start, stop)
             if one.name in found:
@@ -120,19 +120,19 @@ def _initialiser(model: bytes, start: int, stop: int) -> Initialiser:
     raw: tuple[int, int] | None = None
     kind: int | None = None
     shape: list[int] = []
-    for field, wire, begin, end in _fields(model, start, stop):
-        if field == _DIMS and wire == _VARINT:
-            shape.append(_varint(model, begin, end)[0])
-        elif field == _DIMS and wire == _BYTES:
+    for field, wire, begin, end in fields(model, start, stop):
+        if field == _DIMS and wire == VARINT:
+            shape.append(varint(model, begin, end)[0])
+        elif field == _DIMS and wire == BYTES:
             while begin < end:
-                size, begin = _varint(model, begin, end)
+                size, begin = varint(model, begin, end)
                 shape.append(size)
                 _possible(shape)
-        elif field == _DATA_TYPE and wire == _VARINT and kind is None:
-            kind = _varint(model, begin, end)[0]
-        elif field == _NAME and wire == _BYTES and name is None:
-            name = _text(model, begin, end)
-        elif field == _RAW_DATA and wire == _BYTES and raw is None:
+        elif field == _DATA_TYPE and wire == VARINT and kind is None:
+            kind = varint(model, begin, end)[0]
+        elif field == _NAME and wire == BYTES and name is None:
+            name = words(model, begin, end)
+        elif field == _RAW_DATA and wire == BYTES and raw is None:
             raw = begin, end
         elif field in (_DIMS, _DATA_TYPE, _NAME, _RAW_DATA):
             raise ModelError("an initialiser of an ONNX file is malformed", got=f"field {field} twice or of wire type {wire}")
@@ -155,51 +155,3 @@ def _possible(shape: list[int]) -> None:
             got=f"{len(shape)} dimensions, the last of {shape[-1]}",
             allowed=f"{MOST_DIMENSIONS} dimensions of 0 to {LARGEST_DIMENSION}",
         )
-
-
-def _text(model: bytes, start: int, stop: int) -> str:
-    try:
-        return model[start:stop].decode()
-    except UnicodeDecodeError:
-        raise ModelError("the name of an initialiser is no text", got=repr(model[start:stop][:40])) from None
-
-
-def _lengths(model: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """(field, start, stop) of every length-delimited field in a range."""
-    return ((field, a, b) for field, wire, a, b in _fields(model, start, stop) if wire == _BYTES)
-
-
-def _fields(model: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field, wire type, start, stop of its payload) of every field in a range; ModelError where they do not fill it exactly."""
-    at = start
-    while at < stop:
-        tag, at = _varint(model, at, stop)
-        field, wire = tag >> 3, tag & 7
-        if wire == _BYTES:
-            size, at = _varint(model, at, stop)
-        elif wire == _VARINT:
-            size = _varint(model, at, stop)[1] - at
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise ModelError("a file is not an ONNX model", got=f"wire type {wire} at byte {at}", allowed="0, 1, 2, 5")
-        if not field or at + size > stop:
-            raise ModelError("a file is not an ONNX model", got=f"field {field} of {size} bytes at byte {at}, {stop} in all")
-        yield field, wire, at, at + size
-        at += size
-
-
-def _varint(model: bytes, at: int, stop: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends: seven bits a byte, the lowest first; at most 64 bits."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= stop:
-            break
-        byte = model[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, at
-    raise ModelError("a file is not an ONNX model", got=f"a number that does not end at byte {at}")

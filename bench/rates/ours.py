@@ -11,6 +11,9 @@ Entropic Student, epoch by epoch (the paper's 10 + 10 for each β):
     stage 1, first β    10      every further β, warm-started from the one before: 5
     stage 2              4
 
+One finer rung (FINE) has a ladder of its own, so that the others keep their epochs: what the teacher's own accuracy costs. Its
+encoder stays as stage 1 made it.
+
 Stage 1 of a rung is a job, and each way to tune it another, so that two cores have work. A seed beside the first climbs the same
 ladder as far as its last point, so that a β has the same epochs behind it in every seed, and is tuned and recorded at two points.
 """
@@ -30,6 +33,7 @@ from edgewise.split.training.rung import Plan, Rung
 
 METHOD, TASK, DESIGN, CUT = "lean", "lean-task", "lean", "stem..layer2"
 BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5,), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
+FINE: dict[Size, tuple[float, ...]] = {"quick": (), "medium": (), "full": (0.2,)}
 SEEDS = (1.25, 3.0)  # β of the seeds beside the first
 WORTH = 0.7  # of a bit in stage 2, where the loss is half cross-entropy and half KL instead of errors of features
 TAUGHT = "taught.json"
@@ -38,8 +42,15 @@ PLANNED = {"cut": CUT, "design": DESIGN, "worth": WORTH}  # beside the epochs, w
 
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     """Stage 1 of each β after that of the one before; behind each its two ways to be tuned."""
-    found: list[Job] = []
     betas, told = climbed(BETAS[size], SEEDS, seed, size)
+    fine = FINE[size] if seed == 0 else ()
+    return [*_ladder(betas, told, seed, size), *_ladder(fine, fine, seed, size, (METHOD,))]
+
+
+def _ladder(
+    betas: tuple[float, ...], told: tuple[float, ...], seed: int, size: Size, ways: tuple[str, ...] = (METHOD, TASK)
+) -> list[Job]:
+    found: list[Job] = []
     before: tuple[str, ...] = ()
     priority = 1 if seed == 0 else 6
     for index, beta in enumerate(betas):
@@ -48,7 +59,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
         leaves = (str(_folder(Path(), seed, index, betas) / TAUGHT),)
         found.append(Job(name, "bench.rates.ours:taught", leaves, arguments, priority, before, PLANNED))
         before = (name,)
-        for method in (METHOD, TASK) if beta in told else ():
+        for method in ways if beta in told else ():
             leaves = (record_file(method, point(beta), seed, data=DATA[size]),)
             more = {**arguments, "method": method}
             called = f"{method}-{point(beta)}.{seed}"

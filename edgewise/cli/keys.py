@@ -98,7 +98,7 @@ def trust(
     renew: bool = False,
     rotate: bool = False,
     threshold: int | None = None,
-    add: Annotated[list[str], tyro.conf.arg(metavar="NAME=PUBLIC")] = [],  # noqa: B006
+    add: Annotated[list[str], tyro.conf.arg(metavar="NAME=PUBLIC[:MODEL,…]")] = [],  # noqa: B006
     remove: Annotated[list[str], tyro.conf.arg(metavar="NAME")] = [],  # noqa: B006
     root: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     keys: Path = KEYS,
@@ -109,7 +109,7 @@ def trust(
         renew: sign it anew, which begins its life again.
         rotate: make a new root, handed over to by the old one.
         threshold: publishers that must have signed a release.
-        add: a publisher's public key (`edgewise keys make FILE` prints it).
+        add: a publisher's public key (`edgewise keys make FILE` prints it), and the models that it may sign (default: all).
         remove: a key that may sign no more.
         root: the root's key, where it is kept elsewhere.
         keys: folder of the server's keys.
@@ -123,8 +123,9 @@ def trust(
     for word in add:
         name, equals, public = word.partition("=")
         if not equals:
-            raise ConfigError("a publisher cannot be added", got=word, allowed="NAME=PUBLIC (64 hex digits)")
-        changes.append(trusts.add_publisher(name, public))
+            raise ConfigError("a publisher cannot be added", got=word, allowed="NAME=PUBLIC (64 hex digits), NAME=PUBLIC:MODEL,…")
+        key, _, models = public.partition(":")
+        changes.append(trusts.add_publisher(name, key, [model for model in models.split(",") if model]))
     if threshold is not None:
         changes.append(trusts.need(threshold))
     now = time.time()

@@ -5,6 +5,7 @@
     root.public          what nodes are given to begin with: 64 hex digits
     publisher.ed25519    signs releases; belongs on the machine of whoever publishes
     channel.ed25519      signs assignments; belongs on the edge server
+    adapter.ed25519      signs releases of the models that this server adapts, and of no others; made where it is asked to adapt
     trust.envelope       the Trust of now, signed
 
 A node that was away while the root changed twice must be given the new `root.public` by hand.
@@ -26,7 +27,7 @@ from edgewise.net.certificates import DAY, standing
 from edgewise.net.revocation import issued, read_revoked
 from edgewise.net.signing import load_key, make_key, public, sign
 
-ROOT, OLD, PUBLISHER, CHANNEL = "root", "root.old", "publisher", "channel"
+ROOT, OLD, PUBLISHER, CHANNEL, ADAPTER = "root", "root.old", "publisher", "channel", "adapter"
 ROOT_PUBLIC, ENVELOPE = "root.public", "trust.envelope"
 TRUST_DAYS = 400.0
 Change = Callable[[Trust], Trust]
@@ -107,11 +108,13 @@ def rotate(folder: Path, now: float, root: Path | None = None) -> Trust:
     return renew(folder, now)
 
 
-def add_publisher(name: str, key: str) -> Change:
+def add_publisher(name: str, key: str, models: Sequence[str] = ()) -> Change:
+    """One more key that may sign releases: of `models`, or of all where none are named."""
+
     def change(trust: Trust) -> Trust:
         if name in trust.keys or name.startswith(ROOT):
             raise ConfigError("a key cannot have this name", got=name, allowed=f"another than {', '.join(trust.keys)}, {ROOT}…")
-        return replace(trust, keys={**trust.keys, name: Key(key, "publisher")})
+        return replace(trust, keys={**trust.keys, name: Key(key, "publisher", tuple(models))})
 
     return change
 
@@ -176,6 +179,46 @@ def _publisher(trust: Trust, key: str, model: str) -> str:
         name for name, of in trust.keys.items() if of.public == key and of.role == "publisher" and model in (of.names or (model,))
     )
     return next(ids, "")
+
+
+def admit_adapter(folder: Path, models: Sequence[str], now: float, root: Path | None = None) -> bool:
+    """Let a key of this server sign releases of `models`, and of nothing else; whether the Trust was changed for it.
+
+    The key is made where there is none. IdentityError where the Trust would have to change and the root is not here: its hint
+    says what to call where it is. IdentityError too where a release needs more than one signature, for a server has one key.
+    """
+    file, wanted = key_path(folder, ADAPTER), tuple(sorted(models))
+    key = load_key(file) if file.exists() else make_key(file)
+    said = read(folder)
+    if said.threshold > 1:
+        raise IdentityError(
+            "a server cannot release what it learned",
+            got=f"a trust by which a release needs {said.threshold} signatures",
+            allowed="1",
+            hint="Serve without --adapt, or say edgewise keys trust --threshold 1.",
+        )
+    if said.keys.get(ADAPTER) == Key(public(key), "publisher", wanted):
+        return False
+    if root is None and not key_path(folder, ROOT).exists():
+        words = f"--remove {ADAPTER} " if ADAPTER in said.keys else ""
+        raise IdentityError(
+            f"the trust does not let this server release {', '.join(wanted)}",
+            got="a root that is kept elsewhere",
+            hint=f"Call there: edgewise keys trust {words}--add {ADAPTER}={public(key)}:{','.join(wanted)} --root FILE",
+        )
+    change = add_publisher(ADAPTER, public(key), wanted)
+    renew(folder, now, together([remove_key(ADAPTER), change]) if ADAPTER in said.keys else change, root)
+    return True
+
+
+def sign_adapted(folder: Path, release: Release) -> Envelope:
+    """A release, signed with the key of `admit_adapter`; IdentityError where the Trust lets it not sign this model."""
+    key = load_key(key_path(folder, ADAPTER))
+    if not _publisher(read(folder), public(key), release.name):
+        raise IdentityError(
+            f"the trust does not let this server release {release.name}", got=ADAPTER, hint="Serve with --adapt again."
+        )
+    return sign(release, {ADAPTER: key})
 
 
 def key_path(folder: Path, name: str) -> Path:

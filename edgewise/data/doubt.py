@@ -72,7 +72,7 @@ def entropy(probabilities: NDArray[Any]) -> float:
     if len(probabilities) < 2:
         return 0.0
     seen = probabilities[probabilities > 0]
-    return min(max(-float(seen @ np.log(seen)) / math.log(len(probabilities)), 0.0), 1.0)
+    return min(max(0.0, -float(seen @ np.log(seen)) / math.log(len(probabilities))), 1.0)
 
 
 def binary(probabilities: NDArray[Any]) -> NDArray[Any]:

@@ -1,9 +1,9 @@
 """A TestTimeMethod answers a stream batch by batch and may change itself in between; a Tally says what that took.
 
-The one interface behind everything that is compared: doing nothing, statistics of the batch, Tent, EATA, SAR, CoTTA, LAME, sending
-everything, a cascade, CEMA as published, and ours. The order is always **predict, then adapt**: the answer to a batch is given
-before anything is learned from it (prequential; adapt notes, section 7), and there is no reset between domains, which a deployed
-device could not know.
+The one interface behind everything that is compared: doing nothing, statistics of the batch, Tent, EATA, SAR, CoTTA, LAME,
+sending everything, a cascade, CEMA as published, and ours. The order is always **predict, then adapt**: the answer to a batch is
+given before anything is learned from it (prequential; adapt notes, section 7), and there is no reset between domains, which a
+deployed device could not know.
 
 What crosses the link is counted in whole frames: real JPEG bytes up, coded deltas and packed answers down, each with its header.
 A method that sends nothing has no byte in its Tally, however much it computes; `backward` counts the pictures that went through a
@@ -19,8 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+Inputs = NDArray[Any]  # (n, …) as the net takes them
 Values = NDArray[np.float32]
 
 
@@ -54,15 +56,22 @@ class Tally(Struct, frozen=True, forbid_unknown_fields=True):
         """
         return self.uploaded / self.seen if self.seen else 0.0
 
+    def plus(self, **more: int) -> Tally:
+        """With these counts on top.
+
+        >>> Tally(seen=1).plus(seen=2, steps=1).seen
+        3
+        """
+        return replace(self, **{name: getattr(self, name) + count for name, count in more.items()})
+
 
 @runtime_checkable
 class TestTimeMethod(Protocol):
-    """`answer` takes what the net takes, (n, …) float32, and gives probabilities (n, class); `tally` may be asked at any time."""
+    """`answer` takes what the net takes, (n, …), and gives probabilities (n, class); `tally` may be asked at any time."""
 
-    __test__ = False  # the name is the field's; pytest need not collect it
     name: str
 
-    def answer(self, inputs: Values) -> Values: ...
+    def answer(self, inputs: Inputs) -> Values: ...
 
     def tally(self) -> Tally: ...
 

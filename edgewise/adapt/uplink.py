@@ -1,4 +1,4 @@
-"""An Uplink is a device's link to the teacher on recorded data: pictures go up as JPEG, answers and deltas come down, all counted.
+"""An Uplink is a device's link to a teacher on recorded data: pictures go up as JPEG, answers and deltas come down, all counted.
 
 The teacher sees what really would arrive: the picture decoded from its JPEG bytes. A `Crossing` holds the pictures that stand
 before the device now; it codes each at most once and asks the teacher about each at most once, however many methods want it, so
@@ -32,7 +32,7 @@ Ask = Callable[[Sequence[Pictures]], Values]
 
 
 class Crossing:
-    """The pictures before the device, coded and asked about when somebody first wants it. `ask` is a teacher's `probabilities`."""
+    """The pictures before the device, coded and asked about when somebody first wants it; `ask`: a teacher's `probabilities`."""
 
     def __init__(self, ask: Ask, quality: int = 85) -> None:
         self._ask, self._codec = ask, ImageCodec("jpeg", quality)

@@ -58,6 +58,7 @@ class Operator(nn.Module):
         super().__init__()
         self.kind, self._kernel = node.kind, kernel
         self.epsilon = float(node.get("epsilon", 1e-5))  # of a normalisation, which adaptation does otherwise
+        self.initialisers: dict[str, str] = {}  # what our parameters and buffers are called in the file
         self._plan: list[tuple[str, Any]] = []  # of each input: data, the name of a tensor of ours, or numbers
         for place, value in enumerate(node.constants):
             if value is None:
@@ -66,6 +67,8 @@ class Operator(nn.Module):
                 self._plan.append(("numbers", value.tolist()))
             else:
                 self._plan.append((self._own(node, place, value), value.tolist() if value.size == 1 else None))
+                if place < len(node.inputs):
+                    self.initialisers[self._plan[-1][0]] = node.inputs[place]
 
     def _own(self, node: Node, place: int, value: NDArray[Any]) -> str:
         roles = ROLES.get(node.kind, ("", "weight", "bias"))
@@ -110,6 +113,16 @@ class Section(nn.Module):
         super().__init__()
         self._sources, self._results = tuple(sources), tuple(results)
         self._steps: tuple[Step, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the tensors that it takes."""
+        return self._sources
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The names of those that it gives."""
+        return self._results
 
     def follow(self, steps: Sequence[Step]) -> None:
         """From now on these are its calls."""
@@ -254,7 +267,7 @@ def _node(node: Any, constants: Constants, version: int) -> Node:
     }
     values = tuple(constants.get(n) if n else None for n in node.input)
     absent = tuple(i for i, n in enumerate(node.input) if not n)
-    return Node(node.op_type, node.name or node.output[0], read, values, version, len(node.output), absent)
+    return Node(node.op_type, node.name or node.output[0], read, values, version, len(node.output), absent, tuple(node.input))
 
 
 def _put(whole: nn.Module, path: tuple[str, ...], new: nn.Module, keep: bool = False) -> None:

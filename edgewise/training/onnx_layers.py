@@ -31,7 +31,7 @@ MEANS: dict[int, Callable[..., Tensor]] = {1: functional.avg_pool1d, 2: function
 
 class Node(Struct, frozen=True):
     """A node of the graph: kind, name for messages, attributes, constants by input (None: data, or `absent`), version of
-    the operator set, and how many outputs it has."""
+    the operator set, how many outputs it has, and what its inputs are called."""
 
     kind: str
     name: str
@@ -40,6 +40,7 @@ class Node(Struct, frozen=True):
     version: int
     outputs: int = 1
     absent: tuple[int, ...] = ()
+    inputs: tuple[str, ...] = ()
 
     def get(self, name: str, default: Any) -> Any:
         return self.attributes.get(name, default)

@@ -5,10 +5,11 @@
     mixed       all domains at once, drawn anew for each picture
     recurring   the whole row of domains again and again (`rounds`), new orders each time, as dusk every day
     gradual     in each domain the severity rises step by step from clean to the domain's own, and falls again
+    given       one domain after the other, pictures in their own order: frames of footage
 
-A stream is a value: arrays of numbers, no pictures. How a picture is corrupted depends on seed, visit, picture and domain, not on
-its place, so that two orders show the same pictures, and a second visit shows new noise. It is continuous: nobody is told where
-one domain ends, and nothing is reset there ("adapt notes", protocol).
+A stream is a value: arrays of numbers, no pictures. How a picture is corrupted depends on the seed, the picture, the domain and
+how often it was shown in it before, not on its place: two orders show the same pictures, and a second visit shows new noise. It
+is continuous: nobody is told where one domain ends, and nothing is reset there ("adapt notes", protocol).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgewise.core.errors import ConfigError
 from edgewise.data.corruptions import KINDS, check, corrupt
 
-Order = Literal["iid", "sorted", "mixed", "recurring", "gradual"]
+Order = Literal["iid", "sorted", "mixed", "recurring", "gradual", "given"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 CLEAN = "clean"
 USUAL = 5  # severity where none is said
@@ -49,16 +50,18 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Shown(Struct, frozen=True, forbid_unknown_fields=True):
     """One place of a stream: the picture's `index`, what it is seen through, the domain of the row that it counts to (`number`),
-    and which `visit` of that domain this is (from 0). Only a gradual stream shows another severity than its domain's."""
+    which `visit` of that kind this is, and how often this picture was `drawn` through it before (both from 0). Only a gradual
+    stream shows another severity than its domain's."""
 
     index: int
     domain: Domain
     number: int
     visit: int
+    drawn: int
 
 
 class Stream(Struct, frozen=True):
-    """`domains` as asked for; for each of the n places its picture's `index`, `number` of domain, `severity` and `visit` (n,)."""
+    """`domains` as asked for; for each of the n places what `Shown` tells of it: index, number, severity, visit, drawn (n,)."""
 
     domains: tuple[Domain, ...]
     order: Order
@@ -67,6 +70,7 @@ class Stream(Struct, frozen=True):
     number: NDArray[np.int64]
     severity: NDArray[np.int64]
     visit: NDArray[np.int64]
+    drawn: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,14 +78,14 @@ class Stream(Struct, frozen=True):
     def at(self, place: int) -> Shown:
         number, severity = int(self.number[place]), int(self.severity[place])
         domain = Domain(self.domains[number].kind, severity) if severity else Domain()
-        return Shown(int(self.index[place]), domain, number, int(self.visit[place]))
+        return Shown(int(self.index[place]), domain, number, int(self.visit[place]), int(self.drawn[place]))
 
     def __iter__(self) -> Iterator[Shown]:
         return (self.at(place) for place in range(len(self)))
 
     def through(self, picture: NDArray[np.uint8], shown: Shown) -> NDArray[np.uint8]:
         """`picture` (height, width, 3; uint8) as it is seen there; a clean one is given back as it is."""
-        return seen(picture, shown.domain, [self.seed, shown.visit, shown.index])
+        return seen(picture, shown.domain, [self.seed, shown.drawn, shown.index])
 
 
 def parse(shifts: str) -> tuple[Domain, ...]:
@@ -111,12 +115,19 @@ def stream(
     visits = (ROUNDS if order == "recurring" else 1) if rounds is None else rounds
     _possible(domains, classes, order, count, visits)
     generator = np.random.default_rng([seed, ORDERS.index(order), 29])
+    kinds = [d.kind for d in domains]
     parts = []
-    for visit in range(visits):
-        row = [_visit(number, d, visit, classes, order, count, generator) for number, d in enumerate(domains)]
+    for again in range(visits):
+        row = []
+        for number, domain in enumerate(domains):
+            visit = again * kinds.count(domain.kind) + kinds[:number].count(domain.kind)
+            row.append(_visit(number, domain, visit, classes, order, count, generator))
         whole = np.concatenate(row, axis=1)
         parts.append(whole[:, generator.permutation(whole.shape[1])] if order == "mixed" else whole)
-    return Stream(tuple(domains), order, seed, *np.concatenate(parts, axis=1))
+    index, number, severity, visit = np.concatenate(parts, axis=1)
+    kind = np.array([KINDS.index(k) if k != CLEAN else len(KINDS) for k in kinds])[number]
+    drawn = _earlier((index * (len(KINDS) + 1) + kind) * (USUAL + 1) + severity)
+    return Stream(tuple(domains), order, seed, index, number, severity, visit, drawn)
 
 
 def seen(picture: NDArray[np.uint8], domain: Domain, seed: Sequence[int]) -> NDArray[np.uint8]:
@@ -132,16 +143,26 @@ def _visit(
 ) -> NDArray[np.int64]:
     """Rows index, number, severity, visit (4, count) of one visit of one domain."""
     rounds = -(-count // classes.size)
-    index = np.concatenate([generator.permutation(classes.size) for _ in range(rounds)])[:count]
-    again = visit * rounds + np.arange(count) // classes.size
+    draws = [np.arange(classes.size) if order == "given" else generator.permutation(classes.size) for _ in range(rounds)]
+    index = np.concatenate(draws)[:count]
     if order == "sorted":
         rank = {label: i for i, label in enumerate(generator.permutation(np.unique(classes)).tolist())}
-        by_class = np.argsort([rank[label] for label in classes[index].tolist()], kind="stable")
-        index, again = index[by_class], again[by_class]
+        index = index[np.argsort([rank[label] for label in classes[index].tolist()], kind="stable")]
     severity = np.full(count, domain.severity)
     if order == "gradual":
         severity = _ramp(domain.severity, count)
-    return np.stack([index, np.full(count, number), severity, again])
+    return np.stack([index, np.full(count, number), severity, np.full(count, visit)])
+
+
+def _earlier(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of the keys (n,) how many of those before it are the same."""
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    place = np.arange(len(keys))
+    first = np.maximum.accumulate(np.where(np.diff(ranked, prepend=ranked[:1] - 1) != 0, place, 0))
+    found = np.empty_like(place)
+    found[order] = place - first
+    return found
 
 
 def _ramp(severity: int, count: int) -> NDArray[np.int64]:

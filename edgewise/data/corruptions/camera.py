@@ -15,10 +15,10 @@ from PIL import Image
 from edgewise.data.corruptions.fields import Picture, along, as_picture, grain, side, smoothed, through
 
 NOISE = (9.0, 13.0, 17.0, 21.0, 25.5)  # grey levels in a picture of 32 px
-BLUR = (0.012, 0.018, 0.025, 0.033, 0.042)  # standard deviation / side
-MOTION = (0.06, 0.09, 0.13, 0.17, 0.22)  # length / side
+BLUR = (0.009, 0.014, 0.019, 0.025, 0.032)  # standard deviation / side
+MOTION = (0.05, 0.075, 0.10, 0.13, 0.16)  # length / side
 CONTRAST = (0.60, 0.45, 0.32, 0.22, 0.15)
-QUALITY = (35, 24, 16, 10, 6)
+QUALITY = (40, 28, 20, 13, 8)
 
 
 def gaussian_noise(picture: Picture, severity: int, generator: np.random.Generator) -> Picture:

@@ -19,8 +19,8 @@ from edgewise.data.corruptions.fields import Levels, Picture, as_picture, side, 
 COLOUR = (0.55, 0.35, 0.2, 0.08, 0.0)  # what a sketch keeps of the colours
 PENCIL = (1.5, 2.0, 2.5, 3.0, 3.5)  # the darkness of its lines, as a power
 PAPER = np.array([250, 247, 238], np.float32)
-COLOURS = (7, 5, 4, 3, 2)  # levels that a poster has of each colour
-BRUSH = ((0.014, 1), (0.02, 1), (0.026, 2), (0.032, 2), (0.04, 3))  # radius / side, and passes
+COLOURS = (10, 7, 5, 4, 3)  # levels that a poster has of each colour
+BRUSH = ((0.010, 1), (0.014, 1), (0.018, 1), (0.018, 2), (0.022, 2))  # radius / side, and passes
 VIVID = (1.1, 1.2, 1.3, 1.45, 1.6)
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -40,7 +40,7 @@ def sketch(picture: Picture, severity: int, generator: np.random.Generator) -> P
 def posterised(picture: Picture, severity: int, generator: np.random.Generator) -> Picture:
     """Few levels of each colour; where one ends and the next begins is drawn."""
     levels = COLOURS[severity - 1]
-    calm = smoothed(picture, 0.012 * side(picture))
+    calm = smoothed(picture, 0.008 * side(picture))
     step = 255 / (levels - 1)
     offset = float(generator.uniform(-0.15, 0.15))
     table = np.round(np.arange(256) / step + offset) * step

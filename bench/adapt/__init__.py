@@ -1,0 +1,1 @@
+"""The benchmark of adaptation: what statistics, learning and the cascade win back in foul weather, and what they cost."""

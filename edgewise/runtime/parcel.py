@@ -21,9 +21,15 @@ _HEAD = struct.Struct(">4sI")
 _WINDOW = 32 << 10  # what deflate looks back to; the end of a longer manifest is the likelier part
 
 
-def parcel(base_files: Files, new_files: Files) -> bytes:
-    """The parcel that takes a base to a new version; ModelError where more than parameters differs between them."""
-    delta = route(base_files, new_files)
+def parcel(base_files: Files, new_files: Files, delta: bytes = b"") -> bytes:
+    """The parcel that takes a base to a new version; ModelError where more than parameters differs between them.
+
+    `delta` is the coded one by which the version was made, where that is at hand; else the exact one is found.
+    """
+    if delta:
+        rebuilt(base_files, delta, new_files[MANIFEST])
+    else:
+        delta = route(base_files, new_files)
     deflate = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_DEFAULT_STRATEGY, base_files[MANIFEST][-_WINDOW:])
     manifest = deflate.compress(new_files[MANIFEST]) + deflate.flush()
     return _HEAD.pack(MAGIC, len(manifest)) + manifest + delta

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgewise.apps.vision.bundles import find
+from edgewise.codec.delta import encode
 from edgewise.core.artifact import LARGEST_MANIFEST, MANIFEST
 from edgewise.core.delta import Delta, Rows
 from edgewise.core.errors import ModelError
@@ -32,6 +33,21 @@ def test_a_parcel_gives_the_new_version_to_the_bit_and_its_manifest_costs_little
     data = parcel(old, new)
     assert unpacked(old, data) == new
     assert len(data) - len(route(old, new)) < 0.1 * len(new[MANIFEST])
+
+
+def test_a_coded_delta_travels_as_it_is_and_gives_the_version_that_was_made_of_it(versions) -> None:  # type: ignore[no-untyped-def]
+    old, exact = versions
+    manifest = manifest_of(old)
+    random, before, after = np.random.default_rng(0), parameters(old, manifest), parameters(exact, manifest_of(exact))
+    path = next(p for p in before if (before[p] != after[p]).any())
+    noise = Rows(np.arange(len(before[path])), (1e-3 * random.standard_normal(before[path].shape)).astype(np.float32))
+    coded = encode(Delta(manifest.address, manifest.address, "test", {path: noise}), "int8")
+    new = updated(old, coded)
+    short = parcel(old, new, coded)
+    assert unpacked(old, short) == new
+    assert len(short) < 0.5 * len(parcel(old, new))
+    with pytest.raises(ModelError):
+        parcel(old, exact, coded)
 
 
 def test_any_flipped_bit_is_refused_or_harmless(versions) -> None:  # type: ignore[no-untyped-def]

@@ -82,17 +82,22 @@ class Bundle:
 
     def session(self, part: PartName, threads: int = 1, providers: tuple[str, ...] | None = None) -> Session:
         """The session of a part; the same one each time it is asked for in the same way."""
-        if part not in self._models:
-            raise ModelError(
-                f"the bundle {self.manifest.name} has no such part", got=part, allowed=", ".join(sorted(self._models))
-            )
+        model = self.model(part)
         key = (part, threads, providers)
         if key not in self._sessions:
-            session = Session.load(self._models[part], threads, providers)
+            session = Session.load(model, threads, providers)
             _agree(f"part {part} of {self.manifest.name}", self.manifest.parts[part], session)
             session.name = f"{self.manifest.name}/{part}"
             self._sessions[key] = session
         return self._sessions[key]
+
+    def model(self, part: PartName) -> bytes:
+        """The ONNX file of a part."""
+        if part not in self._models:
+            raise ModelError(
+                f"the bundle {self.manifest.name} has no such part", got=part, allowed=", ".join(sorted(self._models))
+            )
+        return self._models[part]
 
     def size(self) -> int:
         """Bytes of all parts on disk."""

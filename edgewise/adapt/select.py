@@ -28,7 +28,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from edgewise.adapt.bucket import HOLD, Bucket, returned, take
+from edgewise.adapt.bucket import HOLD, Bucket, filled, returned, take
 from edgewise.adapt.exclude import Window, calibrated, ceiling, excluded, kept, redundant, seen
 from edgewise.adapt.recent import Recent, added, rank
 from edgewise.core.learning import Learning, checked
@@ -37,6 +37,7 @@ from edgewise.data.doubt import Doubt
 ADAPTS = 0.02  # of interval and size, with every frame
 LONGEST_GAP = 5.0  # s between two frames that still say something of their rate
 SHRINKS = 0.2  # of the size that is thought of, with every picture that is smaller; a larger one is believed at once
+FIRST_SIZE = 20_000.0  # bytes that a picture is thought to take before one has gone
 HOLD_FRAMES = 200.0  # frames of a share that the cascade may be ahead by
 ASKED = 1.1  # of what the budget allows is asked for; a bucket that sometimes refuses is one that is used up
 NARROW = 2  # classes or fewer: then every answer looks like the mean of all, and nothing is redundant
@@ -44,12 +45,15 @@ NARROW = 2  # classes or fewer: then every answer looks like the mean of all, an
 
 class Choice(Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of a frame beside its answer: `learn` says that it goes up as a sample (an `audit` or a chosen one), `cascade`
-    that its picture goes up for the teacher's answer; never both. `why` is one of the reasons that are counted."""
+    that its picture goes up for the teacher's answer; never both. `why` is one of the reasons that are counted, `paid` (bytes)
+    what it took of the budget.
+    """
 
     learn: bool = False
     audit: bool = False
     cascade: bool = False
     why: str = ""
+    paid: float = 0.0
 
     @property
     def goes(self) -> bool:
@@ -94,30 +98,30 @@ class Selector:
     def consider(self, doubt: Doubt | None, now: float, size: float, answered: bool = True) -> Choice:
         """What becomes of the next frame, whose picture takes about `size` bytes on the link, at `now` (s).
 
-        `doubt` is None where the answer was no number, or where there was none (`answered` False: the filter left the frame out).
+        Where nobody knows a size (0), it is thought to be that of the last that went. `doubt` is None where the answer was
+        no number, or where there was none (`answered` False: the filter left the frame out, or the server answers it).
         """
         self.state, choice = decided(self.state, self.learning, self.classes, self.seed, doubt, now, size, answered)
         return choice
 
-    def settle(self, choice: Choice, asked: float, size: float) -> bool:
-        """The upload of `choice` was thought to take `asked` bytes and takes `size`: whether the difference can be paid.
+    def settle(self, choice: Choice, size: float) -> bool:
+        """The upload of `choice` takes `size` bytes (0: its picture goes anyway, for another reason): whether that can be paid.
 
         Where it cannot the choice is withdrawn, and the next frames are known to be larger.
         """
-        known = self.state.size
-        self.state = replace(self.state, size=max(size, known + SHRINKS * (size - known)))
-        if size <= asked:
-            self.state = replace(self.state, bytes=returned(self.state.bytes, asked - size))
-            return True
-        bucket, paid = take(self.state.bytes, size - asked, math.nan)  # no time passes: all of the bucket is as it was
+        s, known = self.state, self.state.size or size
+        if size > 0:
+            s = replace(s, size=max(size, known + SHRINKS * (size - known)))
+        bucket, paid = returned(s.bytes, choice.paid - size), True
+        if size > choice.paid:
+            bucket, paid = take(s.bytes, size - choice.paid, math.nan)  # no time passes: all of the bucket is as it was
+        self.state = replace(s, bytes=bucket)
         if not paid:
-            self.withdraw(choice, asked, "larger than thought")
-            return False
-        self.state = replace(self.state, bytes=bucket)
-        return True
+            self.withdraw(choice, "larger than thought")
+        return paid
 
-    def withdraw(self, choice: Choice, asked: float, why: str) -> None:
-        """What was chosen did not go: what it took is given back, and it is counted under `why` instead."""
+    def withdraw(self, choice: Choice, why: str, took: float | None = None) -> None:
+        """What was chosen did not go: what it `took` (None: what it paid at first) comes back, and it is counted under `why`."""
         if not choice.goes:
             return
         s, counts = self.state, dict(self.state.counts)
@@ -125,10 +129,10 @@ class Selector:
         counts[why] = counts.get(why, 0) + 1
         self.state = replace(
             s,
-            bytes=returned(s.bytes, asked),
+            bytes=returned(s.bytes, choice.paid if took is None else took),
             samples=returned(s.samples, float(choice.learn and not choice.audit)),
             cascaded=returned(s.cascaded, float(choice.cascade)),
-            owed=s.owed or choice.audit,
+            owed=s.owed or (choice.audit and self.learning.audit > 0),
             counts={reason: n for reason, n in counts.items() if n},
         )
 
@@ -139,16 +143,24 @@ class Selector:
 
 
 def adopted(state: State, learning: Learning) -> State:
-    """The state under other wishes: buckets of other rates, which begin with no more than they held."""
-    samples = Bucket(learning.samples, max(HOLD, 1 / learning.samples) if learning.samples else HOLD)
-    size, share = Bucket(learning.bytes), Bucket(learning.cascade, HOLD_FRAMES, at=float(state.frames))
+    """The state under other wishes: each bucket has what it had at the last frame, and fills at its new rate from there.
+
+    A bucket holds one sample at the least, or one picture, or it would never have enough where wishes change often.
+    """
+    s, at = state, math.nan if state.at is None else state.at
     return replace(
-        state,
-        samples=replace(samples, left=min(state.samples.left, samples.held), at=state.samples.at),
-        bytes=replace(size, left=min(state.bytes.left, size.held), at=state.bytes.at),
-        cascaded=replace(share, left=min(state.cascaded.left, share.held)),
-        owed=state.owed and learning.audit > 0,
+        s,
+        samples=_renewed(s.samples, learning.samples, HOLD, 1.0, at),
+        bytes=_renewed(s.bytes, learning.bytes, HOLD, s.size or (FIRST_SIZE if s.frames else 0.0), at),
+        cascaded=_renewed(s.cascaded, learning.cascade, HOLD_FRAMES, 1.0, float(s.frames)),
+        owed=s.owed and learning.audit > 0,
     )
+
+
+def _renewed(bucket: Bucket, rate: float, hold: float, one: float, now: float) -> Bucket:
+    full = filled(bucket, now)
+    renewed = replace(full, rate=rate, hold=max(hold, one / rate) if rate > 0 else hold)
+    return replace(renewed, left=min(full.left, renewed.held))
 
 
 def decided(
@@ -156,7 +168,7 @@ def decided(
 ) -> tuple[State, Choice]:
     """What becomes of one frame, and the state after it; arguments as of `Selector` and its `consider`."""
     s = _noticed(state, doubt, now, size)
-    size = size if math.isfinite(size) and size > 0 else s.size or math.inf
+    size = size if math.isfinite(size) and size > 0 else s.size or FIRST_SIZE
     if learning.bytes <= 0:
         return _ended(s, Choice(why="no budget"))
     audits = drawn(seed, s.frames, 0) < learning.audit
@@ -169,7 +181,7 @@ def decided(
         cascaded, within = take(s.cascaded, 1.0, float(s.frames))
         paid, can = take(s.bytes, size, now) if within else (s.bytes, False)
         if can:
-            return _ended(replace(s, bytes=paid, cascaded=cascaded), Choice(cascade=True, why="cascade"))
+            return _ended(replace(s, bytes=paid, cascaded=cascaded), Choice(cascade=True, why="cascade", paid=size))
         s, why = replace(s, bytes=paid), "over the byte budget" if within else "over the cascade's share"
     if learning.samples <= 0:
         return _ended(s, Choice(why=why))
@@ -204,23 +216,21 @@ def _learned(
     if not can:
         return _ended(replace(s, bytes=paid), Choice(why="over the byte budget"))
     mean = kept(s.mean, doubt.probabilities) if doubt is not None and learning.margin > 0 else s.mean
-    return _ended(replace(s, samples=samples, bytes=paid, mean=mean), Choice(learn=True, why=learning.selection))
+    return _ended(replace(s, samples=samples, bytes=paid, mean=mean), Choice(learn=True, why=learning.selection, paid=size))
 
 
 def _audited(s: State, audits: bool, now: float, size: float) -> tuple[State, Choice]:
     """An audit that was drawn, or is owed: it goes, or is owed from now on."""
     paid, can = take(s.bytes, size, now)
     if can:
-        return _ended(replace(s, bytes=paid, owed=audits and s.owed), Choice(learn=True, audit=True, why="audit"))
+        return _ended(replace(s, bytes=paid, owed=audits and s.owed), Choice(learn=True, audit=True, why="audit", paid=size))
     why = "audit over the byte budget" if audits else "waits for an audit"
     return _ended(replace(s, bytes=paid, owed=True), Choice(why=why))
 
 
 def _spare(s: State, learning: Learning) -> float:
     """The share of the frames that the byte budget pays for after audits."""
-    if s.size <= 0 or s.interval <= 0:
-        return 0.0
-    return min(max(learning.bytes * s.interval / s.size - learning.audit, 0.0), 1.0)
+    return min(max(learning.bytes * s.interval / (s.size or FIRST_SIZE) - learning.audit, 0.0), 1.0)
 
 
 def _noticed(s: State, doubt: Doubt | None, now: float, size: float) -> State:

@@ -74,14 +74,3 @@ class TestTimeMethod(Protocol):
     def answer(self, inputs: Inputs) -> Values: ...
 
     def tally(self) -> Tally: ...
-
-
-def softmax(logits: NDArray[Any]) -> Values:
-    """Probabilities of logits (n, class), by row.
-
-    >>> softmax(np.zeros((1, 4))).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
-    """
-    shifted = np.asarray(logits, np.float64)
-    powers = np.exp(shifted - shifted.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)

@@ -163,7 +163,10 @@ def paired(a: Right, b: Right) -> Paired:
 
 
 def timeline(
-    domains: Sequence[str], number: NDArray[np.int64], right: Mapping[str, Right], tallies: Sequence[tuple[int, Mapping[str, Tally]]]
+    domains: Sequence[str],
+    number: NDArray[np.int64],
+    right: Mapping[str, Right],
+    tallies: Sequence[tuple[int, Mapping[str, Tally]]],
 ) -> tuple[Moment, ...]:
     """Stretches of a stream between the `tallies`, which were taken after so many pictures."""
     found = []

@@ -13,12 +13,14 @@ network gets gradients: what this costs in memory no small device has.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgewise.adapt.method import Inputs, Tally, Values
 from edgewise.adapt.training.methods.layers import Given, OfBatch, taken
-from edgewise.training.outputs import classed
+from edgewise.adapt.training.methods.subject import Subject
+from edgewise.core.errors import ModelError
 
 
 class Cotta:
@@ -28,7 +30,7 @@ class Cotta:
 
     def __init__(
         self,
-        net: nn.Module,
+        subject: Subject,
         seed: int = 0,
         rate: float = 1e-3,
         keep: float = 0.999,
@@ -36,9 +38,11 @@ class Cotta:
         restored: float = 0.01,
         augmented: int = 4,
     ) -> None:
-        self._source, _ = taken(net, Given)
-        self.teacher, _ = taken(net, OfBatch)
-        self.net, _ = taken(net, OfBatch)
+        if subject.kind != "classes":
+            raise ModelError("CoTTA teaches classes alone", got=subject.kind, allowed="a classifier")
+        self._source, _ = taken(subject.net, Given)
+        self.teacher, _ = taken(subject.net, OfBatch)
+        self.net, _ = taken(subject.net, OfBatch)
         self._weights = [p.requires_grad_(True) for p in self.net.parameters()]
         self._began = [p.detach().clone() for p in self._weights]
         self._adam = torch.optim.Adam(self._weights, rate)
@@ -49,20 +53,20 @@ class Cotta:
     def answer(self, inputs: Inputs) -> Values:
         x = torch.from_numpy(inputs)
         with torch.no_grad():
-            anchor = classed(self._source(x)).softmax(1).max(1).values.mean()
-            said = classed(self.teacher(x)).softmax(1)
+            anchor = self._source(x).softmax(1).max(1).values.mean()
+            said = self.teacher(x).softmax(1)
             if float(anchor) < self._unsure:
-                views = [classed(self.teacher(varied(x, self._draw))).softmax(1) for _ in range(self._augmented)]
+                views = [self.teacher(varied(x, self._draw)).softmax(1) for _ in range(self._augmented)]
                 said = torch.stack(views).mean(0)
-        loss = -(said * classed(self.net(x)).log_softmax(1)).sum(1).mean()
+        loss = -(said * self.net(x).log_softmax(1)).sum(1).mean()
         self._tally = self._tally.plus(seen=len(inputs))
         if bool(torch.isfinite(loss)):
             self._adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self._adam.step()
             self._follow()
             self._tally = self._tally.plus(steps=1, backward=len(inputs))
-        return said.numpy()
+        return np.asarray(said.numpy(), np.float32)
 
     @torch.no_grad()
     def _follow(self) -> None:

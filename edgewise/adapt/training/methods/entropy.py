@@ -22,16 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise.adapt.method import Inputs, Tally, Values
-from edgewise.adapt.training.methods.layers import OfBatch, affine, taken
-from edgewise.training.outputs import classed
-
-CEILING = 0.4  # of ln C
-
-
-def entropies(logits: Tensor) -> Tensor:
-    """(n,): −Σ p ln p of logits (n, class), nats."""
-    said = logits.log_softmax(1)
-    return -(said.exp() * said).sum(1)
+from edgewise.adapt.step import CEILING, Kind, likelihood
+from edgewise.adapt.training.loss import entropy, sure
+from edgewise.adapt.training.methods.layers import OfBatch, taken
+from edgewise.adapt.training.methods.subject import Subject, learned
 
 
 class Tent:
@@ -39,24 +33,24 @@ class Tent:
 
     name = "Tent"
 
-    def __init__(self, net: nn.Module, rate: float = 1e-3) -> None:
-        self.net, _ = taken(net, OfBatch)
-        self.affine = affine(self.net)
+    def __init__(self, subject: Subject, rate: float = 1e-3) -> None:
+        self.net, _ = taken(subject.net, OfBatch)
+        self.affine, self.kind = learned(self.net, subject), subject.kind
         self._steps = torch.optim.SGD(self.affine.values(), rate, momentum=0.9)
         self._tally = Tally()
 
     def answer(self, inputs: Inputs) -> Values:
-        logits = classed(self.net(torch.from_numpy(inputs)))
+        logits = self.net(torch.from_numpy(inputs))
         self._tally = self._tally.plus(seen=len(inputs))
         loss = self._loss(logits)
         if loss is not None and bool(torch.isfinite(loss)):
             self._stepped(loss)
             self._tally = self._tally.plus(steps=1, backward=len(inputs))
-        return logits.detach().softmax(1).numpy()
+        return likelihood(logits.detach().numpy(), self.kind)
 
     def _loss(self, logits: Tensor) -> Tensor | None:
         """What to lower; None where no picture of the batch is fit for it."""
-        return entropies(logits).mean()
+        return entropy(logits, self.kind).mean()
 
     def _stepped(self, loss: Tensor) -> None:
         self._steps.zero_grad()
@@ -74,29 +68,28 @@ class Eata(Tent):
 
     def __init__(
         self,
-        net: nn.Module,
+        subject: Subject,
         calibration: Iterable[Inputs],
         rate: float = 5e-3,
         margin: float = 0.4,
         held: float = 1.0,
     ) -> None:
-        super().__init__(net, rate)
+        super().__init__(subject, rate)
         self._margin, self._held = margin, held
         self._mean: Tensor | None = None
         self._source = {path: p.detach().clone() for path, p in self.affine.items()}
-        self.fisher = fisher(self.net, self.affine, calibration)
+        self.fisher = fisher(self.net, self.affine, calibration, self.kind)
 
     def _loss(self, logits: Tensor) -> Tensor | None:
-        ceiling = CEILING * math.log(logits.shape[1])
-        doubt, said = entropies(logits), logits.detach().softmax(1)
-        kept = doubt.detach() < ceiling
+        doubt, said = entropy(logits, self.kind), torch.from_numpy(likelihood(logits.detach().numpy(), self.kind))
+        kept = doubt.detach() < CEILING * highest(logits, self.kind)
         if self._mean is not None:
             kept &= functional.cosine_similarity(said, self._mean[None], dim=1).abs() < self._margin
         if not bool(kept.any()):
             return None
         new = said[kept].mean(0)
         self._mean = new if self._mean is None else 0.9 * self._mean + 0.1 * new
-        weight = (ceiling - doubt.detach()[kept]).exp()
+        weight = sure(doubt[kept], logits.shape[1], self.kind)
         drift = sum((f * (self.affine[path] - self._source[path]).square()).sum() for path, f in self.fisher.items())
         return (weight * doubt[kept]).mean() + self._held * drift
 
@@ -106,8 +99,10 @@ class Sar(Tent):
 
     name = "SAR"
 
-    def __init__(self, net: nn.Module, rate: float = 1e-3, radius: float = 0.05, collapsed: float = 0.2 / math.log(1000)) -> None:
-        super().__init__(net, rate)
+    def __init__(
+        self, subject: Subject, rate: float = 1e-3, radius: float = 0.05, collapsed: float = 0.2 / math.log(1000)
+    ) -> None:
+        super().__init__(subject, rate)
         for _ in range(len(self.affine) // 4):
             self.affine.popitem()[1].requires_grad_(False)
         self._rate, self._radius, self._collapsed = rate, radius, collapsed
@@ -121,16 +116,15 @@ class Sar(Tent):
 
     def answer(self, inputs: Inputs) -> Values:
         x = torch.from_numpy(inputs)
-        logits = classed(self.net(x))
+        logits = self.net(x)
         self._tally = self._tally.plus(seen=len(inputs))
-        ceiling = CEILING * math.log(logits.shape[1])
-        doubt = entropies(logits)
-        kept = doubt.detach() < ceiling
+        doubt, most = entropy(logits, self.kind), highest(logits, self.kind)
+        kept = doubt.detach() < CEILING * most
         if bool(kept.any()):
-            self._descend(x, doubt[kept].mean(), kept, ceiling, math.log(logits.shape[1]))
-        return logits.detach().softmax(1).numpy()
+            self._descend(x, doubt[kept].mean(), kept, most)
+        return likelihood(logits.detach().numpy(), self.kind)
 
-    def _descend(self, x: Tensor, loss: Tensor, kept: Tensor, ceiling: float, whole: float) -> None:
+    def _descend(self, x: Tensor, loss: Tensor, kept: Tensor, most: float) -> None:
         self._steps.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         moved = [(p, p.detach().clone(), p.grad) for p in self.affine.values() if p.grad is not None]
@@ -138,8 +132,8 @@ class Sar(Tent):
         with torch.no_grad():
             for p, _, g in moved:
                 p.add_(self._radius / (norm + 1e-12) * g)
-        again = entropies(classed(self.net(x)))[kept]
-        still = again.detach() < ceiling
+        again = entropy(self.net(x), self.kind)[kept]
+        still = again.detach() < CEILING * most
         self._steps.zero_grad()
         there = again[still].mean() if bool(still.any()) else None
         if there is not None:
@@ -153,7 +147,7 @@ class Sar(Tent):
         self._steps.step()
         value = float(there.detach())
         self._mean = value if self._mean is None else 0.9 * self._mean + 0.1 * value
-        if self._mean < self._collapsed * whole:
+        if self._mean < self._collapsed * most:
             with torch.no_grad():
                 for path, p in self.affine.items():
                     p.copy_(self._source[path])
@@ -161,8 +155,15 @@ class Sar(Tent):
             self._begin()
 
 
-def fisher(net: nn.Module, parameters: dict[str, nn.Parameter], inputs: Iterable[Inputs]) -> dict[str, Tensor]:
-    """The mean over batches of the squared gradient of the cross-entropy to the net's own first class, by path.
+def highest(logits: Tensor, kind: Kind) -> float:
+    """The entropy of knowing nothing, nats."""
+    return math.log(2 if kind == "cells" else max(logits.shape[1], 2))
+
+
+def fisher(
+    net: nn.Module, parameters: dict[str, nn.Parameter], inputs: Iterable[Inputs], kind: Kind = "classes"
+) -> dict[str, Tensor]:
+    """The mean over batches of the squared gradient of the cross-entropy to the net's own likeliest answer, by path.
 
     Empty where there are no inputs: then nothing is held.
     """
@@ -170,8 +171,13 @@ def fisher(net: nn.Module, parameters: dict[str, nn.Parameter], inputs: Iterable
     batches = 0
     for batch in inputs:
         net.zero_grad()
-        logits = classed(net(torch.from_numpy(batch)))
-        functional.cross_entropy(logits, logits.detach().argmax(1)).backward()  # type: ignore[no-untyped-call]
+        logits = net(torch.from_numpy(batch))
+        said = logits.detach()
+        if kind == "cells":
+            loss = functional.binary_cross_entropy_with_logits(logits, (said > 0).to(said.dtype))
+        else:
+            loss = functional.cross_entropy(logits, said.argmax(1))
+        loss.backward()  # type: ignore[no-untyped-call]
         for path, p in parameters.items():
             if p.grad is not None:
                 found[path] += p.grad.square()

@@ -4,10 +4,10 @@
 
     Given       normalises with the statistics that it holds
     OfBatch     with those of the batch before it, through which gradients pass (BN-adapt, Tent)
-    Watched     as Given, and notes mean and variance of what comes in, forward only (moving statistics)
 
-Three objects and not one with a mode: what a forward pass means never changes. Layer and group normalisation stay as they are;
-they have affine parameters alone. Nothing in the copy needs a gradient but what `affine` lists.
+or of a kind that somebody else adds (`Renormalised`, `Rowwise`). Objects of their own and not one with a mode: what a forward
+pass means never changes. Layer and group normalisation stay as they are; they have affine parameters alone. Nothing in the copy
+needs a gradient but what `affine` lists.
 
 It knows modules of torch and the operators of `training.from_onnx`, both by what they hold.
 """
@@ -53,21 +53,6 @@ class OfBatch(Given):
         return functional.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.epsilon)
 
 
-class Watched(Given):
-    """`noted` holds mean and variance (without Bessel's correction) of the last input, (channel,) each, while `watching`."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> None:
-        super().__init__(weight, bias, mean, variance, epsilon)
-        self.watching = True
-        self.noted: tuple[Tensor, Tensor] | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.watching:
-            variance, mean = torch.var_mean(x.detach(), [0, *range(2, x.ndim)], correction=0)
-            self.noted = mean, variance
-        return super().forward(x)
-
-
 Layer = TypeVar("Layer", bound=Given)
 
 
@@ -105,6 +90,8 @@ def affine(net: nn.Module) -> dict[str, nn.Parameter]:
 
 def _made(module: nn.Module, kind: type[Layer]) -> Layer | None:
     """A batch normalisation as a layer of ours; None for anything else."""
+    if isinstance(module, Given):
+        return kind(module.weight.detach(), module.bias.detach(), module.mean, module.variance, module.epsilon)
     operator = isinstance(module, Operator) and module.kind == "BatchNormalization"
     if not operator and not isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
         return None

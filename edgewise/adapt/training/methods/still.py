@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgewise.adapt.method import Inputs, Tally, Values, softmax
+from edgewise.adapt.method import Inputs, Tally, Values
+from edgewise.adapt.step import likelihood
 from edgewise.adapt.training.methods.layers import Given, OfBatch, taken
+from edgewise.adapt.training.methods.subject import Subject, forward
 from edgewise.core.errors import ModelError
 from edgewise.training.from_onnx import Operator
-from edgewise.training.outputs import classed
 
 NEIGHBOURS, MOST_ROUNDS, SETTLED = 5, 100, 1e-8
 
@@ -33,13 +34,13 @@ class Unchanged:
 
     name = "none"
 
-    def __init__(self, net: nn.Module) -> None:
-        self._net, _ = taken(net, Given)
-        self._tally = Tally()
+    def __init__(self, subject: Subject) -> None:
+        self._net, _ = taken(subject.net, Given)
+        self._kind, self._tally = subject.kind, Tally()
 
     def answer(self, inputs: Inputs) -> Values:
         self._tally = self._tally.plus(seen=len(inputs))
-        return forward(self._net, inputs)
+        return forward(self._net, inputs, self._kind)
 
     def tally(self) -> Tally:
         return self._tally
@@ -50,9 +51,9 @@ class BatchStatistics(Unchanged):
 
     name = "batch statistics"
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__(net)
-        self._net, _ = taken(net, OfBatch)
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._net, _ = taken(subject.net, OfBatch)
 
 
 class Lame(Unchanged):
@@ -60,8 +61,10 @@ class Lame(Unchanged):
 
     name = "LAME"
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__(net)
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        if subject.kind != "classes":
+            raise ModelError("LAME smooths classes alone", got=subject.kind, allowed="a classifier")
         self._features: Tensor = torch.zeros(0)
         last(self._net).register_forward_pre_hook(self._seen)
 
@@ -89,11 +92,11 @@ def affinity(features: NDArray[Any], neighbours: int = NEIGHBOURS) -> NDArray[np
 def smoothed(probabilities: Values, near: NDArray[np.float64]) -> Values:
     """(n, class) after at most 100 rounds of z ← softmax(ln q + W z), or once the energy has settled."""
     unary = np.log(probabilities.astype(np.float64) + 1e-10)
-    z = softmax(unary).astype(np.float64)
+    z = likelihood(unary).astype(np.float64)
     before = np.inf
     for _ in range(MOST_ROUNDS):
         pull = near @ z
-        z = softmax(unary + pull).astype(np.float64)
+        z = likelihood(unary + pull).astype(np.float64)
         energy = float((z * (np.log(z + 1e-20) - unary - pull)).sum())
         if abs(energy - before) <= SETTLED * abs(before):
             break
@@ -107,9 +110,3 @@ def last(net: nn.Module) -> nn.Module:
     if not found:
         raise ModelError("a net has no last linear layer", allowed="a classifier that ends in one", hint="LAME needs features.")
     return found[-1]
-
-
-def forward(net: nn.Module, inputs: Inputs) -> Values:
-    """(n, class): probabilities, without a gradient."""
-    with torch.inference_mode():
-        return classed(net(torch.from_numpy(inputs))).softmax(1).numpy()

@@ -87,6 +87,18 @@ def test_torch_lives_in_its_room(name: str, path: Path) -> None:
     assert not torch or at_home, f"{name} imports {sorted(torch)}"
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "adapt").glob("*.py")), ids=lambda p: p.stem)
+def test_adapting_is_imported_without_its_torch_room(path: Path) -> None:
+    """A device imports the files beside `adapt/training`, and has neither torch nor what only a server installs."""
+    absent = ("torch", "onnx", "scipy", "cv2", "edgewise.training", "edgewise.adapt.training")
+    assert not {m for m in imports(path, everywhere=False) for a in absent if f"{m}.".startswith(f"{a}.")}
+
+
+def test_the_rooms_of_adapting_are_known_by_their_names() -> None:
+    assert room("edgewise.adapt.training.methods.tent") == "adapt"
+    assert MAY["adapt"] == METHOD_MAY and MAY["adapt"] >= {"core", "data", "graph", "codec", "runtime", "plan", "training"}
+
+
 def test_the_command_imports_nothing_heavy() -> None:
     heavy = {"torch", "onnx", "onnxruntime", "scipy", "cv2", "matplotlib", "aiohttp", "plotly"}
     for file in (PACKAGE / "cli").glob("*.py"):

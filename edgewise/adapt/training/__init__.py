@@ -1,1 +1,1 @@
-"""What adaptation does in torch: renormalisation, the step, the teacher, and the methods that are compared. A device has none of it."""
+"""What adaptation does in torch: renormalisation, the step, the teacher, and the methods that are compared."""

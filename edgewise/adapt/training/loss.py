@@ -3,8 +3,8 @@
     L = mean_x [ β · w(x) · KL(p_T ‖ p_S) + γ · w(x) · CE(argmax p_T, p_S) + α · exp(E0 − H_S) · H_S ]
 
 (adapt notes 2.4.) w is the batch's weight, exp(E0 − H_T) as a rule; the factor of the α term gives no gradient. A map is C
-questions of yes and no: divergence and entropy are the mean over its cells. The defaults are those that worked on long streams (§6):
-β = 3, α = γ = 0.
+questions of yes and no: divergence and entropy are the mean over its cells. The defaults are those that worked on long streams
+(§6): β = 3, α = γ = 0.
 """
 
 from __future__ import annotations
@@ -27,12 +27,17 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     gamma: float = 0.0
 
 
+TERMS = Terms()
+
+
 def divergence(logits: Tensor, soft: Tensor, kind: Kind = "classes") -> Tensor:
     """KL(soft ‖ student) (n,), of logits and probabilities (n, C); 0, and without a gradient, where they are the same."""
     if kind == "cells":
         own = torch.special.xlogy(soft, soft) + torch.special.xlogy(1 - soft, 1 - soft)
-        return (functional.binary_cross_entropy_with_logits(logits, soft, reduction="none") + own).mean(1)
-    return (torch.special.xlogy(soft, soft) - soft * logits.log_softmax(1)).sum(1)
+        each: Tensor = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none") + own
+        return each.mean(1)
+    apart: Tensor = torch.special.xlogy(soft, soft) - soft * logits.log_softmax(1)
+    return apart.sum(1)
 
 
 def entropy(logits: Tensor, kind: Kind = "classes") -> Tensor:
@@ -49,7 +54,7 @@ def sure(entropies: Tensor, classes: int, kind: Kind = "classes", ceiling: float
     return torch.exp(highest - entropies.detach())
 
 
-def taught(logits: Tensor, soft: Tensor, weight: Tensor, terms: Terms = Terms(), kind: Kind = "classes") -> Tensor:
+def taught(logits: Tensor, soft: Tensor, weight: Tensor, terms: Terms = TERMS, kind: Kind = "classes") -> Tensor:
     """The loss L above, of logits (n, C), the teacher's probabilities (n, C) and weights (n,)."""
     loss = terms.beta * weight * divergence(logits, soft, kind)
     if terms.gamma:

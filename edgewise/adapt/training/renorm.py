@@ -11,7 +11,8 @@
 
 The two values are the same, the gradients are not: ∂y'/∂x takes out what a change of all samples together would do, which the
 statistics of a stream will take out too (DELTA; adapt notes 2.1 and 2.4). So the shadow sees exactly what devices compute, and
-learns as with statistics of the batch: worth +0.5 points over those on selected uploads, and it spares clean data (long runs §0.4).
+learns as with statistics of the batch: worth +0.5 points over those on selected uploads, and it spares clean data (long
+runs §0.4).
 
 Layer, group and instance normalisation have no running statistics: for them nothing changes. Only x is kept for the backward
 pass. It does not know where the statistics come from.

@@ -5,8 +5,8 @@
 The shadow is normalised by the statistics that devices run with (`follow`), its gradients go through those of the batch
 (`edgewise.adapt.training.renorm`). `affine` is what a device holds, to the bit, once what was shipped is put back with `restore`.
 
-A batch whose loss or gradients are no numbers changes nothing and is counted in `astray`; rows of `soft` that hold NaN do not teach.
-It does not know whether a step did good: `probe` asks who does.
+A batch whose loss or gradients are no numbers changes nothing and is counted in `astray`; rows of `soft` that hold NaN do not
+teach. It does not know whether a step did good: `probe` asks who does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgewise.adapt.step import Batch, Phi, Step, Values
-from edgewise.adapt.training.loss import Terms, taught
+from edgewise.adapt.training.loss import TERMS, Terms, taught
 from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.training.student import Student
 from edgewise.core.delta import Change, Delta
@@ -39,7 +39,7 @@ METHOD = "adapt"
 class AffineStep:
     """The shadow `student`, and its optimiser; a `Step` (`edgewise.adapt.step`)."""
 
-    def __init__(self, student: Student, rate: float = 1e-3, terms: Terms = Terms(), momentum: float = MOMENTUM) -> None:
+    def __init__(self, student: Student, rate: float = 1e-3, terms: Terms = TERMS, momentum: float = MOMENTUM) -> None:
         self.student, self.terms, self.astray = student, terms, 0
         self._optimiser = torch.optim.SGD(list(student.affine.values()), lr=rate, momentum=momentum)
         self._first = self.affine()
@@ -89,7 +89,7 @@ class AffineStep:
         return {path: p.detach().numpy().astype(np.float32) for path, p in self.student.affine.items()}
 
     def restore(self, affine: Phi) -> None:
-        """Set φ (paths that are not there stay as they are) and forget momentum; TensorError where a path or a shape is not ours."""
+        """Set φ (paths that are not there stay as they are), forget momentum; TensorError where a path or a shape is not ours."""
         for parameter, value in self._fitting(affine):
             with torch.no_grad():
                 parameter.copy_(value)
@@ -104,7 +104,8 @@ class AffineStep:
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
     def follow(self, statistics: Statistics) -> None:
-        """Be normalised by these from now on; a layer that is not in them keeps what it has. TensorError where they do not fit."""
+        """Be normalised by these from now on; a layer that is not in them keeps what it has. TensorError where they do not
+        fit."""
         known = {path: one for path, one in statistics.items() if path in self.student.layers}
         for path, one in known.items():
             own = self.student.layers[path].mean.shape

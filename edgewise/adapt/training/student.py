@@ -33,9 +33,9 @@ CERTAIN = 1e-6  # probabilities nearer to 0 or 1 than this are as near
 
 
 class Student(Struct, frozen=True, eq=False):
-    """`net` takes inputs (n, …) and gives outputs by name; `affine` holds φ by parameter path and `layers` what follows the stream by
-    layer path, both of `net`. `source` are the statistics of before (mean, variance). `fixed`: scales and shifts that the
-    manifest gives no path, so that no delta could change them."""
+    """`net` takes inputs (n, …) and gives outputs by name; `affine` holds φ by parameter path and `layers` what follows the
+    stream by layer path, both of `net`. `source`: the statistics of before (mean, variance). `fixed`: scales and shifts without
+    a path in the manifest, so that no delta could change them."""
 
     net: nn.Module
     decoding: Decoding | None
@@ -66,7 +66,7 @@ def of_net(net: nn.Module, part: str = "", decoding: Decoding | None = None) -> 
 
 
 def of_bundle(files: Mapping[str, bytes], parts: Sequence[str] = ()) -> Student:
-    """The model of a bundle's files: of those `parts`, else `full`, or head and tail (behind a filter or an exit where there is one).
+    """The model of a bundle's files: of those `parts`, else as `ordinary` has it.
 
     ModelError where none of them has a normalisation that could adapt, or a part cannot be made into torch.
     """
@@ -100,7 +100,7 @@ def of_parts(parts: Mapping[str, bytes], parameters: Mapping[str, Parameter], de
         stages[name] = _learning(network(model), name, normal, paths if parameters else None, scales, layers, fixed)
         found += len(normal)
     if not found:
-        name, model = next(reversed(parts.items()))
+        name, model = list(parts.items())[-1]
         required(model, f"part {name}")
     if not scales:
         raise ModelError(
@@ -220,7 +220,8 @@ def _parameter(module: nn.Module, name: str) -> nn.Parameter:
         module.register_parameter(name, nn.Parameter(value.clone()))
     found = getattr(module, name)
     assert isinstance(found, nn.Parameter)
-    return found.requires_grad_(True)
+    found.requires_grad_(True)
+    return found
 
 
 def _made(

@@ -27,6 +27,7 @@ Selection = Literal["random", "entropy", "window"]
 SELECTIONS: tuple[Selection, ...] = ("random", "entropy", "window")
 AUDIT = 1  # flag of a Sample: drawn blindly, so that it stands for all frames; never filtered
 DROPPED = 2  # flag of a Sample: the filter had left the frame out, so that nobody answered it
+CARRIED = 4  # flag of a Sample: its picture went up as a frame, to be answered; only the server gives it
 LARGEST_PICTURE = 1 << 20  # bytes
 LARGEST_STATISTICS = 1 << 20  # bytes
 
@@ -59,7 +60,7 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True, array_like=True)
 class Sample(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """What goes up to be learned from: a frame's number, when it was `captured` (s, the device's clock), its `picture` (JPEG).
 
-    `flags` are AUDIT and DROPPED. `doubt` is the entropy of the device's own answer in units of ln C; None where there was no
+    `flags` are AUDIT, DROPPED and CARRIED (then `captured` is 0, for a frame does not carry it). `doubt` is the entropy of the device's own answer in units of ln C; None where there was no
     answer. `version` is the address of the model that gave it. `statistics` (packed by `edgewise.core.moments`) come with some
     samples, and are empty with the others.
     """

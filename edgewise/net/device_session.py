@@ -2,7 +2,8 @@
 
 `offer` puts a frame in the one waiting slot, where a newer frame may replace it until the rim asks for `outgoing()`; from then
 on it holds a place in the window. At that moment (`due`) it may be shortened, by whoever knows where. Items of the outbox go when
-no frame waits. `renew` agrees on other streams while the session is open. It does not know sockets, clocks or what a payload is.
+no frame waits, samples when nothing else is under way. `renew` agrees on other streams while the session is open. It does not
+know sockets, clocks or what a payload is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from edgewise.core.errors import FrameError, StoreError
-from edgewise.net import events, messages
+from edgewise.core.learning import Learning, Sample
+from edgewise.net import events, messages, teaching
 from edgewise.net.end import End
 from edgewise.net.frame import Header, Kind, budget_us, decode, encode
 from edgewise.net.items import Outbox
 from edgewise.net.messages import Hello, Welcome, pack, unpack
 from edgewise.net.posting import Posting
+from edgewise.net.sampling import Sampling
 from edgewise.net.window import Flight, Window
 
 MAX_DOWN = 1 << 20
@@ -30,10 +33,15 @@ class Waiting(Struct):
     stream: int
     payload: bytes | memoryview
     deadline: float
+    flags: int = 0
 
 
 class DeviceSession(End):
-    """`outbox` holds what is to go up as items; `window` bounds the frames in flight from this side as well."""
+    """`outbox` holds what is to go up as items; `window` bounds the frames in flight from this side as well.
+
+    `learns`: the server may say what it wants to learn from. `reserved` is for who makes frames to say: one will want the link at
+    once, so that no sample is begun.
+    """
 
     def __init__(
         self,
@@ -44,9 +52,13 @@ class DeviceSession(End):
         heartbeat: float = 1.0,
         silence: float = 3.0,
         handshake: float = 5.0,
+        learns: bool = False,
     ) -> None:
         super().__init__(heartbeat, silence)
         self._posting = Posting(outbox, self.counts)
+        self._sampling = Sampling(self.counts)
+        self.learns, self.reserved = learns, False
+        self.learning: Learning | None = None
         self.hello, self.window = self._with_epoch(hello), window
         self.welcome: Welcome | None = None
         self._streams = {stream.id for stream in hello.streams}
@@ -81,6 +93,11 @@ class DeviceSession(End):
         return self._posting.unacknowledged
 
     @property
+    def samples(self) -> int:
+        """Samples that wait or are on their way."""
+        return len(self._sampling)
+
+    @property
     def renewing(self) -> bool:
         """Whether new streams were asked for and the server has not said which of them it takes."""
         return self._renewing is not None
@@ -99,6 +116,7 @@ class DeviceSession(End):
                 self._waiting = None
             if self._waiting is None:
                 self._send_items()
+                self._send_sample()
         return self._drained()
 
     def due(self, now: float) -> int | None:
@@ -129,6 +147,8 @@ class DeviceSession(End):
             times.append(self._waiting.deadline)
         elif self._state == "open":
             times.append(self._posting.wake(self._now, len(self._places) > 0))
+        if self._state == "open":
+            times.append(self._sampling.wake())
         times.extend(self._places.deadlines())
         return min(times)
 
@@ -169,8 +189,11 @@ class DeviceSession(End):
             self._close("it greets anew", say=True)
         self._adopt(hello)
 
-    def offer(self, frame: int, stream: int, payload: bytes | memoryview, deadline: float, now: float) -> None:
-        """Hand over one frame, numbered higher than all before it (else FrameError); its end comes as an event."""
+    def offer(self, frame: int, stream: int, payload: bytes | memoryview, deadline: float, now: float, flags: int = 0) -> None:
+        """Hand over one frame, numbered higher than all before it (else FrameError); its end comes as an event.
+
+        `flags` are those of its header (`edgewise.net.teaching`).
+        """
         self._advance(now)
         if not self._last < frame <= 0xFFFF_FFFF:
             raise FrameError("a frame is offered out of order", got=frame, allowed=f"{self._last + 1} to {0xFFFF_FFFF}")
@@ -185,7 +208,14 @@ class DeviceSession(End):
         else:
             if self._waiting is not None:
                 self._drop(self._waiting.frame, "superseded")
-            self._waiting = Waiting(frame, stream, payload, deadline)
+            self._waiting = Waiting(frame, stream, payload, deadline, flags)
+
+    def sample(self, sample: Sample) -> int | None:
+        """Hand over a sample, whose number is returned: Uploaded tells when it has gone or is lost. None where it cannot wait."""
+        if self.learning is None:
+            self.counts["samples not wanted"] += 1
+            return None
+        return self._sampling.offer(pack(sample))
 
     def receive(self, data: bytes | memoryview, now: float) -> None:
         """Bytes of one message came in. Never raises: what cannot be read is counted, and too much of it closes."""
@@ -220,6 +250,7 @@ class DeviceSession(End):
             self._close(f"the server was silent for {self._silence:g} s")
         else:
             self._posting.advance(now)
+            self._sampling.advance(now)
             if (number := self._heart.due(now)) is not None:
                 self._say(Kind.PING, number)
 
@@ -241,7 +272,7 @@ class DeviceSession(End):
         return self._waiting if free else None
 
     def _send(self, waiting: Waiting) -> None:
-        header = Header(Kind.DATA, waiting.frame, waiting.stream, budget_us(waiting.deadline, self._now))
+        header = Header(Kind.DATA, waiting.frame, waiting.stream, budget_us(waiting.deadline, self._now), waiting.flags)
         data = encode(header, waiting.payload)
         self._places.add(Flight(waiting.frame, waiting.deadline, self._now, len(data)))
         self.counts["sent"] += 1
@@ -258,9 +289,16 @@ class DeviceSession(End):
         except StoreError as error:
             self._tell(events.Warned(str(error)))
 
+    def _send_sample(self) -> None:
+        """The next piece of a sample, if the link has nothing else to do."""
+        if self.learning is None or self.reserved or len(self._places) or self._out:
+            return
+        if (piece := self._sampling.take(self._now)) is not None:
+            self._say(Kind.SAMPLE, *piece)
+
     def _greet(self, hello: Hello) -> None:
         self._greeting += 1
-        self._say(Kind.HELLO, self._greeting, pack(hello))
+        self._say(Kind.HELLO, self._greeting, pack(hello), teaching.LEARNS * self.learns)
 
     def _with_epoch(self, hello: Hello) -> Hello:
         return msgspec.structs.replace(hello, outbox=self._posting.epoch)
@@ -292,6 +330,11 @@ class DeviceSession(End):
         elif kind is Kind.NEWS:
             self.counts["news"] += 1
             self._tell(events.News(bytes(payload)))
+        elif kind is Kind.LEARN:
+            self._learn(unpack(messages.Learn, payload).learning)
+        elif kind is Kind.SAMPLE:
+            if self._sampling.confirmed(frame, self._now, self._heart.rtt):
+                self._tell(events.Uploaded(frame))
         elif kind is Kind.WELCOME and self._renewing is not None and frame == self._greeting:
             self._renewed(unpack(Welcome, payload))
         elif not self._beats(header):
@@ -302,6 +345,7 @@ class DeviceSession(End):
         self._refused = dict(welcome.refused)
         self._posting.open(welcome.item_window)
         self._tell(events.Opened(self.hello, welcome))
+        self._learn(welcome.learning)
         if self._waiting is not None and (sentence := self._obstacle(self._waiting.stream, len(self._waiting.payload))):
             self._fail(self._waiting.frame, f"refused: {sentence}")
             self._waiting = None
@@ -315,6 +359,21 @@ class DeviceSession(End):
         self._streams |= before
         self._refused, self.welcome = refused | welcome.refused, welcome
         self._tell(events.Renewed(hello, welcome))
+        self._learn(welcome.learning)
+
+    def _learn(self, learning: Learning | None) -> None:
+        """The server wants this from now on; a device that has no use for it says so in its HELLO, and is not asked."""
+        if not self.learns or learning == self.learning:
+            return
+        self.learning = learning
+        self.counts["wishes to learn"] += 1
+        self._tell(events.Wanted(learning))
+        if learning is None:
+            self._give_up(self._sampling.drop(), "not wanted")
+
+    def _give_up(self, samples: list[int], why: str) -> None:
+        for number in samples:
+            self._tell(events.Uploaded(number, why))
 
     def _adopt(self, hello: Hello) -> None:
         self.hello, self._renewing, self._streams = hello, None, {s.id for s in hello.streams}
@@ -370,6 +429,7 @@ class DeviceSession(End):
         if say:
             self._say_bye(reason)
         self._posting.close()
+        self._give_up(self._sampling.cut_off(), "connection lost")
         if self._renewing is not None:  # the next greeting is the new one
             self._adopt(self._renewing)
         self._streams = {s.id for s in self.hello.streams}

@@ -5,7 +5,8 @@ and too much garbage end it. A sentence is owed for every frame: ANSWER, REFUSE 
 
 It does not know models: `admit` says of a stream why it cannot be served (or None), and answers are handed in from outside. It
 does not know a store: items are handed on as they come, and acknowledged when somebody says that their effect is durable, and not
-faster than `item_rate`: so a device that has too much to say is slowed, and loses nothing.
+faster than `item_rate`: so a device that has too much to say is slowed, and loses nothing. Samples are taken as far as `allows`
+lets them, a piece at a time; what it does not, or what nobody asked for, is refused, and too much of that ends the session.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Literal
 from msgspec import Struct
 
 from edgewise.core.errors import FrameError
-from edgewise.net import events, messages
+from edgewise.core.learning import Learning
+from edgewise.net import events, messages, teaching
+from edgewise.net.assembly import Assembly
 from edgewise.net.end import End
 from edgewise.net.frame import NO_DEADLINE, Header, Kind, decode
 from edgewise.net.items import LARGEST_BODY, unpack_items
@@ -41,10 +44,23 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 BURST = 2.0  # s of its rate that a device may use at once
+GRACE = 2.0  # s in which samples still come that are not wanted any more
+Wants = Callable[[str], Learning | None]
+"""What is to be learned from a node's frames now."""
+Allows = Callable[[str, int, float], bool]
+"""Whether a node may send so many bytes of samples at that time (s); they count as sent then."""
 
 
 def admit_all(stream: Stream) -> str | None:
     return None
+
+
+def wants_nothing(node: str) -> Learning | None:
+    return None
+
+
+def allows_all(node: str, size: int, now: float) -> bool:
+    return True
 
 
 class EdgeSession(End):
@@ -57,11 +73,17 @@ class EdgeSession(End):
         session: str = "session",
         node: str = "",
         admit: Callable[[Stream], str | None] = admit_all,
+        wants: Wants = wants_nothing,
+        allows: Allows = allows_all,
     ) -> None:
         super().__init__(limits.heartbeat, limits.silence, limits.garbage_per_second, limits.garbage_burst)
         self.limits, self.session, self.node = limits, session, node
         self.hello: Hello | None = None
-        self._admit = admit
+        self._admit, self._wants, self._allows = admit, wants, allows
+        self.learns = False  # the device understands what is wanted
+        self.learning: Learning | None = None
+        self._unwanted = -math.inf  # since when (s) nothing is wanted any more
+        self._assembly = Assembly()
         self._state: Literal["new", "greeting", "open", "closed"] = "new"
         self._streams: dict[int, Stream] = {}
         self._refused: dict[int, str] = {}
@@ -154,6 +176,13 @@ class EdgeSession(End):
         self._acks.append((self._paid, seq))
         self._send_acks()
 
+    def learn(self, learning: Learning | None, now: float) -> None:
+        """Tell the device what is to be learned from, from now on; one that would not understand it is not told."""
+        self._advance(now)
+        if self._state == "open" and self.learns and learning != self.learning:
+            self._now_wants(learning)
+            self._say(Kind.LEARN, 0, pack(messages.Learn(learning)))
+
     def news(self, payload: bytes, now: float) -> None:
         """Tell the device what the site has for it."""
         self._advance(now)
@@ -202,15 +231,17 @@ class EdgeSession(End):
         elif self._state == "greeting":
             if kind is not Kind.HELLO:
                 raise FrameError("a device speaks before its HELLO", got=kind.name, allowed="HELLO or BYE")
-            self._greet(header.frame, payload)
+            self._greet(header, payload)
         elif kind is Kind.DATA:
             self._arrive(header, payload)
         elif kind is Kind.ITEM:
             self._post(header.frame, payload)
+        elif kind is Kind.SAMPLE:
+            self._piece(header.frame, payload)
         elif kind is Kind.HELLO:
             if header.frame <= self._greeting:
                 raise FrameError("a HELLO came twice", got=f"number {header.frame}", allowed=f"above {self._greeting}")
-            self._greet(header.frame, payload)
+            self._greet(header, payload)
         elif kind is Kind.CANCEL:
             if header.frame in self._live:
                 self._live.remove(header.frame)
@@ -221,7 +252,7 @@ class EdgeSession(End):
         elif not self._beats(header):
             raise FrameError("a frame is of a kind that a device does not send now", got=kind.name)
 
-    def _greet(self, number: int, payload: memoryview) -> None:
+    def _greet(self, header: Header, payload: memoryview) -> None:
         """The first HELLO opens; a later one brings streams that stand beside those of the one before."""
         try:
             hello = unpack(Hello, payload)
@@ -237,13 +268,15 @@ class EdgeSession(End):
         self._refused = {n: s for n, s in self._refused.items() if n in before} | refused
         self.counts["refused stream"] += len(refused)
         limits = self.limits
-        welcome = Welcome(self.session, self._window, limits.max_payload, limits.item_window, refused)
+        self.learns = bool(header.flags & teaching.LEARNS)
+        self._now_wants(self._wants(hello.node) if self.learns else None)
+        welcome = Welcome(self.session, self._window, limits.max_payload, limits.item_window, refused, self.learning)
         if self.hello is None:
             self._state = "open"
             self._begin(self._now)
         word = events.Opened if self.hello is None else events.Renewed
-        self.hello, self._greeting = hello, number
-        self._say(Kind.WELCOME, number, pack(welcome))
+        self.hello, self._greeting = hello, header.frame
+        self._say(Kind.WELCOME, header.frame, pack(welcome))
         self._tell(word(hello, welcome))
 
     def _check(self, hello: Hello) -> None:
@@ -287,7 +320,36 @@ class EdgeSession(End):
             left = math.inf if header.budget_us == NO_DEADLINE else header.budget_us / 1e6
             # Half a round trip is gone already, and the answer needs the other half.
             by = now + left - (self._heart.rtt if self._heart.rtt < math.inf else 0.0)
-            self._tell(events.Arrived(frame, stream, payload, by, now))
+            self._tell(events.Arrived(frame, stream, payload, by, now, header.flags))
+
+    def _now_wants(self, learning: Learning | None) -> None:
+        if learning is None and self.learning is not None:
+            self._unwanted = self._now
+        self.learning = learning
+
+    def _piece(self, number: int, payload: memoryview) -> None:
+        """A piece of a sample; it is confirmed whatever becomes of it, so that the next one may come."""
+        assert self.hello is not None
+        piece = unpack(messages.Piece, payload)
+        self._say(Kind.SAMPLE, number)
+        if self.learning is None:
+            self._assembly.skip(number)
+            if self._now < self._unwanted + GRACE:
+                self.counts["samples too late"] += 1
+            else:
+                self._refuse_sample("a sample came that nobody asked for.", "samples not asked for")
+        elif not self._allows(self.hello.node, len(piece.body), self._now):
+            self._assembly.skip(number)
+            sentence = f"more samples came than {self.learning.bytes:g} bytes a second; they are not learned from."
+            self._refuse_sample(sentence, "samples over budget")
+        elif (sample := self._assembly.add(number, piece)) is not None:
+            self.counts["samples"] += 1
+            self._tell(events.Sampled(sample))
+
+    def _refuse_sample(self, sentence: str, key: str) -> None:
+        self._refuse(None, sentence, key)
+        if not self._garbage.take(1.0, self._now):
+            self._close(f"too many samples: {sentence}", say=True)
 
     def _post(self, number: int, payload: memoryview) -> None:
         """`number` counts messages: behind one that was lost, nothing is believed to be the next item (an outbox that no server

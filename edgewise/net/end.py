@@ -46,8 +46,8 @@ class End:
         self._heart = Heartbeat(self._beat, self._silence, now)
         self._garbage = Allowance(self._rate, self._burst)
 
-    def _say(self, kind: Kind, frame: int = 0, payload: bytes = b"") -> None:
-        self._out.append(encode(Header(kind, frame), payload))
+    def _say(self, kind: Kind, frame: int = 0, payload: bytes = b"", flags: int = 0) -> None:
+        self._out.append(encode(Header(kind, frame, flags=flags), payload))
 
     def _say_bye(self, reason: str) -> None:
         self._say(Kind.BYE, 0, messages.refusal(None, reason))

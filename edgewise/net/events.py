@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edgewise.core.learning import Learning, Sample
 from edgewise.net.items import Item
 from edgewise.net.messages import Hello, Reply, Stream, Welcome
 
@@ -100,6 +101,19 @@ class News(Struct, frozen=True):
     payload: bytes
 
 
+class Wanted(Struct, frozen=True):
+    """What the server wants to learn from, from now on: told after Opened, and when it changes. None: nothing."""
+
+    learning: Learning | None
+
+
+class Uploaded(Struct, frozen=True):
+    """The server has all of sample `number`, which was offered; `lost` where it was given up."""
+
+    number: int
+    lost: str = ""
+
+
 # On an edge server -----------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +121,7 @@ class Arrived(Struct, frozen=True):
     """A frame to answer: `deadline_by` (absolute, s) leaves time for the way back; infinite where there is no deadline.
 
     `payload` is a view of the bytes that came in. `stream` is what HELLO said of it. `edge.answer` or `edge.refuse` is owed,
-    unless Cancelled comes first.
+    unless Cancelled comes first. `flags` are the header's (`edgewise.net.teaching`).
     """
 
     frame: int
@@ -115,6 +129,7 @@ class Arrived(Struct, frozen=True):
     payload: memoryview
     deadline_by: float
     now: float
+    flags: int = 0
 
 
 class Cancelled(Struct, frozen=True):
@@ -129,6 +144,28 @@ class Posted(Struct, frozen=True):
     item: Item
 
 
+class Sampled(Struct, frozen=True):
+    """A sample came, to be learned from."""
+
+    sample: Sample
+
+
 Event = (
-    Opened | Renewed | Closed | Answered | Dropped | Failed | Late | Warned | Pong | Acked | News | Arrived | Cancelled | Posted
+    Opened
+    | Renewed
+    | Closed
+    | Answered
+    | Dropped
+    | Failed
+    | Late
+    | Warned
+    | Pong
+    | Acked
+    | News
+    | Wanted
+    | Uploaded
+    | Arrived
+    | Cancelled
+    | Posted
+    | Sampled
 )

@@ -3,8 +3,8 @@
     offset  0  2  3  4   6   8  12  16  20  24
             EW v  k  fl  st  fr  bu  le  cr  payload …
 
-`EW` magic, `v` version, `k` kind, `fl` flags (u16, reserved), `st` stream (u16), `fr` frame number (u32), `bu` the time left
-when it was sent (µs, u32), `le` length of the payload (u32), `cr` CRC-32 of everything before and after it (u32).
+`EW` magic, `v` version, `k` kind, `fl` flags (u16: `edgewise.net.teaching`), `st` stream (u16), `fr` frame number (u32), `bu` the
+time left when it was sent (µs, u32), `le` length of the payload (u32), `cr` CRC-32 of everything before and after it (u32).
 
 What is constant for a stream (model, shape, dtype, codec) is agreed once in HELLO: a msgpack map that said it in every frame
 would take 172 bytes, beside bottlenecks of 300–900. The frame does not know who sent it, nor what its payload means.
@@ -44,6 +44,8 @@ class Kind(IntEnum):
     BYE = 11
     ACK = 12
     NEWS = 13
+    LEARN = 14
+    SAMPLE = 15
 
 
 _KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}

@@ -18,13 +18,15 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple, fields
 
 from edgewise.core.answer import Answer, FrameRecord
-from edgewise.core.errors import FrameError
+from edgewise.core.errors import ConfigError, FrameError
+from edgewise.core.learning import LARGEST_PICTURE, LARGEST_STATISTICS, Learning, Sample, checked
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(max_length=500)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Count = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 RECORDS_A_FRAME = 64
+LARGEST_SAMPLE = LARGEST_PICTURE + LARGEST_STATISTICS + 256  # bytes of one, packed
 _SENTENCE = 500
 _LARGEST_GRID = 1 << 24  # cells
 
@@ -59,7 +61,8 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """The server's answer: session, window of frames in flight, and its limits; `refused` streams, each with a sentence.
 
-    `item_window` is how many bytes of items may be without an acknowledgement.
+    `item_window` is how many bytes of items may be without an acknowledgement. `learning` is what the server wants to learn from;
+    it is said to devices that understand it alone, and left out where nothing is wanted, as an older server does.
     """
 
     session: Name
@@ -67,6 +70,7 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     max_payload: Annotated[int, Meta(ge=1, le=1 << 30)]
     item_window: Annotated[int, Meta(ge=1, le=1 << 24)]
     refused: Annotated[dict[int, Sentence], Meta(max_length=64)] = {}
+    learning: Learning | None = None
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -87,6 +91,20 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     tail: Seconds = 0.0
     batch: Annotated[int, Meta(ge=1, le=4096)] = 1
     queue: Count = 0
+
+
+class Learn(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """What the server wants to learn from, from now on; None: nothing."""
+
+    learning: Learning | None
+
+
+class Piece(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Bytes of a packed Sample of `total` bytes, from `offset` on; its number is the frame's."""
+
+    offset: Annotated[int, Meta(ge=0, le=LARGEST_SAMPLE)]
+    total: Annotated[int, Meta(ge=1, le=LARGEST_SAMPLE)]
+    body: Annotated[bytes, Meta(min_length=1, max_length=LARGEST_SAMPLE)]
 
 
 class Credit(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -111,6 +129,8 @@ def _decoder(kind: type[Struct]) -> msgspec.msgpack.Decoder[Any]:
 
 
 def pack(message: Struct) -> bytes:
+    if isinstance(message, Welcome) and message.learning is None:
+        return _ENCODER.encode(astuple(message)[:-1])
     return _ENCODER.encode(message)
 
 
@@ -122,7 +142,18 @@ def unpack(kind: type[Message], payload: bytes | memoryview) -> Message:
         raise FrameError(f"a {kind.__name__} cannot be read", got=error, hint="Do both sides run the same version?") from None
     if isinstance(message, Reply):
         _check(message.answer)
+    elif isinstance(message, Welcome | Learn) and message.learning is not None:
+        _check_learning(message.learning)
+    elif isinstance(message, Sample) and not (math.isfinite(message.captured) and math.isfinite(message.doubt or 0.0)):
+        raise FrameError("a sample holds an impossible figure", got=f"frame {message.frame}", allowed="finite, 0 or more")
     return message
+
+
+def _check_learning(learning: Learning) -> None:
+    try:
+        checked(learning)
+    except ConfigError as error:
+        raise FrameError(error.what, got=error.got, allowed=error.allowed) from None
 
 
 def _check(answer: Answer) -> None:

@@ -10,12 +10,16 @@
     outbox ─ ITEM ───────────────────────────▶ Posted ─ … effect and watermark committed ─ ack
     Acked      ◀──────────────────────── ACK ─
     News       ◀─────────────────────── NEWS ─ news
+    Wanted     ◀────── WELCOME, later LEARN ─ learn
+    sample ─ queue ─ SAMPLE (a piece) ───────▶ … Sampled
+    Uploaded   ◀───────────── SAMPLE (taken) ─
     renew      ── HELLO (other streams) ─────▶ Renewed
     Renewed    ◀───────────────────── WELCOME
 
 The rules: one waiting slot, newest wins; frames in flight ≤ the server's window; a frame keeps its place in the window until
 the server's last word on it; an answer after the deadline is no answer; each side sends a PING a second; every offered frame
-ends once; items go when no frame waits, are sent until they are acknowledged, and count once.
+ends once; items go when no frame waits, are sent until they are acknowledged, and count once; samples go, piece by piece, when
+nothing else does.
 
 A rim (asyncio, or a test in virtual time) does the same after each call: put `outgoing()` on the wire, act on `events()`, and
 call `tick` at `next_wake()`. The same rim fits both sides. Bytes and limits: docs/protocol.md.
@@ -38,6 +42,9 @@ from edgewise.net.events import (
     Pong,
     Posted,
     Renewed,
+    Sampled,
+    Uploaded,
+    Wanted,
     Warned,
 )
 
@@ -59,5 +66,8 @@ __all__ = [
     "Pong",
     "Posted",
     "Renewed",
+    "Sampled",
+    "Uploaded",
+    "Wanted",
     "Warned",
 ]

@@ -3,8 +3,8 @@ what the device itself makes of it.
 
 The learner answers with a `Choice`: nothing, a sample (its picture goes up when the link has nothing else to do), or the cascade
 (its picture goes up at once for the teacher's answer, while the answer that is here already stands by). What was chosen is then
-`settle`d with the size that it came to, or `withdraw`n where it did not go. So the learner alone keeps the budget of learning, and
-node knows no method (adapt brings one: `edgewise.adapt.device`).
+`settle`d with the size that it came to, or `withdraw`n where it did not go. So the learner alone keeps the budget of learning,
+and node knows no method (adapt brings one: `edgewise.adapt.device`).
 
 It does not know pictures: coding and sending them is the node's (`edgewise.node.lessons`).
 """
@@ -43,14 +43,14 @@ class Learner(Protocol):
     def consider(self, doubt: Doubt | None, now: float, size: float, answered: bool = True) -> Choice:
         """What becomes of the next frame, whose picture takes about `size` bytes (0: nobody knows yet).
 
-        `doubt` is None where the device's answer is no number, or where it has none of its own (`answered` False): the filter left
-        the frame out, or the server answers it.
+        `doubt` is None where the device's answer is no number, or where it has none of its own (`answered` False): the filter
+        left the frame out, or the server answers it.
         """
         ...
 
     def settle(self, choice: Choice, asked: float, size: float) -> bool:
-        """The upload was thought to take `asked` bytes and takes `size` (0: its picture goes up anyway). False: it cannot be paid,
-        is withdrawn already, and must not go.
+        """The upload was thought to take `asked` bytes and takes `size` (0: its picture goes up anyway). False: it cannot be
+        paid, is withdrawn already, and must not go.
         """
         ...
 

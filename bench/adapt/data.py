@@ -15,6 +15,7 @@ Imagenette and CIFAR-10 are for research alone: no weights that saw them leave t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -31,8 +32,8 @@ from edgewise.data.boxes import occupied
 from edgewise.data.clip import by_time, frame, read_clip
 from edgewise.data.dataset import Entry
 from edgewise.data.junction import Junction
-from edgewise.data.junction.weather import CONDITIONS
-from edgewise.data.pack import open_pack
+from edgewise.data.junction.weather import CONDITIONS, Condition
+from edgewise.data.pack import Pack, open_pack
 from edgewise.data.streams import Domain, parse, seen
 from edgewise.split.gallery import gathered
 
@@ -58,7 +59,7 @@ def imagenette(part: Part, work: Path, limit: int = 0, packs: Path = PACKS, adva
 
 
 def _classes(name: str, held: str, part: Part, picture: Picture, work: Path, limit: int, packs: Path, advance: Advance) -> Album:
-    pack = open_pack(packs / f"{name}.tar")
+    pack = _opened(packs / f"{name}.tar")
     wanted = _of_part([n for n in pack.names if f"/{held if part == 'report' else 'train'}/" in n], part, HELD[name])
     if limit:
         wanted = [wanted[i] for i in np.linspace(0, len(wanted) - 1, min(limit, len(wanted))).round().astype(int)]
@@ -68,6 +69,12 @@ def _classes(name: str, held: str, part: Part, picture: Picture, work: Path, lim
     skipped = {"the picture cannot be read": len(found.left)} if found.left else {}
     names = tuple(sorted({e.label for e in entries}))
     return Album(entries, lambda i: np.asarray(found.pictures[i]), names, (f"{name}, {part}",), skipped)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: Path) -> Pack:
+    """A tar of many files, indexed once."""
+    return open_pack(path)
 
 
 def _of_part(names: Sequence[str], part: Part, held: int) -> list[str]:
@@ -91,7 +98,7 @@ class View(Struct, frozen=True):
 
 
 def road(
-    scene: int, domain: Domain, frames: int, part: Part = "report", condition: str = "clear", tick: float = TICK
+    scene: int, domain: Domain, frames: int, part: Part = "report", condition: Condition = "clear", tick: float = TICK
 ) -> Iterator[View]:
     """`frames` of one pole camera, `tick` seconds apart, rendered in `condition` and then seen through `domain`.
 
@@ -100,7 +107,7 @@ def road(
     if condition not in CONDITIONS:
         raise ConfigError("the junction knows no such condition", got=condition, allowed=", ".join(CONDITIONS))
     seed = SEEDS[part] + scene
-    junction = Junction(seed, condition)  # type: ignore[arg-type]
+    junction = Junction(seed, condition)
     for number in range(frames):
         image, boxes, cells = junction.frame(number * tick)
         yield View(seen(image, domain, [seed, number]), boxes, cells, domain, f"junction {seed}")
@@ -108,7 +115,7 @@ def road(
 
 def clip(domain: Domain, part: Part = "report", seed: int = 0, packs: Path = PACKS) -> Iterator[View]:
     """Labelled frames of the real clip in order of time, seen through `domain`. **Its boxes are another network's output.**"""
-    pack = open_pack(packs / "opendatacam.tar")
+    pack = _opened(packs / "opendatacam.tar")
     parts = dict(zip(("teach", "choose", "report"), by_time(read_clip(pack, ("car", "bus")).pictures), strict=True))
     for number, picture in enumerate(parts[part]):
         boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in picture.boxes], float).reshape(-1, 4)

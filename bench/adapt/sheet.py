@@ -29,10 +29,10 @@ def sheet(
 ) -> NDArray[np.uint8]:
     """`picture` (height, width, 3; uint8), clean and through each kind (a row) at each severity (a column), with captions."""
 
-    def row(kind: str) -> list[tuple[str, NDArray[np.uint8]]]:
+    def shifted(kind: str) -> list[tuple[str, NDArray[np.uint8]]]:
         return [(f"{kind}:{s}", corrupt(picture, kind, s, np.random.default_rng([seed, s]))) for s in severities]
 
-    rows = [[("clean", picture)], *(row(kind) for kind in kinds)]
+    rows = [[("clean", picture)], *(shifted(kind) for kind in kinds)]
     times = max(1, -(-SMALLEST // min(picture.shape[:2])))
     height, width = picture.shape[0] * times, picture.shape[1] * times
     size = (max(len(r) for r in rows) * (width + GAP), len(rows) * (height + LABEL + GAP))

@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 Levels = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+PIECE = 8.0  # px of a line that are laid one by one
 UNIT = 32  # px of the shorter side at which noise has its nominal strength
 
 
@@ -61,24 +62,31 @@ def clouds(shape: tuple[int, int], generator: np.random.Generator, octaves: int 
 def along(values: Levels, length: float, angle: float, brightest: bool = False) -> Levels:
     """The mean (or the maximum) of copies of `values` (height, width …) along a line of `length` px at `angle` (radians).
 
-    The copies are doubled, each time at half the distance: five additions make 32 of them. Borders continue outwards.
+    A short piece is laid pixel by pixel and then doubled: a dozen additions for any length. Borders continue outwards.
     """
-    doublings = max(1, math.ceil(math.log2(max(length, 1.0)))) if length > 0 else 0
-    for step in range(doublings):
-        part = length / 2 ** (step + 1)
-        values = _with_copy(values, round(part * math.sin(angle)), round(part * math.cos(angle)), brightest)
-    return values
+    doublings = max(0, math.ceil(math.log2(max(length, 1.0) / PIECE)))
+    piece = length / 2**doublings
+    count = math.ceil(piece) + 1
+    places = [(step / max(count - 1, 1) - 0.5) * piece for step in range(count)]
+    line = _together([_copy(values, place, angle) for place in places], brightest)
+    for _ in range(doublings):
+        line = _together([_copy(line, -piece / 2, angle), _copy(line, piece / 2, angle)], brightest)
+        piece *= 2
+    return line
 
 
-def _with_copy(values: Levels, down: int, right: int, brightest: bool) -> Levels:
-    """`values` and a copy moved by half of that distance to either side."""
-    if down == right == 0:
-        return values
-    up, left = down // 2, right // 2
-    one, other = moved(values, up, left), moved(values, up - down, left - right)
-    if brightest:
-        return np.maximum(one, other)
-    return (one + other) * np.float32(0.5)
+def _copy(values: Levels, far: float, angle: float) -> Levels:
+    down, right = round(far * math.sin(angle)), round(far * math.cos(angle))
+    return moved(values, down, right) if down or right else values
+
+
+def _together(copies: list[Levels], brightest: bool) -> Levels:
+    whole = copies[0].copy()
+    for copy in copies[1:]:
+        np.maximum(whole, copy, out=whole) if brightest else np.add(whole, copy, out=whole)
+    if not brightest:
+        whole /= np.float32(len(copies))
+    return whole
 
 
 def moved(values: Levels, down: int, right: int) -> Levels:

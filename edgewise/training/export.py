@@ -115,6 +115,7 @@ def folded(net: nn.Module) -> nn.Module:
 def _tidy(model: onnx_ir.Model) -> None:
     """What the exporter's own optimiser does, but for folding normalisation and joining initialisers of equal values."""
     optimizer.inline(model)
+    reshaped = _reshaped(model)
     for _ in range(2):  # what one round makes constant, the next can take away
         optimizer.fold_constants(model, onnx_shape_inference=True)
         rewriter.rewrite(model, RULES)
@@ -128,6 +129,24 @@ def _tidy(model: onnx_ir.Model) -> None:
         passes.OutputFixPass(),
         passes.NameFixPass(),
     )(model)
+    held = model.graph.initializers
+    for folded_name, name in reshaped.items():
+        if folded_name in held and name not in held:
+            held[folded_name].name = name
+
+
+def _reshaped(model: onnx_ir.Model) -> dict[str, str]:
+    """Tensors that are a parameter in another shape, as scale and shift of group normalisation are: once they are folded they
+    are initialisers, which keep the parameter's name."""
+    found: dict[str, str] = {}
+    for node in model.graph:
+        source = node.inputs[0].name if node.inputs and node.inputs[0] is not None else None
+        given = node.outputs[0].name if node.outputs else None
+        if node.op_type in ("Unsqueeze", "Reshape", "CastLike") and source and given:
+            name = found.get(source, source)
+            if name in model.graph.initializers:
+                found[given] = name
+    return found
 
 
 def _forget(model: onnx.ModelProto) -> None:

@@ -126,7 +126,10 @@ def test_the_variance_by_sums_is_the_variance():
     grey = np.random.default_rng(1).integers(0, 256, (9, 11), np.uint8)
     padded = np.pad(grey, 2, mode="edge").astype(float)
     brute = [[padded[y : y + 5, x : x + 5].var() for x in range(11)] for y in range(9)]
-    assert np.allclose(_variance(grey, 2) / 25**2, brute)
+    assert np.allclose(_variance(grey, 2) / 25**2, brute, rtol=1e-4)
+    wide = np.full((700, 700), 250, np.uint8)  # whose squares add up to more than 2³²
+    wide[:, 350:] = 240
+    assert np.allclose(_variance(wide, 2)[:, [100, 600]], 0) and _variance(wide, 2)[:, 350].min() > 0
 
 
 def test_moving_repeats_the_border_and_clouds_fill_their_range():

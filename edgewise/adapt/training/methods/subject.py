@@ -31,9 +31,9 @@ class Scored(nn.Module):
 
 
 class Subject(Struct, frozen=True, eq=False):
-    """`net` gives logits; `layers` (module → path of statistics) and `affine` (its parameters → paths of deltas) name what is in it.
+    """`net` gives logits; `kind` says what an answer is, `labels` name the classes.
 
-    `kind` says what an answer is, `labels` name the classes.
+    `layers` (module → path of statistics) and `affine` (its parameters → paths of deltas) name what is in it.
     """
 
     net: nn.Module

@@ -1,15 +1,22 @@
 """How normalisation statistics follow a stream: pure rules over values; `edgewise.runtime.tracked` runs them.
 
-    weight = max(momentum(of all |B| stands for), |B| / (seen + |B|))     a plain mean, then a moving average (adapt notes 2.3)
-    share = (1 − ω)·ramp(d)   d: distance of the first layer from the source; 0 below `calm`, 1 above `moved` (ours)
-    alarm                     the newest first layers differ from the running ones by more than their spread allows (ours)
+Two moving averages of what each layer takes in (adapt notes 2.3; the rest is ours):
 
-The first layer decides, because what it sees does not depend on any statistics in use: no loop can feed itself. While it stays
-near the source the model *is* the source, bit for bit, so clean pictures lose nothing ("nothing changed", adapt notes trap 8). A
-domain moves the first layer far; a class hardly does.
+    running   under the statistics in use                what the model may normalise with
+    plain     under the source's own, seen now and then  says whether anything has changed: no loop can feed itself
 
-After an alarm the past counts for a few samples only, and every frame is watched; settled, one frame in `every` is, and stands
-for all of them.
+    weight  = max(momentum(of all |B| stands for), 2|B| / (seen + 2|B|))   soon the newest, later a moving average
+    away    = distance of `plain` from the source, mean over layers        nats a channel
+    calm    = `calm` + `crowd` · concentration of recent answers on few labels
+    share   = ramp of `away` from calm to twice calm, times 1 for the first layer, falling to `deep` at the last
+
+While `away` stays below calm the model *is* the source, bit for bit, so clean pictures lose nothing (adapt notes trap 8). Early
+layers see weather, late ones what there is: on a stream sorted by class, the statistics of late layers are those of one class, and
+a model normalised with them takes all classes for each other. So where recent answers are of few labels, late layers go home, and
+more has to change before anything does. A model in the wrong weather, too, says the same of all: then early layers mend it first.
+
+An alarm, when what some layer of the earlier half sees in the newest frames differs from before by more than its spread allows,
+lets the past count for a few samples only, and every frame is watched; settled, one in `every` is, and stands for all of them.
 
 It does not know which model this is, nor time: it counts frames.
 """
@@ -28,21 +35,23 @@ EPSILON = 1e-5
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
-    """`rate`: weight of 50 samples; `source`: ω; `calm`, `moved`: nats a channel; `every`: one frame in so many is watched when
-    settled; `prior`, `restart`: samples that the past counts for at the start and after an alarm; `dense`: samples for which every
-    frame is watched then; `alarm`: squared deviations; `recent`: watched frames that are compared with the past. The fast session
-    is renewed where it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""
+    """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so many
+    is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: samples that the past has
+    the weight of at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `alarm`:
+    squared deviations; `recent`: watched frames that are compared with the past; `memory`: answers whose labels are counted. The
+    fast session is renewed where it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""
 
     rate: float = 0.02
-    source: float = 0.1
-    calm: float = 0.03
-    moved: float = 0.1
-    every: int = 16
+    calm: float = 0.008
+    crowd: float = 0.07
+    deep: float = 0.5
+    every: int = 20
+    look: int = 128
     prior: float = 16
-    restart: float = 32
     dense: float = 128
-    alarm: float = 8.0
+    alarm: float = 12.0
     recent: int = 8
+    memory: int = 64
     renew: float = 0.002
     spacing: int = 1024
 
@@ -50,91 +59,145 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 PLAIN = Rules()
 
 
-class Course(Struct, frozen=True, eq=False):
-    """Where a stream has led: running E[x], E[x²] (ΣC,), samples `seen` since the last alarm, the `share` of them in use, `away`
-    the distance of the first layer, `slow`, `spread` and `fast` mean of its features, and how many `alarms` there were."""
+class Seen(Struct, frozen=True, eq=False):
+    """A moving average: E[x], E[x²] (ΣC,) over `samples`."""
 
     mean: Vector
     second: Vector
-    seen: float
-    share: float = 0.0
+    samples: float
+
+    @property
+    def variance(self) -> Vector:
+        return np.maximum(self.second - self.mean**2, 0)
+
+
+class Course(Struct, frozen=True, eq=False):
+    """Where a stream has led: the averages, how far it is `away`, the part 0..1 of the way that is `gone` (0: the source itself),
+    features of the earlier layers (slow and fast mean, spread; (2, C)), labels of recent answers, and how many `alarms` there were."""
+
+    running: Seen
+    plain: Seen
     away: float = 0.0
+    gone: float = 0.0
     slow: Vector | None = None
-    spread: Vector | None = None
     fast: Vector | None = None
-    watched: int = 0
+    spread: Vector | None = None
+    compared: int = 0
+    labels: Vector | None = None
     alarms: int = 0
 
+    @property
+    def concentration(self) -> float:
+        """0 where recent answers are of all labels alike, 1 where they are of one; 0 where nobody told."""
+        if self.labels is None or len(self.labels) < 2 or not self.labels.sum():
+            return 0.0
+        shares = self.labels / self.labels.sum()
+        even = 1 / len(shares)
+        return max(0.0, (float(shares @ shares) - even) / (1 - even))
 
-def begun(mean: Vector, variance: Vector, rules: Rules) -> Course:
-    """The course of a stream of which nothing has been seen: the source's own statistics."""
-    return Course(mean.astype(np.float64), variance + mean.astype(np.float64) ** 2, rules.prior)
+
+class Source(Struct, frozen=True, eq=False):
+    """What the model came with: mean and variance (ΣC,), and where each layer's channels lie."""
+
+    mean: Vector
+    variance: Vector
+    slices: tuple[slice, ...]
 
 
-def weight(course: Course, samples: int, stands_for: int, rules: Rules) -> float:
-    """What the next `samples`, which stand for so many, weigh in the running moments."""
-    return max(momentum(stands_for, rules.rate), samples / (course.seen + samples))
+def begun(source: Source, rules: Rules) -> Course:
+    """The course of a stream of which nothing has been seen."""
+    home = Seen(source.mean, source.variance + source.mean**2, rules.prior)
+    return Course(home, home)
+
+
+def weight(seen: Seen, samples: int, stands_for: int, rules: Rules) -> float:
+    """What the next `samples`, which stand for so many, weigh in a moving average."""
+    return max(momentum(stands_for, rules.rate), 2 * samples / (seen.samples + 2 * samples))
 
 
 def dense(course: Course, rules: Rules) -> bool:
     """Whether every frame is watched: something moves, or too little has been seen."""
-    return course.seen < rules.dense
+    return course.running.samples < rules.dense
+
+
+def shares(course: Course, layers: int, rules: Rules) -> Vector:
+    """The share of the running statistics by layer (layers,); all 0 at home."""
+    last = rules.deep * max(0.0, 1 - 2 * course.concentration)
+    return course.gone * np.linspace(1.0, last, layers)
+
+
+def mixed(course: Course, source: Source, rules: Rules) -> tuple[Vector, Vector]:
+    """Mean and variance (ΣC,) to normalise with."""
+    share = np.repeat(shares(course, len(source.slices), rules), [at.stop - at.start for at in source.slices])
+    mean, variance = course.running.mean - source.mean, course.running.variance - source.variance
+    return source.mean + share * mean, source.variance + share * variance
+
+
+def told(course: Course, label: int, labels: int, rules: Rules) -> Course:
+    """The course after an answer with this label of so many."""
+    counts = np.zeros(labels) if course.labels is None or len(course.labels) != labels else course.labels
+    counts = (1 - 1 / rules.memory) * counts
+    counts[label] += 1
+    return replace(course, labels=counts)
 
 
 def observed(
-    course: Course, mean: Vector, second: Vector, samples: int, stands_for: int, first: tuple[Vector, Vector], rules: Rules
+    course: Course, moments: tuple[Vector, Vector], samples: int, stands_for: int, source: Source, rules: Rules
 ) -> Course:
-    """The course after a watched batch of `samples`, whose moments are `mean` and `second` (ΣC,).
-
-    `first` = the source's mean and variance of the first layer, which the first channels are of.
-    """
-    w = weight(course, samples, stands_for, rules)
-    after = replace(
-        course,
-        mean=course.mean + w * (mean - course.mean),
-        second=course.second + w * (second - course.second),
-        seen=course.seen + samples,
-        watched=course.watched + 1,
-    )
-    return judged(_alarmed(after, mean, second, first, rules), first, rules)
+    """The course after a batch of `samples`, whose `moments` (E[x], E[x²]) were taken under the statistics in use."""
+    after = replace(course, running=_averaged(course.running, moments, samples, stands_for, rules))
+    after = _alarmed(after, moments, source, rules)
+    return looked(after, moments, samples, stands_for, source, rules) if not course.gone else after
 
 
-def _alarmed(course: Course, mean: Vector, second: Vector, first: tuple[Vector, Vector], rules: Rules) -> Course:
-    """With the features of the newest frame in the slow and the fast mean; the past forgotten where they do not fit together."""
-    now = features(mean[: len(first[0])], second[: len(first[0])], first)
+def looked(course: Course, moments: tuple[Vector, Vector], samples: int, stands_for: int, source: Source, rules: Rules) -> Course:
+    """The course after a batch whose moments were taken under the source's own statistics."""
+    plain = _averaged(course.plain, moments, samples, stands_for, rules)
+    away = apart((source.mean, source.variance), (plain.mean, plain.variance), source.slices)
+    calm = rules.calm + rules.crowd * course.concentration
+    gone = min(1.0, max(0.0, away / calm - 1)) if plain.samples >= 3 * rules.prior else course.gone
+    running = course.running
+    if gone and not course.gone:  # what was seen of late layers was seen under other statistics
+        running = replace(running, samples=min(running.samples, rules.prior))
+    return replace(course, plain=plain, running=running, away=away, gone=gone)
+
+
+def _averaged(seen: Seen, moments: tuple[Vector, Vector], samples: int, stands_for: int, rules: Rules) -> Seen:
+    w = weight(seen, samples, stands_for, rules)
+    mean, second = seen.mean + w * (moments[0] - seen.mean), seen.second + w * (moments[1] - seen.second)
+    return Seen(mean, second, seen.samples + samples)
+
+
+def _alarmed(course: Course, moments: tuple[Vector, Vector], source: Source, rules: Rules) -> Course:
+    """With the newest features in the slow and the fast mean; the past forgotten where they do not fit together."""
+    layers = source.slices[: -(-len(source.slices) // 2)]
+    now = features(moments, source, layers[-1].stop)
     if course.slow is None or course.fast is None or course.spread is None:
-        return replace(course, slow=now, fast=now, spread=np.zeros_like(now))
-    pace, slow_pace = 1 / rules.recent, max(1 / course.watched, 1 / (16 * rules.recent))
-    fast = course.fast + pace * (now - course.fast)
-    apart = now - course.slow
-    slow, spread = course.slow + slow_pace * apart, (1 - slow_pace) * (course.spread + slow_pace * apart**2)
-    moved = replace(course, slow=slow, fast=fast, spread=spread)
-    if course.watched < 2 * rules.recent:
-        return moved
-    expected = spread * (pace / (2 - pace)) + 1e-3
-    if float(np.mean((fast - slow) ** 2 / expected)) < rules.alarm:
-        return moved
-    return replace(moved, seen=min(course.seen, rules.restart), slow=fast, watched=1, alarms=course.alarms + 1)
+        return replace(course, slow=now, fast=now, spread=np.zeros_like(now), compared=1)
+    compared, pace = course.compared + 1, 1 / rules.recent
+    slowly = max(1 / compared, 1 / (16 * rules.recent))
+    fast, off = course.fast + pace * (now - course.fast), now - course.slow
+    slow, spread = course.slow + slowly * off, (1 - slowly) * (course.spread + slowly * off**2)
+    after = replace(course, slow=slow, fast=fast, spread=spread, compared=compared)
+    odd = (fast - slow) ** 2 / (spread * (pace / (2 - pace)) + 1e-3)
+    settling = compared < 2 * rules.recent or dense(course, rules)
+    if settling or max(float(odd[half, at].mean()) for half in (0, 1) for at in layers) < rules.alarm:
+        return after
+    running, plain = (replace(seen, samples=min(seen.samples, rules.prior)) for seen in (course.running, course.plain))
+    return replace(after, running=running, plain=plain, slow=fast, compared=1, alarms=course.alarms + 1)
 
 
-def judged(course: Course, first: tuple[Vector, Vector], rules: Rules) -> Course:
-    """With the distance of the first layer, and the share of the running statistics that it calls for."""
-    size = len(first[0])
-    mean, second = course.mean[:size], course.second[:size]
-    away = apart(first, (mean, np.maximum(second - mean**2, 0)))
-    ramp = min(1.0, max(0.0, (away - rules.calm) / (rules.moved - rules.calm)))
-    return replace(course, away=away, share=(1 - rules.source) * ramp)
-
-
-def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector]) -> float:
-    """The distance of two (mean, variance) over all layers, nats a channel."""
+def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector], slices: tuple[slice, ...]) -> float:
+    """The distance of two (mean, variance), the mean over layers: nats a channel."""
     spread = old[1] + EPSILON
     ratio = (new[1] + EPSILON) / spread
-    return float(0.5 * np.mean((new[0] - old[0]) ** 2 / spread + ratio - 1 - np.log(ratio)))
+    nats = (new[0] - old[0]) ** 2 / spread + ratio - 1 - np.log(ratio)
+    return float(0.5 * np.mean([nats[at].mean() for at in slices]))
 
 
-def features(mean: Vector, second: Vector, first: tuple[Vector, Vector]) -> Vector:
-    """What a frame's first layer looks like beside the source's: shifts in its deviations, and logarithms of spreads (2·C,)."""
-    spread = first[1] + EPSILON
+def features(moments: tuple[Vector, Vector], source: Source, stop: int) -> Vector:
+    """What a batch looks like to the first layers beside the source's pictures: shifts in deviations, logarithms of spreads (2, C)."""
+    mean, second = moments[0][:stop], moments[1][:stop]
+    spread = source.variance[:stop] + EPSILON
     ratio = (np.maximum(second - mean**2, 0) + EPSILON) / spread
-    return np.concatenate([(mean - first[0]) / np.sqrt(spread), 0.5 * np.log(ratio)])
+    return np.stack([(mean - source.mean[:stop]) / np.sqrt(spread), 0.5 * np.log(ratio)])

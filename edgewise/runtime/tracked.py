@@ -26,17 +26,33 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import PartName
-from edgewise.core.errors import TensorError
+from edgewise.core.errors import EdgewiseError, TensorError
 from edgewise.core.moments import Moments, Statistics, widths
 from edgewise.graph.normalisation import required
-from edgewise.graph.watched import FEED, MOMENTS, SHARE, WEIGHT, watched
+from edgewise.graph.watched import FEED, MOMENTS, WEIGHT, watched
 from edgewise.runtime.bundle import Bundle
-from edgewise.runtime.follow import PLAIN, Rules, apart, begun, dense, judged, observed, weight
+from edgewise.runtime.follow import (
+    PLAIN,
+    Rules,
+    Seen,
+    Source,
+    Vector,
+    apart,
+    begun,
+    dense,
+    looked,
+    mixed,
+    observed,
+    shares,
+    told,
+    weight,
+)
 from edgewise.runtime.initialisers import patched, values
 from edgewise.runtime.session import Session
 from edgewise.runtime.slots import gently
 
 Outputs = dict[str, NDArray[Any]]
+_OFTEN = 4  # samples, while every frame is watched, after which the source sees one
 
 
 class Tally(Struct, frozen=True):
@@ -63,18 +79,20 @@ class Tracked:
         self.rules, self._model, self._threads, self._aside = rules, model, threads, aside
         self._watched = Session.load(watched(model, self.layers), threads)
         lying = values(model, [name for layer in self.layers for name in (layer.mean, layer.variance)])
-        self._mean = np.concatenate([lying[layer.mean] for layer in self.layers]).astype(np.float64)
-        self._variance = np.concatenate([lying[layer.variance] for layer in self.layers]).astype(np.float64)
         ends = np.cumsum([layer.channels for layer in self.layers]).tolist()
-        self._slices = [slice(end - layer.channels, end) for layer, end in zip(self.layers, ends, strict=True)]
-        self._first = self._mean[self._slices[0]], self._variance[self._slices[0]]
+        slices = tuple(slice(end - layer.channels, end) for layer, end in zip(self.layers, ends, strict=True))
+        mean, variance = (
+            np.concatenate([lying[getattr(layer, which)] for layer in self.layers]).astype(np.float64)
+            for which in ("mean", "variance")
+        )
+        self._source = Source(mean, variance, slices)
         self._home = self._fast = Session.load(model, threads)
-        self._at = self._mean, self._variance  # what the fast session has
-        self.course = begun(self._mean, self._variance, rules)
+        self._at = mean, variance  # what the fast session has
+        self.course = begun(self._source, rules)
         self.tally = Tally()
-        self._waiting = 0  # samples since the last watched run
+        self._waiting = self._unseen = 0  # samples since the last watched run, and since the source saw one
         self._runs = self._due = 0  # runs since the last build, and how many there must be before the next
-        self._ready: tuple[Session, tuple[NDArray[Any], NDArray[Any]]] | None = None
+        self._ready: tuple[Session, tuple[Vector, Vector]] | None = None
         self._builder: threading.Thread | None = None
 
     @staticmethod
@@ -86,81 +104,118 @@ class Tracked:
     @property
     def source(self) -> Statistics:
         """The statistics that the part came with."""
-        return self._told(self._mean, self._variance)
+        return self._named(self._source.mean, self._source.variance)
 
     @property
     def statistics(self) -> Statistics:
         """The running statistics of the stream, by the path of the layer."""
-        return self._told(self.course.mean, self._running_variance)
+        return self._named(self.course.running.mean, self.course.running.variance)
 
     @property
     def used(self) -> Statistics:
-        """What the part normalises with: the source's, or the running ones mixed with them."""
-        return self._told(*self._mixed())
+        """What the part is to normalise with: the source's, or the running ones mixed with them."""
+        return self._named(*mixed(self.course, self._source, self.rules))
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
         """Every output of the part for a batch (n, …); now and then its statistics are taken on the way."""
         samples = len(next(iter(feeds.values())))
         self._waiting += samples
+        self._unseen += samples
         self._runs += 1
         if self._ready is not None:
             (self._fast, self._at), self._ready = self._ready, None
-        watch = dense(self.course, self.rules) or self._waiting >= self.rules.every
+        watching = dense(self.course, self.rules)
+        watch = watching or self._waiting >= self.rules.every
         self.tally = replace(self.tally, runs=self.tally.runs + 1, watched=self.tally.watched + watch)
         if not watch:
             return self._fast.run(feeds)
+        if self.course.gone and self._unseen >= (_OFTEN if watching else self.rules.look):
+            self._look(feeds, samples)
         outputs = self._watch(feeds, samples)
         self._renew()
         return outputs
 
-    def follow(self, statistics: Statistics, seen: float) -> None:
-        """Go on from these running statistics (of a memory, or of another device) as if `seen` samples had led there."""
-        self._match(statistics)
+    def told(self, label: int, labels: int) -> None:
+        """The last answer was this label of so many: streams of one class are followed with more care."""
+        self.course = told(self.course, label, labels, self.rules)
+
+    def follow(self, statistics: Statistics, samples: float) -> None:
+        """Go on from these running statistics (of a memory, or of another device) as if so many samples had led there."""
+        wanted = {layer.path: layer.channels for layer in self.layers}
+        if widths(statistics) != wanted:
+            raise TensorError("statistics are of another model", got=f"{len(statistics)} layers", allowed=f"{len(wanted)} layers")
         mean = np.concatenate([statistics[layer.path].mean for layer in self.layers]).astype(np.float64)
         second = np.concatenate([statistics[layer.path].second for layer in self.layers])
-        self.course = judged(replace(self.course, mean=mean, second=second, seen=seen), self._first, self.rules)
+        self.course = replace(self.course, running=Seen(mean, second, samples), gone=1.0)
         self._due = 0
 
     def reset(self) -> None:
         """Back to the source, as if nothing had been seen; the model is what it came as, bit for bit."""
-        self.course = begun(self._mean, self._variance, self.rules)
-        self._fast, self._at, self._ready = self._home, (self._mean, self._variance), None
-        self._waiting = self._due = 0
+        self.course = begun(self._source, self.rules)
+        self._fast, self._at, self._ready = self._home, (self._source.mean, self._source.variance), None
+        self._waiting = self._unseen = self._due = 0
 
     def _watch(self, feeds: Mapping[str, NDArray[Any]], samples: int) -> Outputs:
-        course, share = self.course, self.course.share
-        w = weight(course, samples, self._waiting, self.rules)
-        feed = np.empty(4 * len(self._mean), np.float32)
-        for at, layer in zip(self._slices, self.layers, strict=True):
-            rows = feed[4 * at.start : 4 * at.stop].reshape(4, layer.channels)
-            rows[0], rows[1] = (1 - w) * course.mean[at], (1 - w) * course.second[at]
-            rows[2], rows[3] = (1 - share) * self._mean[at], (1 - share) * self._variance[at]
-        told = {FEED: feed, WEIGHT: np.array([w], np.float32), SHARE: np.array([share], np.float32)}
-        outputs = self._watched.run({**feeds, **told})
-        moments = outputs.pop(MOMENTS).astype(np.float64)
-        if not np.isfinite(moments).all():
-            self.tally = replace(self.tally, refused=self.tally.refused + 1)
+        """A run under the statistics in use, this batch among them."""
+        course, waiting = self.course, self._waiting
+        w = weight(course.running, samples, waiting, self.rules)
+        outputs, moments = self._moments(feeds, w, shares(course, len(self.layers), self.rules))
+        if moments is None:
             return outputs
-        mean, second = np.empty_like(self._mean), np.empty_like(self._mean)
-        for at in self._slices:
-            mean[at], second[at] = np.split(moments[2 * at.start : 2 * at.stop], 2)
-        self.course = observed(course, mean, second, samples, self._waiting, self._first, self.rules)
-        self.tally = replace(self.tally, alarms=self.course.alarms)
         self._waiting = 0
-        if self.course.alarms > course.alarms:
-            self._runs = self._due = 0
+        if not course.gone:
+            self._unseen = 0
+        self.course = observed(course, moments, samples, waiting, self._source, self.rules)
+        self.tally = replace(self.tally, alarms=self.course.alarms)
+        if dense(self.course, self.rules) and not dense(course, self.rules):
+            self._due = 0
         return outputs
+
+    def _look(self, feeds: Mapping[str, NDArray[Any]], samples: int) -> None:
+        """A run under the source's own statistics, whose answers nobody gets."""
+        _, moments = self._moments(feeds, 0.0, np.zeros(len(self.layers)))
+        if moments is not None:
+            self.course = looked(self.course, moments, samples, self._unseen, self._source, self.rules)
+        self._unseen = 0
+
+    def _moments(
+        self, feeds: Mapping[str, NDArray[Any]], w: float, share: Vector
+    ) -> tuple[Outputs, tuple[Vector, Vector] | None]:
+        """Outputs and (E[x], E[x²]) of a watched run; None, and counted, where they are no numbers."""
+        source, running = self._source, self.course.running
+        feed = np.concatenate(
+            [
+                part
+                for at, one in zip(source.slices, share, strict=True)
+                for part in (
+                    (1 - w) * running.mean[at],
+                    (1 - w) * running.second[at],
+                    (1 - one) * source.mean[at],
+                    (1 - one) * source.variance[at],
+                    [one],
+                )
+            ]
+        )
+        outputs = self._watched.run({**feeds, FEED: feed.astype(np.float32), WEIGHT: np.array([w], np.float32)})
+        moved = outputs.pop(MOMENTS).astype(np.float64)
+        if not np.isfinite(moved).all():
+            self.tally = replace(self.tally, refused=self.tally.refused + 1)
+            return outputs, None
+        halves = [moved[2 * at.start : 2 * at.stop].reshape(2, -1) for at in source.slices]
+        mean, second = np.concatenate(halves, axis=1)
+        return outputs, (mean, second)
 
     def _renew(self) -> None:
         """A new fast session where what it has is too far from what is used, and enough frames have passed to pay for it."""
         if dense(self.course, self.rules) or self._runs < self._due or self._builder is not None or self._ready is not None:
             return
-        wanted = self._mixed()
-        if apart(self._at, wanted) < self.rules.renew and not (self.course.share == 0 and self._fast is not self._home):
+        going_home = not self.course.gone and self._fast is not self._home
+        wanted = mixed(self.course, self._source, self.rules)
+        if not going_home and apart(self._at, wanted, self._source.slices) < self.rules.renew:
             return
         self._due, self._runs = min(max(2 * self._due, self.rules.every), self.rules.spacing), 0
-        if self.course.share == 0:
-            self._ready = self._home, (self._mean, self._variance)
+        if not self.course.gone:
+            self._ready = self._home, wanted
             return
         self.tally = replace(self.tally, built=self.tally.built + 1)
         if not self._aside:
@@ -169,34 +224,20 @@ class Tracked:
         self._builder = threading.Thread(target=self._build, args=(wanted,), name="edgewise-statistics", daemon=True)
         self._builder.start()
 
-    def _build(self, wanted: tuple[NDArray[Any], NDArray[Any]]) -> None:
+    def _build(self, wanted: tuple[Vector, Vector]) -> None:
         try:
             self._ready = gently(lambda: self._built(wanted)), wanted
+        except EdgewiseError:  # a thread's border: the old session goes on
+            self.tally = replace(self.tally, refused=self.tally.refused + 1)
         finally:
             self._builder = None
 
-    def _built(self, wanted: tuple[NDArray[Any], NDArray[Any]]) -> Session:
+    def _built(self, wanted: tuple[Vector, Vector]) -> Session:
         new: dict[str, NDArray[Any]] = {}
-        for at, layer in zip(self._slices, self.layers, strict=True):
-            new[layer.mean] = wanted[0][at].astype(np.float32)
-            new[layer.variance] = wanted[1][at].astype(np.float32)
+        for at, layer in zip(self._source.slices, self.layers, strict=True):
+            new[layer.mean], new[layer.variance] = (vector[at].astype(np.float32) for vector in wanted)
         return Session.load(patched(self._model, new), self._threads)
 
-    @property
-    def _running_variance(self) -> NDArray[np.float64]:
-        return np.maximum(self.course.second - self.course.mean**2, 0)
-
-    def _mixed(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        share = self.course.share
-        return self._mean + share * (self.course.mean - self._mean), self._variance + share * (
-            self._running_variance - self._variance
-        )
-
-    def _told(self, mean: NDArray[Any], variance: NDArray[Any]) -> Statistics:
-        pairs = zip(self._slices, self.layers, strict=True)
+    def _named(self, mean: Vector, variance: Vector) -> Statistics:
+        pairs = zip(self._source.slices, self.layers, strict=True)
         return {layer.path: Moments(mean[at].astype(np.float32), variance[at].astype(np.float32)) for at, layer in pairs}
-
-    def _match(self, statistics: Statistics) -> None:
-        wanted = {layer.path: layer.channels for layer in self.layers}
-        if widths(statistics) != wanted:
-            raise TensorError("statistics are of another model", got=f"{len(statistics)} layers", allowed=f"{len(wanted)} layers")

@@ -1,0 +1,345 @@
+"""`edgewise serve --adapt`: one model gets better from what its devices send, and nobody waits for it.
+
+    device ── sample ──► Held ──► │ pipe │ ──► the adapting process: teacher, shadow, gate
+    device ◄── rollout ◄── Releases ◄── │ pipe │ ◄── Version
+
+This is the server's half, in the loop that answers frames: it keeps samples (`adapting_store.py`), passes them on, publishes what
+comes back (`adapting_release.py`), tells devices what is wanted, and writes a log (`adapting_log.py`). All that takes time is in
+the child (`adapting_process.py`), which is nicer than the server and holds no key. Where the child breaks, devices are told that
+nothing more is wanted, and frames are answered as ever.
+
+It does not know whether a version is good: the gate judges before it goes, canaries and guard after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edgewise.adapt.recipe import Recipe
+from edgewise.apps.vision import adapting_release, trust
+from edgewise.apps.vision.adapting_child import Child
+from edgewise.apps.vision.adapting_log import Begun, Journal, Noted, Published, Staged, Stood, Wished
+from edgewise.apps.vision.adapting_release import Manner, Releases, outcome
+from edgewise.apps.vision.adapting_store import Held
+from edgewise.apps.vision.adapting_view import AdaptingView, Mark, Moment
+from edgewise.apps.vision.adapting_words import Begin, Failed, Outcome, Ready, Recall, Said, Seen, Standing, Told, Version, Wanted
+from edgewise.apps.vision.stock import CHANNEL, Stock
+from edgewise.core.artifact import Grid, Manifest, Things
+from edgewise.core.errors import ConfigError, EdgewiseError, LinkError
+from edgewise.core.learning import Learning, Sample
+from edgewise.core.rollout import Condition
+from edgewise.node.background import background, cancel, within
+from edgewise.node.delivery.guard import parse
+from edgewise.runtime.bundle import bundle_files
+from edgewise.runtime.update import manifest_of
+
+log = logging.getLogger("edgewise.adapting")
+PATIENCE = 180.0  # s for teacher and shadow to be loaded
+EVERY = 0.5  # s between two looks at a rollout
+WRITE_EVERY = 10.0  # s between two lines of how it stands
+SHOWN = 360  # moments on the page: an hour
+MARKS = 60
+WORST = "failed<5%"  # the guard where none is said
+PROBED = "quality>-10pt failed<5%"  # and where the bundle brings a probe of what it must not forget
+
+
+class AdaptConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`teacher` as a user names it; `budget` (B/s) of uploads of each device; the guard in words ("" for ours), and a folder
+    of pictures of the model's own domain, on which nothing may be lost ("" for the bundle's probe).
+    """
+
+    teacher: str
+    budget: float = 20_000.0
+    recipe: Recipe = Recipe()
+    manner: Manner = Manner()
+    guard: str = ""
+    threads: int = 1
+    home: str = ""
+
+
+class Adapting:
+    """Of the bundle in `folder`, one of those that the server serves; `frames()` counts those of all devices.
+
+    `on_wanted` is told what devices are to do, when that changes.
+    """
+
+    def __init__(
+        self,
+        config: AdaptConfig,
+        folder: Path,
+        stock: Stock,
+        keys: Path,
+        state: Path,
+        frames: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = replace(config, recipe=replace(config.recipe, bytes=config.budget))
+        self._source = bundle_files(folder)
+        self.manifest = manifest_of(self._source)
+        manner = adapting_release.checked(replace(config.manner, guard=guarded(config.guard, self.manifest)))
+        self._stock, self._keys, self._frames, self._clock = stock, keys, frames, clock
+        self._releases = Releases(stock, keys, self.manifest.name, manner)
+        self._held = Held(config.budget)
+        self._journal = Journal(state)
+        self._child: Child | None = None
+        self._words: asyncio.Task[None] | None = None
+        self._outcomes: deque[Told] = deque()
+        self._came = asyncio.Event()
+        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._standing: Standing | None = None
+        self._delta = 0  # bytes of the way to the version that is published and not yet decided upon
+        self._down = self._reverts = 0  # bytes that went down in deltas, and versions that came back
+        self._moments: deque[Moment] = deque(maxlen=SHOWN)
+        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._written = 0.0
+        self._version = 0
+        self.ended = ""  # why nothing is learned any more; "" while it is
+        self.wanted: Learning | None = None
+        self.on_wanted: Callable[[], None] = lambda: None
+
+    # What the server of frames asks and tells
+
+    def learning(self, node: str) -> Learning | None:
+        """What a node is to be told."""
+        return self.wanted
+
+    def sample(self, node: str, sample: Sample, size: int, carried: bool = False) -> str:
+        """Take a sample in; why it is refused, or ""."""
+        if self.ended:
+            return "nothing is learned here any more."
+        refused = self._held.add(node, sample, size, self._clock(), carried)
+        self._came.set()
+        return refused
+
+    # Its life
+
+    async def begin(self) -> Ready:
+        """Let the key be known, start the child, and wait until it is ready; a sentence is raised where it cannot be."""
+        if trust.admit_adapter(self._keys, [self.manifest.name], self._clock()):
+            log.info("the trust lets this server release %s", self.manifest.name)
+        self._child = await Child.start(self._config.threads)
+        self._words = background(self._hear(self._child), "the adapting process", self._end)
+        await self._child.tell(
+            Begin(
+                self._source,
+                self._current(),
+                self._config.teacher,
+                self._config.recipe,
+                self._config.threads,
+                self._config.home,
+            )
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                ready = await asyncio.shield(self._ready)
+        except TimeoutError:
+            raise LinkError(
+                "the adapting process did not begin", got=f"{PATIENCE:g} s", hint="Is the teacher too large?"
+            ) from None
+        self._journal.write(Begun(self._clock(), ready.model, ready.teacher, self._config.budget))
+        log.info("%s is adapted by %s: %d values", ready.model, ready.teacher, ready.values)
+        return ready
+
+    async def run(self) -> None:
+        """Pass samples on and look after rollouts, until cancelled."""
+        feeding = background(self._feed(), "samples for the adapting process", self._end)
+        try:
+            while True:
+                self._roll()
+                self._write()
+                await asyncio.sleep(EVERY)
+        finally:
+            await cancel(feeding)
+
+    async def close(self) -> None:
+        """End the child; what still waits is dropped."""
+        if self._child is not None:
+            await self._child.end()
+        if self._words is not None:
+            await cancel(self._words)
+
+    def _current(self) -> dict[str, bytes]:
+        """What devices have, where it is of this line; else the source."""
+        own = self._stock.rollouts.own(CHANNEL, self.manifest.name)
+        release = self._stock.rollouts.release(own) if own else None
+        return self._releases.files(release) if release is not None else dict(self._source)
+
+    # The pipe
+
+    async def _feed(self) -> None:
+        assert self._child is not None
+        while not self.ended:
+            self._came.clear()
+            while self._outcomes:
+                await self._child.tell(self._outcomes.popleft())
+            while not self._outcomes and (found := self._held.take()) is not None:
+                node, at, sample, size = found
+                await self._child.tell(Seen(node, at, sample, size))
+            await within(self._came.wait(), None)
+
+    async def _hear(self, child: Child) -> None:
+        try:
+            async for word in child.words():
+                await self._take(word)
+        except EdgewiseError as error:
+            self._end(str(error))
+        self._end(self.ended or "the adapting process ended.")
+
+    async def _take(self, word: Said) -> None:
+        now = self._clock()
+        match word:
+            case Ready():
+                self._ready.set_result(word)
+            case Failed(sentence):
+                self._end(sentence)
+            case Wanted(learning):
+                self._want(learning)
+            case Version() | Recall():
+                await self._publish(word, now)
+            case Standing():
+                self._standing = word
+                for event in word.happened:
+                    self._journal.write(Noted(event.at, event.what, event.why))
+                    self._mark(event.at, event.what, event.why)
+
+    def _end(self, sentence: str) -> None:
+        """Nothing more is learned; devices are told, and the server goes on."""
+        if not self._ready.done():
+            self._ready.set_exception(ConfigError(sentence.rstrip(".")))
+            self._ready.exception()  # it is looked at, whoever waits
+        if not self.ended:
+            self.ended = sentence
+            log.error("adaptation ended: %s", sentence)
+            self._journal.write(Noted(self._clock(), "ended", sentence))
+            self._mark(self._clock(), "ended", sentence)
+            self._want(None)
+            self._came.set()
+
+    def _want(self, learning: Learning | None) -> None:
+        if learning == self.wanted:
+            return
+        self.wanted = learning
+        told = learning or Learning(0.0, 0.0, 0.0)
+        self._journal.write(Wished(self._clock(), told.samples, told.bytes, told.audit, told.cascade, told.selection))
+        self.on_wanted()
+
+    # Versions
+
+    async def _publish(self, word: Version | Recall, now: float) -> None:
+        try:
+            release = await self._releases.publish(word, now)
+        except EdgewiseError as error:
+            log.error("what was learned cannot be published: %s", error)
+            self._tell(Outcome(word.number, word.address, str(error)))
+            self._mark(now, "unpublished", str(error))
+            return
+        whole = sum(len(data) for data in word.files.values())
+        delta = len(word.routes.get(word.parent, b"")) if isinstance(word, Version) else 0
+        self._delta = delta
+        self._journal.write(Published(now, word.number, release.version, word.address, whole, delta, word.why))
+        self._mark(now, "version", f"{release.version}: {word.why}")
+        log.info("version %d of %s is published", release.version, release.name, extra={"bytes": delta, "why": word.why})
+
+    def _roll(self) -> None:
+        """Look at the rollout of ours: begin it, follow it, tell the child what became of it."""
+        try:
+            found = self._releases.turn()
+        except EdgewiseError as error:  # the store fails: looked at again
+            log.error("a rollout cannot be looked at: %s", error)
+            return
+        if found is None:
+            return
+        of, stage, why = found
+        now = self._clock()
+        self._journal.write(Staged(now, of.version, stage, why))
+        self._mark(now, stage, f"{of.version}: {why}" if why else str(of.version))
+        decided = outcome(of, stage, why)
+        if decided is None:
+            return
+        self._down += self._delta * self._releases.takers(of)
+        if stage == "done":
+            self._version = of.version
+        else:
+            self._reverts += stage == "reverted"
+        self._tell(decided)
+
+    def _tell(self, word: Told) -> None:
+        self._outcomes.append(word)
+        self._came.set()
+
+    # What there is to see
+
+    def _mark(self, at: float, what: str, why: str) -> None:
+        self._marks.append(Mark(at, what, why))
+
+    def _write(self) -> None:
+        """How it stands, into the log and onto the page, every ten seconds."""
+        now = self._clock()
+        if self._standing is None or now - self._written < WRITE_EVERY:
+            return
+        self._written = now
+        stood = self.stood(self._standing, now)
+        self._journal.write(stood)
+        self._moments.append(
+            Moment(
+                now, stood.agreement, stood.source, stood.uploads, stood.bytes_up, stood.bytes_down, stood.version, stood.reverts
+            )
+        )
+
+    def stood(self, standing: Standing, now: float) -> Stood:
+        """How it stands, with what the server itself counted."""
+        source = None if standing.disagreement is None else 1 - standing.disagreement
+        gain = standing.gain if standing.gain is not None else 0.0
+        return Stood(
+            at=now,
+            state=(self.ended and "ended") or standing.state,
+            frames=self._frames(),
+            uploads=standing.uploads,
+            audits=standing.audits,
+            bytes_up=standing.bytes_up,
+            bytes_down=self._down,
+            steps=standing.steps,
+            accepted=standing.accepted,
+            rejected=standing.rejected,
+            reverts=standing.reverts + self._reverts,
+            version=self._version,
+            agreement=None if source is None else source + gain,
+            source=source,
+            refused=dict(Counter(standing.refused) + Counter({k: n for k, n in self._held.counts.items() if k != "samples"})),
+        )
+
+    def view(self) -> AdaptingView:
+        """For the page."""
+        now = self._clock()
+        ready = self._ready.result() if self._ready.done() and not self._ready.exception() else None
+        return AdaptingView(
+            model=self.manifest.name,
+            teacher=ready.teacher if ready is not None else "",
+            budget=self._config.budget,
+            wanted=self.wanted,
+            ended=self.ended,
+            waiting=len(self._held),
+            standing=self.stood(self._standing, now) if self._standing is not None else None,
+            seconds=self._standing.seconds if self._standing is not None else 0.0,
+            moments=tuple(self._moments),
+            marks=tuple(reversed(self._marks)),
+        )
+
+
+def guarded(words: str, manifest: Manifest) -> tuple[Condition, ...]:
+    """The guard of versions in a user's words; ours where there are none.
+
+    What was learned in the dark may well cost something on a probe of all weathers: that bound is wide.
+    """
+    if words:
+        return parse(words)
+    probed = bool(manifest.probe) and isinstance(manifest.decoding, Grid | Things)
+    return parse(PROBED if probed else WORST)

@@ -1,0 +1,92 @@
+"""Who learns and who teaches: the shadow of a bundle, the teacher that a user named, and how pictures become the shadow's inputs.
+
+The shadow is the model that answers by the link and beside it: the way through a cut model (with the filter or exit before it),
+or the local model where nothing is cut. A whole model (`full`) runs on the server alone, and a device's numbers do not change
+with it.
+
+    bundle's folder, FILE.onnx     onnxruntime                      torch:MODULE:CALLABLE     a torch network of the user's own
+
+Torch is imported here when it is called, never by the server. It does not know whether the teacher is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgewise.adapt.step import Kind, Step
+from edgewise.adapt.teacher import Picture, Teacher
+from edgewise.core.artifact import Manifest
+from edgewise.core.errors import ConfigError
+from edgewise.graph.normalisation import normalisations
+from edgewise.node.parts import Parts
+from edgewise.runtime.bundle import Bundle, PartName
+from edgewise.runtime.update import manifest_of
+
+TORCH = "torch:"
+Files = Mapping[str, bytes]
+
+
+class Engaged(Struct, frozen=True):
+    """Shadow and teacher, ready; `prepare` gives the inputs of the shadow's first part for pictures of any size, `layout` the
+    channels of the layers of which a device sends statistics: those of its own parts.
+    """
+
+    model: str
+    step: Step
+    teacher: Teacher
+    prepare: Callable[[Sequence[Picture]], NDArray[Any]]
+    kind: Kind
+    layout: Mapping[str, int]
+
+
+def engaged(source: Files, current: Files, teacher: str, threads: int = 1) -> Engaged:
+    """All of it; ConfigError or ModelError, a sentence, where bundle and teacher do not go together."""
+    from edgewise.adapt.training.step import AffineStep
+    from edgewise.adapt.training.student import of_bundle
+
+    manifest = manifest_of(source)
+    first = way(manifest)[0]
+    if first not in manifest.pictures:
+        raise ConfigError(
+            f"the bundle {manifest.name} cannot be adapted", got=f"a part {first} that takes no picture", allowed="pictures"
+        )
+    student = of_bundle(source, way(manifest))
+    by_hash = {part.sha256: source[part.file] for part in manifest.parts.values()}
+    parts = Parts(Bundle.load(manifest.canonical, by_hash.__getitem__), threads)
+
+    def prepare(pictures: Sequence[Picture]) -> NDArray[Any]:
+        return np.concatenate([parts.sample(first, picture) for picture in pictures])
+
+    taught = taught_by(teacher, manifest, threads)
+    return Engaged(manifest.name, AffineStep(student), taught, prepare, student.kind, layout(source, manifest))
+
+
+def layout(files: Files, manifest: Manifest) -> dict[str, int]:
+    """Channels by the path of each batch normalisation in the parts that devices run."""
+    found: dict[str, int] = {}
+    for name in way(manifest):
+        if name != "tail":
+            paths = {one.initialiser: path for path, one in manifest.parameters.items() if one.part == name}
+            layers = normalisations(files[manifest.parts[name].file], paths)
+            found |= {layer.path: layer.channels for layer in layers if layer.kind == "batch"}
+    return found
+
+
+def taught_by(teacher: str, manifest: Manifest, threads: int = 1) -> Teacher:
+    """The teacher that a user named, for a student of this manifest; a sentence where it has other labels or cannot be used."""
+    look = manifest.pictures[way(manifest)[0]]
+    from edgewise.adapt.training.teacher import torch_teacher
+
+    return torch_teacher(teacher, look, manifest.decoding, manifest.labels)
+
+
+def way(manifest: Manifest) -> tuple[PartName, ...]:
+    """The parts that become the shadow, in their order."""
+    if "head" not in manifest.parts:
+        return ("local",) if "local" in manifest.parts else ("full",)
+    return (*((manifest.first,) if manifest.first != "head" else ()), "head", "tail")

@@ -11,8 +11,8 @@ Entropic Student, epoch by epoch (the paper's 10 + 10 for each β):
     stage 1, first β    10      every further β, warm-started from the one before: 5
     stage 2              4
 
-One finer rung (FINE) has a ladder of its own, so that the others keep their epochs: what the teacher's own accuracy costs. Its
-encoder stays as stage 1 made it.
+Finer rungs (FINE) have a ladder of their own each, so that the others keep their epochs: what the teacher's own accuracy costs.
+Their encoder stays as stage 1 made it.
 
 Stage 1 of a rung is a job, and each way to tune it another, so that two cores have work. A seed beside the first climbs the same
 ladder as far as its last point, so that a β has the same epochs behind it in every seed, and is tuned and recorded at two points.
@@ -33,7 +33,7 @@ from edgewise.split.training.rung import Plan, Rung
 
 METHOD, TASK, DESIGN, CUT = "lean", "lean-task", "lean", "stem..layer2"
 BETAS: dict[Size, tuple[float, ...]] = {"quick": (0.5,), "medium": (1.25, 3.0), "full": (0.5, 1.25, 3.0, 6.0)}
-FINE: dict[Size, tuple[float, ...]] = {"quick": (), "medium": (), "full": (0.2,)}
+FINE: dict[Size, tuple[float, ...]] = {"quick": (), "medium": (), "full": (0.1, 0.2)}
 SEEDS = (1.25, 3.0)  # β of the seeds beside the first
 WORTH = 0.7  # of a bit in stage 2, where the loss is half cross-entropy and half KL instead of errors of features
 TAUGHT = "taught.json"
@@ -44,7 +44,8 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     """Stage 1 of each β after that of the one before; behind each its two ways to be tuned."""
     betas, told = climbed(BETAS[size], SEEDS, seed, size)
     fine = FINE[size] if seed == 0 else ()
-    return [*_ladder(betas, told, seed, size), *_ladder(fine, fine, seed, size, (METHOD,))]
+    finer = [job for beta in fine for job in _ladder((beta,), (beta,), seed, size, (METHOD,))]
+    return [*_ladder(betas, told, seed, size), *finer]
 
 
 def _ladder(

@@ -11,8 +11,8 @@ Two moving averages of what each layer takes in (adapt notes 2.3; the rest is ou
     share   = ramp of `away` from calm to twice calm, times 1 for the first layer, falling to `deep` at the last
 
 While `away` stays below calm the model *is* the source, bit for bit, so clean pictures lose nothing (adapt notes trap 8). Early
-layers see weather, late ones what there is: on a stream sorted by class, the statistics of late layers are those of one class, and
-a model normalised with them takes all classes for each other. So where recent answers are of few labels, late layers go home, and
+layers see weather, late ones what there is: on a stream sorted by class, statistics of late layers are those of one class, and a
+model normalised with them takes all classes for each other. So where recent answers are of few labels, late layers go home, and
 more has to change before anything does. A model in the wrong weather, too, says the same of all: then early layers mend it first.
 
 An alarm, when what some layer of the earlier half sees in the newest frames differs from before by more than its spread allows,
@@ -36,8 +36,8 @@ EPSILON = 1e-5
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so many
-    is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: samples that the past has
-    the weight of at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `alarm`:
+    is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past weighs, in
+    samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `alarm`:
     squared deviations; `recent`: watched frames that are compared with the past; `memory`: answers whose labels are counted. The
     fast session is renewed where it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""
 
@@ -73,7 +73,7 @@ class Seen(Struct, frozen=True, eq=False):
 
 class Course(Struct, frozen=True, eq=False):
     """Where a stream has led: the averages, how far it is `away`, the part 0..1 of the way that is `gone` (0: the source itself),
-    features of the earlier layers (slow and fast mean, spread; (2, C)), labels of recent answers, and how many `alarms` there were."""
+    features of the earlier layers (2, C): their `slow` and `fast` mean and `spread`, and labels of recent answers."""
 
     running: Seen
     plain: Seen
@@ -155,7 +155,7 @@ def looked(course: Course, moments: tuple[Vector, Vector], samples: int, stands_
     plain = _averaged(course.plain, moments, samples, stands_for, rules)
     away = apart((source.mean, source.variance), (plain.mean, plain.variance), source.slices)
     calm = rules.calm + rules.crowd * course.concentration
-    gone = min(1.0, max(0.0, away / calm - 1)) if plain.samples >= 3 * rules.prior else course.gone
+    gone = min(1.0, max(0.0, away / calm - 1)) if plain.samples >= 2 * rules.prior else course.gone
     running = course.running
     if gone and not course.gone:  # what was seen of late layers was seen under other statistics
         running = replace(running, samples=min(running.samples, rules.prior))
@@ -196,7 +196,7 @@ def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector], slices: tuple[
 
 
 def features(moments: tuple[Vector, Vector], source: Source, stop: int) -> Vector:
-    """What a batch looks like to the first layers beside the source's pictures: shifts in deviations, logarithms of spreads (2, C)."""
+    """What a batch looks like to the first layers beside the source: shifts in deviations, logarithms of spreads (2, C)."""
     mean, second = moments[0][:stop], moments[1][:stop]
     spread = source.variance[:stop] + EPSILON
     ratio = (np.maximum(second - mean**2, 0) + EPSILON) / spread

@@ -52,7 +52,7 @@ from edgewise.runtime.session import Session
 from edgewise.runtime.slots import gently
 
 Outputs = dict[str, NDArray[Any]]
-_OFTEN = 4  # samples, while every frame is watched, after which the source sees one
+_OFTEN = 2  # samples, while every frame is watched, after which the source sees one
 
 
 class Tally(Struct, frozen=True):

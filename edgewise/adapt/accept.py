@@ -1,16 +1,18 @@
 """The gate: whether a step that was made may be kept, told by samples that it did not learn from. Pure.
 
-    kept   agreement(s′, T) ≥ agreement(s, T) − `points`                 on held-out uploads, against the version before
+    kept   agreement(s′, T) ≥ agreement(s, T) − `points`, or z > −1      on held-out uploads, against the version before
     and    agreement(s′, T) ≥ agreement(source, T) − `points` − 2 s.e.   so that many small losses are seen too          (ours)
-    and    loss on calibration ≤ max(`clean`, what was surely won on the stream)
+    and    loss on calibration ≤ max(`clean`, what was surely won on audits, half of what is surely won here)            (ours)
     and    no device alone loses significantly                            paired z > `unfair`                             (ours)
     and    the classes that it sees have not collapsed                    KL from the teacher's no larger by `collapse`   (ours)
 
 From the adapt notes (2.5). There the calibration clause is `clean` alone; in deep night that would throw away ten points for
-three of a domain that the model is not in, and to which it returns by the source's own values. So a point there may be paid
-for with a point here, and not with more.
+three of a domain that the model is not in, and to which it returns by the source's own values. So a point there may be paid for
+with a point here, and not with more; what held-out uploads report counts half, for where they were selected they report more.
 
-What is thrown away halves the step size. It does not know whether the teacher is right; `unfit` asks that where there is truth.
+What does harm is thrown away, and halves the step size. What is only not paid for may go on for a while, for the first steps
+out of a bad place cost before they help. It does not know whether the teacher is right; `unfit` asks that where there is
+truth.
 """
 
 from __future__ import annotations
@@ -40,6 +42,15 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     collapse: float = 0.3
 
 
+class Verdict(Struct, frozen=True):
+    """`why` what was learned may not be kept, "" where it may. `waits`: not yet, for it costs more than it is known to be
+    worth; it may be learned on.
+    """
+
+    why: str
+    waits: bool = False
+
+
 class Proof(Struct, frozen=True, eq=False):
     """What is known of a step: agreement with the teacher (n,) of `source`, `before` and `after` on the probe, each row of it
     from one of `devices`; agreement with the truth of calibration `at_home` and `home_after` (None: there is no calibration);
@@ -56,27 +67,43 @@ class Proof(Struct, frozen=True, eq=False):
     won: float = 0.0
 
 
-def rejected(proof: Proof, gate: Gate) -> str:
-    """Why a step may not be kept; "" where it may."""
+def judged(proof: Proof, gate: Gate) -> Verdict:
+    """Whether what was learned may be kept."""
+    why = _harm(proof, gate)
+    return Verdict(why) if why else Verdict(_unpaid(proof, gate), waits=True)
+
+
+def _unpaid(proof: Proof, gate: Gate) -> str:
+    """Why calibration lost too much; "" where it did not."""
+    if proof.at_home is None or proof.home_after is None:
+        return ""
+    gained, error = _beside(proof)
+    lost, allowed = proof.at_home - proof.home_after, max(gate.clean, proof.won, (gained - 2 * error) / 2)
+    return f"calibration lost {lost:.1%}, {allowed:.1%} allowed" if lost > allowed + 1e-9 else ""
+
+
+def _beside(proof: Proof) -> tuple[float, float]:
+    """How much more than the source it agrees with the teacher, and the standard error of that."""
+    d = (proof.after - proof.source).astype(np.float64)
+    return (float(d.mean()) if len(d) else 0.0), (float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else 1.0)
+
+
+def _harm(proof: Proof, gate: Gate) -> str:
+    """Why it does harm on the stream; "" where nothing shows that."""
     n = len(proof.after)
     if not np.isfinite(proof.after).all():
         return "the answers are no numbers"
-    if proof.at_home is not None and proof.home_after is not None:
-        lost, allowed = proof.at_home - proof.home_after, max(gate.clean, proof.won)
-        if lost > allowed + 1e-9:
-            return f"calibration lost {lost:.1%}, {allowed:.1%} allowed"
     if not n:
         return ""
+    gained, error = _beside(proof)
     before, after = float(proof.before.mean()), float(proof.after.mean())
-    if after < before - gate.points - 1e-9:
+    if after < before - gate.points - 1e-9 and significance((proof.after - proof.before).tolist()) <= -1:
         return f"agreement with the teacher fell from {before:.1%} to {after:.1%} of {n}"
-    beside = (proof.after - proof.source).astype(np.float64)
-    error = float(beside.std(ddof=1)) / math.sqrt(n) if n > 1 else 1.0
-    if float(beside.mean()) < -gate.points - 2 * error:
-        return f"agreement with the teacher is {float(beside.mean()):+.1%} beside the source's, of {n}"
+    if gained < -gate.points - 2 * error:
+        return f"agreement with the teacher is {gained:+.1%} beside the source's, of {n}"
     for device in sorted(set(proof.devices)):
         own = np.array([d == device for d in proof.devices])
-        if own.sum() >= FEW and significance(proof.after[own] - proof.before[own]) <= gate.unfair:
+        if own.sum() >= FEW and significance((proof.after[own] - proof.before[own]).tolist()) <= gate.unfair:
             return f"{device} loses by it"
     if proof.seen is not None:
         student, source, teacher = proof.seen

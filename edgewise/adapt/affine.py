@@ -1,5 +1,4 @@
-"""The line of versions that one group of devices goes along: φ becomes coded deltas of the version that they hold, known to
-the bit.
+"""The line of versions that a group of devices goes along: φ becomes coded deltas of the version that they hold, to the bit.
 
     Line.ship(φ) ──► bytes ──► rollout ──► acknowledged(bytes, version)      there = φ of the version, as decoded
                                        └─► refused                           there stays; the next delta holds this one too

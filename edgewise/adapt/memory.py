@@ -1,9 +1,9 @@
 """The memory of domains: a shift that was met before is known again by the look of the pictures, and its φ needs not be
 learned again.
 
-    look(x)    means and log deviations of red, green, blue; log roughness (first and second differences); dark and bright ends
-    (K,) apart²     mean over K of ((m − M)/s)²        m: mean look of the newest `window` pictures, M and s: mean and spread
-    of a domain
+    look(x)   means of red, green, blue; log deviation of grey; log of its first differences, of second over first, and of the
+              second differences where they are smallest; the dark and the bright end                                        (K,)
+    apart²    mean over K of ((m − M)/s)²     m: mean look of the newest `window` pictures; M, s: mean and spread of a domain
 
 The adapt notes (2.6) take mean and variance of what the first normalisation layer sees; those are moments of fixed filters'
 answers, and so is a look, of filters that do not depend on the model and need no device to send anything (ours). Fog takes the
@@ -17,6 +17,7 @@ are tried first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,12 +31,12 @@ from edgewise.core.moments import Statistics
 
 Look = NDArray[np.float64]
 FLOOR = 0.02  # a spread of looks smaller than this is not believed
-DRIFT = 0.002  # what one picture weighs in the key of its domain
+DRIFT = 0.002  # what one picture weighs in the key of its domain, once that is known from many
 
 
 class Domain(Struct, frozen=True, eq=False):
     """Domain `number`: `mean` and `spread` (K,) of its looks, the φ that was best there with the address of its `version`, the
-    device's `statistics`, how often it was entered (`visits`).
+    device's `statistics`, how often it was entered (`visits`), and how many pictures its key was told by (`count`).
     """
 
     number: int
@@ -45,18 +46,23 @@ class Domain(Struct, frozen=True, eq=False):
     version: str = ""
     statistics: Statistics | None = None
     visits: int = 1
+    count: int = 0
 
 
 def look(picture: Picture) -> Look:
     """What a picture (height, width, 3) looks like, (K,); all of it in units of the range or logarithms."""
     x = picture.astype(np.float32) / np.float32(255)
     grey = x.mean(axis=2)
-    first = 0.5 * (_mean_square(np.diff(grey, axis=0)) + _mean_square(np.diff(grey, axis=1)))
-    second = 0.5 * (_mean_square(np.diff(grey, 2, axis=0)) + _mean_square(np.diff(grey, 2, axis=1)))
-    deviations = x.reshape(-1, 3).std(axis=0)
+    across = np.diff(grey, 2, axis=1)[1:-1] if min(grey.shape) > 2 else np.zeros((1, 1), np.float32)
+    down = np.diff(grey, 2, axis=0)[:, 1:-1] if min(grey.shape) > 2 else np.zeros((1, 1), np.float32)
+    first = math.sqrt(0.5 * (_mean_square(np.diff(grey, axis=0)) + _mean_square(np.diff(grey, axis=1))))
+    second = math.sqrt(0.5 * (_mean_square(across) + _mean_square(down)))
+    smooth = float(np.percentile(np.abs(across)[::2, ::2] + np.abs(down)[::2, ::2], 10))
     ends = np.percentile(grey[:: max(1, grey.shape[0] // 64), :: max(1, grey.shape[1] // 64)], (5, 95))
-    logs = np.log(np.maximum([*deviations, np.sqrt(first), np.sqrt(second)], 1 / 255))
-    return np.asarray([*x.reshape(-1, 3).mean(axis=0), *logs, *ends], np.float64)
+    rough, texture, calm = (math.log(max(value, 1 / 255)) for value in (first, second, smooth))
+    return np.asarray(
+        [*x.reshape(-1, 3).mean(axis=0), math.log(max(float(grey.std()), 1 / 255)), rough, texture - rough, calm, *ends]
+    )
 
 
 def _mean_square(x: NDArray[np.float32]) -> float:
@@ -75,7 +81,16 @@ def apart(mean: Look, domain: Domain) -> float:
 
 def domain_of(number: int, seen: Look) -> Domain:
     """A domain that looks like these (n, K)."""
-    return Domain(number, seen.mean(axis=0), np.maximum(seen.std(axis=0), FLOOR))
+    return Domain(number, seen.mean(axis=0), np.maximum(seen.std(axis=0), FLOOR), count=len(seen))
+
+
+def _moved(domain: Domain, looks: Look) -> Domain:
+    """A domain after more pictures: plain means of the first, and then moving ones."""
+    weight = max(1 - (1 - DRIFT) ** len(looks), len(looks) / (domain.count + len(looks)) if domain.count < 1 / DRIFT else 0.0)
+    mean = (1 - weight) * domain.mean + weight * looks.mean(axis=0)
+    square = (1 - weight) * (domain.spread**2 + domain.mean**2) + weight * (looks**2).mean(axis=0)
+    spread = np.sqrt(np.maximum(square - mean**2, FLOOR**2))
+    return replace(domain, mean=mean, spread=spread, count=domain.count + len(looks))
 
 
 class Memory:
@@ -99,8 +114,7 @@ class Memory:
         """
         self._recent = [*self._recent, *looks][-self.window :]
         if self.current is not None:
-            weight = 1 - (1 - DRIFT) ** len(looks)
-            self._keep(replace(self.current, mean=(1 - weight) * self.current.mean + weight * looks.mean(axis=0)))
+            self._keep(_moved(self.current, looks))
         if len(self._recent) < self.window:
             return None
         newest = np.stack(self._recent)
@@ -129,7 +143,7 @@ class Memory:
             self._numbers += 1
             entered = domain_of(self._numbers, newest[self.window // 2 :])
             spread = np.maximum(entered.spread, self.current.spread / 2) if self.current is not None else entered.spread
-            entered = replace(entered, spread=spread)
+            entered = replace(entered, spread=spread, count=self.window // 6)  # some of these are of the domain that was left
         self._recent = self._recent[self.window // 2 :]
         self.current = entered
         self._keep(entered)

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.adapt.teacher import Picture
 from edgewise.core.artifact import Picture as Size
 from edgewise.core.artifact import TensorSpec
 from edgewise.core.errors import ModelError
 from edgewise.data.preprocess import fit
 
+Picture = NDArray[np.uint8]  # (height, width, 3), RGB
 Prepare = Callable[[Sequence[Picture]], NDArray[Any]]  # pictures → inputs (n, …)
 
 

@@ -97,10 +97,10 @@ class Memory:
     """Up to `capacity` domains besides the one that the stream is in; the `source` is known by its calibration pictures."""
 
     def __init__(
-        self, capacity: int = 8, source: Look | None = None, window: int = 24, far: float = 1.0, near: float = 0.7
+        self, capacity: int = 8, source: Look | None = None, window: int = 16, far: float = 0.85, near: float = 0.65
     ) -> None:
         self.capacity, self.window, self.far, self.near = capacity, window, far, near
-        self._known: list[Domain] = [] if source is None else [domain_of(0, source)]
+        self._known: list[Domain] = [] if source is None else [replace(domain_of(0, source), visits=0)]
         self._recent: list[Look] = []
         self._numbers = 0
         self.current: Domain | None = None

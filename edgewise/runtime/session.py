@@ -81,7 +81,8 @@ def provider(word: str) -> str:
 
 
 class Session:
-    """One loaded model; `inputs` and `outputs` are its TensorSpecs, `providers` those in use, `fell_back` those that are not.
+    """One loaded model; `inputs` and `outputs` are its TensorSpecs, `providers` those in use, `fell_back` those that are not,
+    `metadata` what whoever made it wrote into it.
 
     >>> session = Session.load("head.onnx")                                          # doctest: +SKIP
     >>> session.run({"picture": numpy.zeros((1, 360, 640, 3), "uint8")})["features"]  # doctest: +SKIP
@@ -94,6 +95,7 @@ class Session:
         self.outputs = tuple(_spec(x) for x in session.get_outputs())
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         self.fell_back: tuple[str, ...] = tuple(p for p in asked if p not in self.providers)
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self._names = [x.name for x in self.outputs]
         self._specs = {x.name: x for x in self.inputs}
 

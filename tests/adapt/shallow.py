@@ -38,7 +38,7 @@ def pictures(
 
 
 def features(stacked: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return stacked.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(-1, FEATURES) / 255 - 0.5
+    return np.asarray(stacked.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(-1, FEATURES) / 255 - 0.5)
 
 
 def prepare(some: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

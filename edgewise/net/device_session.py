@@ -98,6 +98,16 @@ class DeviceSession(End):
         return len(self._sampling)
 
     @property
+    def sample_bytes(self) -> int:
+        """Bytes of a sample that are on the link now."""
+        return self._sampling.under
+
+    @property
+    def last(self) -> int:
+        """The number of the frame that was offered last."""
+        return self._last
+
+    @property
     def renewing(self) -> bool:
         """Whether new streams were asked for and the server has not said which of them it takes."""
         return self._renewing is not None

@@ -112,6 +112,10 @@ class EdgeSession(End):
         """Frames that wait for a last word."""
         return len(self._live)
 
+    def owes(self, frame: int) -> bool:
+        """Whether this frame waits for a last word."""
+        return frame in self._live
+
     @property
     def speaking(self) -> bool:
         """Whether `outgoing` has anything."""

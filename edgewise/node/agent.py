@@ -12,6 +12,9 @@ dropped. A drawn share of those goes up all the same (`Work.learn`): what is fou
 
 A frame in layers is cut when its turn to be sent comes, to what the link lets pass in time as it is then. What the link lets down
 is answered here while there is time (`edgewise.node.insurance`).
+
+Where a `learner` is given, each frame may be learned from (`edgewise.node.lessons`). One that is answered here may go up all the
+same, as a picture, for a better answer: its own stands by, and is its last word shortly before the deadline.
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ from edgewise.core.artifact import Filter
 from edgewise.core.placement import OperatingPoint
 from edgewise.core.rollout import Health
 from edgewise.data.decoding.found import found
+from edgewise.data.doubt import Doubt
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.messages import Hello
-from edgewise.net.session import Answered, DeviceSession, Dropped, Failed
+from edgewise.net.session import Answered, DeviceSession, Dropped, Failed, Uploaded, Wanted
 from edgewise.node.closing import Closing
 from edgewise.node.insurance import Insurance
+from edgewise.node.learning import Learner
 from edgewise.node.ledger import FILTERED, Ledger
-from edgewise.node.open_frame import OpenFrame
+from edgewise.node.lessons import Lessons
+from edgewise.node.open_frame import OpenFrame, Standby
 from edgewise.node.rows import Rows
 from edgewise.node.uplink import MARGIN, Uplink
 from edgewise.node.vitals import Vitals
@@ -56,7 +62,7 @@ class Agent:
     """See the module. `streams` maps the name of a remote operating point to its stream in the session.
 
     `rows` takes the ledger's rows to the session's outbox; None where nobody is to be told. `filter` is that of the models, and
-    what it seeks (`of`) is a label of theirs, or "" for anything.
+    what it seeks (`of`) is a label of theirs, or "" for anything. `learner` chooses what is learned from; None: nothing.
     """
 
     def __init__(
@@ -68,13 +74,16 @@ class Agent:
         energy: EnergyModel,
         rows: Rows | None = None,
         filter: Filter | None = None,
+        learner: Learner | None = None,
     ) -> None:
         self.config, self.policy, self.session = config, policy, session
         self.rows = rows
         self.version = 0  # counts the sets of points, one after the other
         self.filter = filter
         self._books = Closing(config.node, energy, rows)
-        self._uplink = Uplink(policy, session, streams)
+        self.lessons = Lessons(learner, policy, session)
+        self._uplink = Uplink(policy, session, streams, self._learning)
+        self._asking: int | None = None  # a frame whose answer stands by, and whose picture is to go up
         policy.learn = filter.learn if filter is not None else 0.0
         self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
@@ -126,11 +135,15 @@ class Agent:
         self.policy.observe_device(it.point.name, sum(parts.values()))
         self.policy.observe_payload(it.point.name, len(payload))
         it.ends, it.guarded = ends, guarded
-        self._uplink.offer(it, payload, now)
+        flags = self.lessons.carried(it, len(payload), now)
+        if flags is None:
+            self._stand_by(it, now, "its picture is too large for the budget")
+            return
+        self._uplink.offer(it, payload, now, flags)
         self._drain(now)
 
-    def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float) -> None:
-        """The local model is done; a frame that the server answered meanwhile keeps that answer."""
+    def answered(self, frame: int, answer: Answer, parts: dict[str, float], now: float, doubt: Doubt | None = None) -> None:
+        """The local model is done, with so much `doubt`; a frame that the server answered meanwhile keeps that answer."""
         work, self._running = self._running, None
         local = self._insurance.local
         assert local is not None
@@ -141,10 +154,15 @@ class Agent:
             self._books.in_vain(parts)
             return
         it.spent(parts)
-        self._end(it, "answered", now, point=local, answer=answer)
+        self._here(it, Standby(local, answer, it.why), now, doubt)
 
-    def left(self, frame: int, answer: Answer, doubt: float, parts: dict[str, float], now: float) -> None:
-        """The exit is sure (`doubt` is how little it is not): its answer is the frame's, and no byte is sent."""
+    def left(
+        self, frame: int, answer: Answer, doubt: float, parts: dict[str, float], now: float, known: Doubt | None = None
+    ) -> None:
+        """The exit is sure (`doubt` is how little it is not): its answer is the frame's, and no byte is sent.
+
+        `known` is the doubt of the answer as a learner knows it.
+        """
         work, self._running = self._running, None
         if work is not None:
             self.policy.observe_exit(work.point.name, left=True)
@@ -155,7 +173,8 @@ class Agent:
             return
         it.spent(parts)
         why = f"the exit is sure ({1 - doubt:.2f})"
-        self._end(it, "answered", now, why=f"{it.why}; {why}" if it.why else why, answer=answer)
+        assert it.point is not None
+        self._here(it, Standby(it.point, answer, f"{it.why}; {why}" if it.why else why), now, known)
 
     def filtered(self, frame: int, present: float, parts: dict[str, float], now: float) -> None:
         """The filter sees nothing (`present`: what it says): no byte is sent, and the answer is the empty one."""
@@ -166,13 +185,25 @@ class Agent:
             self._books.in_vain(parts)
             return
         it.spent(parts)
+        self.lessons.unanswered(it, now, dropped=True)
         self._left_out(it, now, f"the filter sees nothing ({present:.2f})")
+
+    def coded(self, picture: bytes, parts: dict[str, float], now: float, statistics: bytes = b"") -> None:
+        """The picture of a sample is coded, with the models' `statistics` where the work asked for them."""
+        self._running = None
+        self._books.in_vain(parts)
+        self.lessons.coded(picture, statistics)
+        self._drain(now)
 
     def broke(self, frame: int, reason: str, now: float) -> None:
         """The work on a frame failed; `reason` is a sentence."""
-        self._running = None
+        work, self._running = self._running, None
         it = self._open.get(frame)
-        if it is not None:
+        if work is not None and work.task == "sample":
+            self.lessons.failed(reason)
+        elif it is not None and it.standby is not None:
+            self._stand_by(it, now, reason)
+        elif it is not None:
             self._end(it, "failed", now, reason=reason)
 
     def connected(self, now: float) -> None:
@@ -235,8 +266,11 @@ class Agent:
         urgent = self._insurance.next(self._open)
         if urgent is not None and self._insurance.local is not None:
             return self._start(urgent, "local", self._insurance.local)
+        if (asking := self._ask(now)) is not None:
+            return asking
         if self._waiting is None:
-            return None
+            self._running = self.lessons.work()
+            return self._running
         it, self._waiting = self._open[self._waiting], None
         decision = self.policy.decide(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition))
         it.why = decision.why
@@ -249,6 +283,8 @@ class Agent:
 
     def outgoing(self, now: float) -> list[bytes]:
         """What goes on the wire; ask when the wire is free."""
+        made = self._running is not None and self._running.task == "prepare"
+        self.session.reserved = made or self._asking is not None or self._waiting is not None
         frame = self.session.due(now)
         self._drain(now)
         if frame is not None and frame in self._open:
@@ -300,7 +336,7 @@ class Agent:
 
     def holds(self, frame: int) -> bool:
         """Whether the picture of a frame may still be needed."""
-        return frame in self._open
+        return frame in self._open or self.lessons.holds(frame)
 
     def next_wake(self) -> float | None:
         """When `tick` is wanted next."""
@@ -315,8 +351,12 @@ class Agent:
     def close(self, now: float, reason: str) -> None:
         """The run is over: what is still open ends as failed, and is counted."""
         self.closed = True
+        self.lessons.close()
         for it in list(self._open.values()):
-            self._end(it, "failed", now, reason=reason)
+            if it.standby is not None:
+                self._stand_by(it, now, reason)
+            else:
+                self._end(it, "failed", now, reason=reason)
         if self.rows is not None and self.rows.flush():
             self._stored()
 
@@ -337,6 +377,40 @@ class Agent:
         it.insured = it.insured or task == "local"
         return self._running
 
+    def _here(self, it: OpenFrame, own: Standby, now: float, doubt: Doubt | None) -> None:
+        """The device's own answer is there: it is the frame's, or stands by while its picture goes up for a better one."""
+        free = not it.away and it.up == 0 and it.point is own.point and it.frame > self.session.last
+        way = self.policy.asking(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition)) if free else None
+        if self.lessons.answered(it, doubt, way if way is not None and way.name in self._uplink.streams else None, now):
+            assert way is not None
+            it.standby, it.point, self._asking = own, way, it.frame
+            it.why = f"{own.why}; asks with {way.name}" if own.why else f"asks with {way.name}"
+        else:
+            self._end(it, "answered", now, point=own.point, why=own.why, answer=own.answer)
+
+    def _ask(self, now: float) -> Work | None:
+        """The picture of the frame whose answer stands by is made ready to go up."""
+        frame, self._asking = self._asking, None
+        it = self._open.get(frame) if frame is not None else None
+        if it is None or it.point is None:
+            return None
+        if it.point.name not in self._uplink.streams:  # other models came
+            self._stand_by(it, now, "no way up")
+            return None
+        self._running = Work(it.frame, "prepare", it.point, look=False)
+        it.insured = False
+        return self._running
+
+    def _stand_by(self, it: OpenFrame, now: float, why: str) -> None:
+        """No better answer came: the one that stands by is the frame's."""
+        assert it.standby is not None
+        own = it.standby
+        self._end(it, "answered", now, point=own.point, why=f"{it.why}; {why}", answer=own.answer)
+
+    def _learning(self, event: Wanted | Uploaded, now: float) -> None:
+        if size := self.lessons.heard(event, now):
+            self._books.learned(size, self.policy.link.rate)
+
     def _way_up(self, point: OperatingPoint) -> OperatingPoint | None:
         """By which point a frame goes up that the filter would leave out; None where none leads there now."""
         if self.filter is None or not self._uplink.open:
@@ -348,7 +422,9 @@ class Agent:
             self.policy.observe_filter(passed)
 
     def _insure(self, it: OpenFrame, now: float, why: str) -> None:
-        if it.learn and not it.up:
+        if it.standby is not None:
+            self._stand_by(it, now, why)
+        elif it.learn and not it.up:
             self._left_out(it, now, "the filter sees nothing; the link took nothing to try")  # its word stands
         else:
             self._insurance.ask(it, now, why)
@@ -371,6 +447,7 @@ class Agent:
         it.up, it.down = event.bytes_up, event.bytes_down
         link = now - it.sent_at - reply.wait - reply.tail
         it.parts |= {"link": max(link, 0.0), "wait": reply.wait, "tail": reply.tail}
+        self.lessons.unanswered(it, now)
         self._end(it, "answered", now, point=it.point, answer=reply.answer)
 
     def _let_down(self, event: Dropped | Failed, now: float) -> None:
@@ -407,6 +484,7 @@ class Agent:
         if self._waiting == it.frame:
             self._waiting = None
         self._uplink.withdraw(it)
+        self.lessons.ended(it, point is it.point, now)
         ended = it.ended(now, outcome, point or it.point, reason, why or it.why, answer)
         seen = it.learn and outcome == "answered" and found(answer, self.filter.of if self.filter is not None else "")
         record = replace(ended, missed=True) if seen else ended

@@ -68,6 +68,10 @@ class Batcher(Generic[T]):
     def seconds(self, key: Hashable) -> float:
         return self._seconds.get(key, 0.0)
 
+    def ease(self, key: Hashable) -> None:
+        """Something was not even tried because of what runs of `key` took: that is believed a little less each time."""
+        self._seconds[key] = 0.98 * self.seconds(key)
+
     def next(self, now: float) -> Batch[T] | None:
         """The next batch: the item with the earliest deadline, and those that can share its run; None when nothing waits."""
         taken: list[Item[T]] = []

@@ -47,6 +47,11 @@ class Closing:
         seconds = sum(parts.values())
         self.ledger.spent(self._energy.of(seconds, latency=seconds).value)
 
+    def learned(self, size: int, rate: float) -> None:
+        """A sample of so many bytes went up, over a link of `rate` (bit/s)."""
+        on_air = size * 8 / rate if rate > 0 else 0.0
+        self.ledger.learned(size, self._energy.radio.energy(size * 8, 0.0, on_air))
+
     def take(self) -> list[FrameRecord]:
         """The records since the last call."""
         ended, self._ended = self._ended, []

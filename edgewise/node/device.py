@@ -224,13 +224,21 @@ class DeviceNode:
         if look is not None and unseen and work.learn is None:
             present = look.present
             return lambda now: self.agent.filtered(frame, present, steps, now)
+        learns = self.agent.lessons.learner is not None
+        if work.task == "sample":
+            picture, parts = self.heads.coded(sample, work.point.level)
+            statistics = self.heads.statistics() if work.statistics else b""
+            return lambda now: self.agent.coded(picture, parts, now, statistics)
+        if work.task == "local" and not unseen and learns:
+            own = self.heads.own(sample, look)
+            return lambda now: self.agent.answered(frame, own.answer, steps | own.parts, now, own.doubt)
         if work.task == "local" and not unseen:
             answer, parts = self.heads.local(sample, look)
             return lambda now: self.agent.answered(frame, answer, steps | parts, now)
         if work.task == "prepare" and work.point.mode == "exit":
-            tried = self.heads.attempt(sample)
+            tried = self.heads.attempt(sample, True) if learns else self.heads.attempt(sample)
             if tried.sure:
-                return lambda now: self.agent.left(frame, tried.answer, tried.doubt, tried.parts, now)
+                return lambda now: self.agent.left(frame, tried.answer, tried.doubt, tried.parts, now, tried.known)
             made = self.heads.prepare(sample, work.point, tried)
             return lambda now: self.agent.prepared(frame, made.payload, tried.parts | made.parts, now, made.ends, made.guarded)
         it = self.heads.prepare(sample, work.learn if unseen and work.learn is not None else work.point, look)

@@ -3,6 +3,9 @@
 The rim (`edgewise.node.server`) tells it what came in and runs what `work` gives it; a simulation does the same in virtual
 time. Each frame that arrives gets exactly one last word: an answer or a sentence. Items are committed together and acknowledged
 then. A node has one connection: a second one supersedes the first.
+
+Pictures may have a teacher as well, with a worker of its own (`edgewise.node.lectures`): it answers those that it can in time,
+and the others go to the tails as ever.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from msgspec import Struct
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.errors import EdgewiseError
 from edgewise.net.messages import Reply, Stream
-from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Posted
+from edgewise.net.session import Arrived, Cancelled, Closed, EdgeSession, Limits, Opened, Posted, Sampled
 from edgewise.node.batch import Batcher, Item
 from edgewise.node.intake import Intake, Post, Transaction, take_all
+from edgewise.node.lectures import Lectures
+from edgewise.node.samples import Samples
 
 log = logging.getLogger("edgewise.edge")
 REMEMBERED = 128  # answers kept for the rows of the ledger that come after them
@@ -38,11 +43,12 @@ class Job(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """What the worker runs next, all of one key, and when it was handed out."""
+    """What the worker runs next, all of one key, and when it was handed out; `taught`: the teacher's worker."""
 
     key: Hashable
     items: tuple[Item[Job], ...]
     began: float
+    taught: bool = False
 
     @property
     def frames(self) -> list[tuple[Stream, memoryview]]:
@@ -67,7 +73,7 @@ class Edge:
     """`admit` and `key` come from the models (`Tails`); `counts` says what was refused, dropped and answered.
 
     `post` and `transaction` are the store's (see `intake`). `news` says what a node is to be told (None: nothing), when it opens
-    and when `notify` is called.
+    and when `notify` is called. `samples` takes in what is learned from; `teaches` says whether the teacher may answer a stream.
     """
 
     def __init__(
@@ -80,12 +86,16 @@ class Edge:
         post: Post = take_all,
         transaction: Transaction = nullcontext,
         news: News = lambda node: None,
+        samples: Samples | None = None,
+        teaches: Callable[[Stream], bool] = lambda stream: False,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.connections: dict[int, Connection] = {}
         self.intake = Intake(post, transaction)
         self.batcher: Batcher[Job] = Batcher(largest)
-        self._admit, self._key, self._limits = admit, key, limits
+        self.samples = samples if samples is not None else Samples()
+        self.lectures: Lectures[Job] = Lectures(largest)
+        self._admit, self._key, self._limits, self._teaches = admit, key, limits, teaches
         self._news = news
         self._running = False
         self._nodes: dict[str, int] = {}  # the open connection of each node
@@ -99,7 +109,14 @@ class Edge:
     def connected(self, peer: str, now: float) -> int:
         """A device stands at the door; the number names its connection from here on."""
         self._number += 1
-        session = EdgeSession(self._limits, session=f"{self._number}", node=peer, admit=self._admit)
+        session = EdgeSession(
+            self._limits,
+            session=f"{self._number}",
+            node=peer,
+            admit=self._admit,
+            wants=self.samples.wants,
+            allows=self.samples.allows,
+        )
         self.connections[self._number] = Connection(session, peer)
         session.connected(now)
         return self._number
@@ -123,7 +140,7 @@ class Edge:
                 del self._nodes[it.node]
             it.session.lost(now)
             self._gone += it.session.counts
-            self.counts["left with their device"] += len(self.batcher.drop(lambda job: job.connection == connection))
+            self.counts["left with their device"] += self._drop(lambda job: job.connection == connection)
 
     def tick(self, now: float) -> None:
         for number, it in list(self.connections.items()):
@@ -155,6 +172,12 @@ class Edge:
         if it is not None:
             self._tell_news(it, now)
             self.stirred.add(self._nodes[node])
+
+    def relearn(self, now: float) -> None:
+        """What is to be learned may be something else: every device here is told what it is to do."""
+        for number, it in self.connections.items():
+            it.session.learn(self.samples.wants(it.node), now)
+            self.stirred.add(number)
 
     def warn(self, node: str, sentence: str, key: str, now: float) -> None:
         """Something that this node sent was wrong and belongs to no frame."""
@@ -199,12 +222,29 @@ class Edge:
                 return Run(batch.items[0].key, batch.items, now)
         return None
 
-    def finished(self, run: Run, outcome: Sequence[Answer | str], seconds: float, now: float) -> None:
-        """The worker is done with `run`: an answer or a sentence for each of its frames."""
-        self._running = False
-        self.batcher.took(run.key, seconds)
+    def lecture(self, now: float) -> Run | None:
+        """The next run for the teacher's worker; what it cannot answer in time goes to the tails. `finished` as for `work`."""
+        items, others = self.lectures.next(now)
+        for item in others:
+            self._queue(item, now)
+        return Run(items[0].key, items, now, taught=True) if items else None
+
+    def finished(self, run: Run, outcome: Sequence[Answer | str | None], seconds: float, now: float) -> None:
+        """The worker is done with `run`: an answer or a sentence for each of its frames; None where the teacher has none, so that
+        the tail is asked.
+        """
+        if run.taught:
+            self.lectures.finished(run.key, seconds)
+        else:
+            self._running = False
+            self.batcher.took(run.key, seconds)
         for item, result in zip(run.items, outcome, strict=True):
             job = item.value
+            if result is None:
+                self.counts["teacher without an answer"] += 1
+                if job.connection in self.connections and self.connections[job.connection].session.owes(job.frame):
+                    self._queue(item, now)
+                continue
             if isinstance(result, str):
                 self._refuse(job, result, now, "unreadable payload")
                 continue
@@ -217,6 +257,7 @@ class Edge:
             if it.session.answer(job.frame, reply, now):
                 it.remember(job.frame, result)
                 self.answered[job.stream.address] += 1
+                self.counts["answered by the teacher"] += run.taught
 
     def whole(self, node: str, record: FrameRecord) -> FrameRecord:
         """A row of a device's ledger with the answer that this server gave put back in."""
@@ -228,7 +269,7 @@ class Edge:
 
     def totals(self) -> dict[str, int]:
         """What all sessions counted, those that are gone included, and the queue's own counts."""
-        total = Counter(self._gone) + self.counts + self.intake.counts
+        total = Counter(self._gone) + self.counts + self.intake.counts + self.samples.counts
         for it in self.connections.values():
             total += it.session.counts
         return dict(total)
@@ -243,12 +284,18 @@ class Edge:
     def _drain(self, number: int, it: Connection, now: float) -> None:
         for event in it.session.events():
             if isinstance(event, Arrived):
-                job = Job(number, event.frame, event.stream, event.payload)
-                if not self.batcher.add(Item(self._key(event.stream), event.deadline_by, now, job)):
-                    self._refuse(job, f"the server's queue is full ({len(self.batcher)} frames).", now, "queue full")
+                item = Item(
+                    self._key(event.stream), event.deadline_by, now, Job(number, event.frame, event.stream, event.payload)
+                )
+                if event.flags:
+                    self.samples.carried(it.node, event.frame, event.stream, event.payload, event.flags, now)
+                if not (self._teaches(event.stream) and self.lectures.add(item, now)):
+                    self._queue(item, now)
+            elif isinstance(event, Sampled):
+                self.samples.came(it.node, event.sample)
             elif isinstance(event, Cancelled):
                 gone = event.frame
-                self.batcher.drop(lambda job: job.connection == number and job.frame == gone)  # noqa: B023 (used at once)
+                self._drop(lambda job: job.connection == number and job.frame == gone)  # noqa: B023 (used at once)
             elif isinstance(event, Posted):
                 assert it.session.hello is not None
                 self.intake.add(it.node, it.session.hello.outbox, event.item)
@@ -258,7 +305,16 @@ class Edge:
                 self._tell_news(it, now)
             elif isinstance(event, Closed):
                 self.counts["closed sessions"] += 1
-                self.batcher.drop(lambda job: job.connection == number)
+                self._drop(lambda job: job.connection == number)
+
+    def _queue(self, item: Item[Job], now: float) -> None:
+        """A frame for the tails."""
+        if not self.batcher.add(item):
+            self._refuse(item.value, f"the server's queue is full ({len(self.batcher)} frames).", now, "queue full")
+
+    def _drop(self, unwanted: Callable[[Job], bool]) -> int:
+        """Frames that nobody waits for leave both queues; how many these are."""
+        return len(self.batcher.drop(unwanted)) + len(self.lectures.drop(unwanted))
 
     def _of(self, node: str) -> Connection | None:
         return self.connections.get(self._nodes.get(node, 0))

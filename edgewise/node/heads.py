@@ -1,7 +1,8 @@
 """The models that a device holds: a sample in; out comes what the filter sees, the payload of a point, or the local answer.
 
 The mirror of `edgewise.node.tails`. Each call says what it took, step by step, in seconds. Where the head begins behind a filter
-or an exit, that part runs first, whatever the point.
+or an exit, that part runs first, whatever the point. For who learns from frames it says how much doubt an answer has, from the
+outputs that exist anyway, and codes their pictures.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.codec.features import FeatureCodec
+from edgewise.codec.image import ImageCodec
 from edgewise.codec.select import Codec, codec_for
 from edgewise.core.answer import Answer
-from edgewise.core.artifact import Exit, Filter
+from edgewise.core.artifact import Exit, Filter, PartName
 from edgewise.core.coherent import EARLY, PRESENT
-from edgewise.core.errors import InputError, ModelError
+from edgewise.core.errors import ImageError, InputError, ModelError
 from edgewise.core.placement import CROSSING, REMOTE, OperatingPoint
 from edgewise.data.decoding import answers
+from edgewise.data.doubt import Doubt, doubt
 from edgewise.data.preprocess import WIDEST, narrow
 from edgewise.net.messages import Stream
 from edgewise.node.codecs import Codecs
 from edgewise.node.parts import Parts
+from edgewise.node.tracking import Tracking
 from edgewise.runtime.bundle import Bundle
+
+DEVICE: tuple[PartName, ...] = ("filter", "exit", "head", "local")
 
 
 class Look(Struct, frozen=True, eq=False):
@@ -40,13 +46,22 @@ class Look(Struct, frozen=True, eq=False):
 
 class Tried(Struct, frozen=True, eq=False):
     """What the exit says of a sample: its `answer`, whether it is `sure` enough to be the last word, how much `doubt` it has, and
-    `early` features (1, …) to go on from where it is not."""
+    `early` features (1, …) to go on from where it is not. `known` is its doubt as a learner knows it, if that was asked for."""
 
     answer: Answer
     sure: bool
     doubt: float
     early: NDArray[Any]
     parts: dict[str, float]
+    known: Doubt | None = None
+
+
+class Own(Struct, frozen=True, eq=False):
+    """The device's own answer, seconds by step, and its doubt: None where it was not asked for, or is no number."""
+
+    answer: Answer
+    parts: dict[str, float]
+    doubt: Doubt | None = None
 
 
 class Prepared(Struct, frozen=True):
@@ -66,7 +81,7 @@ class Heads:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.manifest, self.address = bundle.manifest, bundle.address
-        self._parts = Parts(bundle, threads)
+        self._parts = Parts(bundle, threads, DEVICE)
         self._codecs = Codecs()
 
     def warm(self) -> None:
@@ -115,8 +130,11 @@ class Heads:
         passes = not present < self.manifest.filter.threshold
         return Look(present, passes, outputs[EARLY], {"filter": perf_counter() - start})
 
-    def attempt(self, sample: NDArray[Any]) -> Tried:
-        """What the exit says of a sample; ModelError where the models have none. One that gives no number is never sure."""
+    def attempt(self, sample: NDArray[Any], doubts: bool = False) -> Tried:
+        """What the exit says of a sample; ModelError where the models have none. One that gives no number is never sure.
+
+        `doubts` says that a learner wants to know its doubt.
+        """
         start = perf_counter()
         it = self.manifest.exit
         if not isinstance(it, Exit):
@@ -128,8 +146,10 @@ class Heads:
             answer = answers(outputs, self.manifest.decoding, self.manifest.labels)[0]
         except InputError:  # no numbers: the tail is to say
             return Tried(Answer(), False, 1.0, early, spent)
-        doubt = 1 - answer.classes[0].score if answer.classes else 1.0
-        return Tried(answer, doubt < it.doubt, doubt, early, spent)
+        self._parts.answered("exit", answer)
+        left = 1 - answer.classes[0].score if answer.classes else 1.0
+        known = doubt(outputs, self.manifest.decoding) if doubts else None
+        return Tried(answer, left < it.doubt, left, early, spent, known)
 
     def prepare(self, sample: NDArray[Any], point: OperatingPoint, look: Look | Tried | None = None) -> Prepared:
         """The payload of a sample (a picture (height, width, 3), or the array of the model's input) at `point`.
@@ -164,12 +184,43 @@ class Heads:
 
     def local(self, sample: NDArray[Any], look: Look | None = None) -> tuple[Answer, dict[str, float]]:
         """The answer of the local model, and seconds by step; one that goes on from the filter's features is given them."""
+        it = self.own(sample, look, doubts=False)
+        return it.answer, it.parts
+
+    def own(self, sample: NDArray[Any], look: Look | None = None, doubts: bool = True) -> Own:
+        """As `local`, with the doubt of the answer where that is wanted."""
         start = perf_counter()
         look = (look or self.look(sample)) if self._from_early else None
         feed = look.early if look is not None else self._parts.sample("local", sample)
         outputs = self._parts.run("local", feed)
         answer = answers(outputs, self.manifest.decoding, self.manifest.labels)[0]
-        return answer, {"local": perf_counter() - start}
+        self._parts.answered("local", answer)
+        known = doubt(outputs, self.manifest.decoding) if doubts else None
+        return Own(answer, {"local": perf_counter() - start}, known)
+
+    def coded(self, sample: NDArray[Any], level: int) -> tuple[bytes, dict[str, float]]:
+        """The picture of a sample as JPEG of quality `level`, to be learned from; ImageError where it is none."""
+        start = perf_counter()
+        if sample.ndim != 3 or sample.dtype != np.uint8:
+            raise ImageError("a sample is no picture, so nobody can learn from it", got=f"{sample.dtype} {sample.shape}")
+        picture = ImageCodec("jpeg", level).encode(narrow(sample))
+        return picture, {"sample": perf_counter() - start}
+
+    def statistics(self) -> bytes:
+        """Packed statistics of normalisation (`edgewise.core.moments`); empty where the models track none."""
+        return self._parts.statistics()
+
+    def follow(self, on: bool) -> None:
+        """Whether normalisation follows what the device sees, from the next frames on; what it needs is loaded beside them."""
+        self._parts.tracking.turn(on)
+
+    def succeed(self, before: Heads) -> None:
+        """Go on with the statistics of the version before; waits until they are in use."""
+        self._parts.tracking.succeed(before._parts.tracking)
+
+    @property
+    def following(self) -> Tracking:
+        return self._parts.tracking
 
     @property
     def _from_early(self) -> bool:

@@ -36,7 +36,12 @@ class Insurance:
         return given_up
 
     def at(self, it: OpenFrame, remote: Iterable[str]) -> float:
-        """The last moment at which the local model still makes the deadline, the worker perhaps busy for a `remote` point."""
+        """The last moment at which the local model still makes the deadline, the worker perhaps busy for a `remote` point.
+
+        Where an answer stands by already it takes no time.
+        """
+        if it.standby is not None:
+            return it.deadline - MARGIN
         point = self._point()
         if point is None:
             return it.deadline

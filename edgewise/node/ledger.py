@@ -3,7 +3,8 @@
 sent = answered + dropped (by reason) + failed (by reason)
 
 What a filter left out is dropped, for the reason FILTERED. Beside the sum stand frames that were `tried` although the filter saw
-nothing, those of them in which something was found (`missed`), and frames in layers that were `cut` for the link or by the guard.
+nothing, those of them in which something was found (`missed`), frames in layers that were `cut` for the link or by the guard, and
+the samples that went up to be learned from: an upload is in a frame's row or is a sample, never both.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class Table(Struct, frozen=True):
     missed: int = 0
     cut: int = 0
     guarded: int = 0
+    samples: int = 0
+    """Samples that went up to be learned from, beside all frames."""
+    sample_bytes: float = 0.0
 
     @property
     def balanced(self) -> bool:
@@ -72,6 +76,7 @@ class Ledger:
         self.failed: Counter[str] = Counter()
         self.bytes_up = self.energy = 0.0
         self.tried = self.missed = self.cut = self.guarded = 0
+        self.samples, self.sample_bytes = 0, 0.0
         self._modes: dict[Mode, _Sums] = {}
 
     def took(self) -> None:
@@ -103,10 +108,16 @@ class Ledger:
         """Energy that belongs to no frame."""
         self.energy += joules
 
+    def learned(self, size: float, joules: float) -> None:
+        """A sample went up: its bytes and energy are no frame's. What went as a frame is in that frame's row, and not here."""
+        self.samples += 1
+        self.sample_bytes += size
+        self.energy += joules
+
     def table(self) -> Table:
         modes = {mode: _row(sums) for mode, sums in sorted(self._modes.items())}
         answered = sum(s.n for s in self._modes.values())
-        beside = (self.tried, self.missed, self.cut, self.guarded)
+        beside = (self.tried, self.missed, self.cut, self.guarded, self.samples, self.sample_bytes)
         return Table(self.sent, answered, dict(self.dropped), dict(self.failed), modes, self.bytes_up, self.energy, *beside)
 
 

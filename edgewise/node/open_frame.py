@@ -1,12 +1,28 @@
 """A frame on a device whose fate is not known yet: what was done for it so far, and the record that it leaves in the end.
 
-A frame of an exit's point ends as `exit` where the exit answered it, and as `split` where its features went.
+A frame of an exit's point ends as `exit` where the exit answered it, and as `split` where its features went. An answer of the
+device's own may stand by while the picture goes up for a better one.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
 from edgewise.core.answer import Answer, FrameRecord, Outcome
 from edgewise.core.placement import OperatingPoint
+
+if TYPE_CHECKING:
+    from edgewise.node.lessons import Lesson
+
+
+class Standby(Struct, frozen=True):
+    """The device's own answer: by which point, and why it was asked."""
+
+    point: OperatingPoint
+    answer: Answer
+    why: str
 
 
 class OpenFrame:
@@ -17,6 +33,7 @@ class OpenFrame:
         "away",
         "busy",
         "captured",
+        "considered",
         "cut",
         "deadline",
         "down",
@@ -26,10 +43,12 @@ class OpenFrame:
         "insured",
         "layers",
         "learn",
+        "lesson",
         "parts",
         "point",
         "sent_at",
         "size",
+        "standby",
         "up",
         "version",
         "why",
@@ -48,6 +67,9 @@ class OpenFrame:
         self.sent_at = 0.0
         self.parts: dict[str, float] = {}
         self.learn = False  # the filter saw nothing; it goes up to learn from
+        self.considered = False  # the learner was asked
+        self.lesson: Lesson | None = None  # what is learned from it goes up with it
+        self.standby: Standby | None = None  # its own answer, while it asks for a better one
         self.ends: tuple[int, ...] = ()  # sizes of its payload, cut after each layer
         self.layers = self.cut = self.guarded = 0
 
@@ -71,7 +93,7 @@ class OpenFrame:
             frame=self.frame,
             captured=self.captured,
             outcome=outcome,
-            mode=("split" if point.mode == "exit" and self.up else point.mode) if point else "drop",
+            mode=("split" if point.mode == "exit" and self.up and not self.standby else point.mode) if point else "drop",
             point=point.name if point else "drop",
             why=why,
             reason=reason,

@@ -1,4 +1,4 @@
-"""The rim around the edge: WebSockets in, one worker thread for the tails, health, metrics and structured logs.
+"""The rim around the edge: WebSockets in, a worker thread for the tails and one for a teacher, health, metrics, structured logs.
 
 Nothing is decided here; see `edgewise.node.edge`.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import groupby
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
@@ -35,6 +35,7 @@ from edgewise.node.edge import Edge, News, Run
 from edgewise.node.intake import Transaction
 from edgewise.node.ledger import FILTERED
 from edgewise.node.rows import KIND
+from edgewise.node.samples import OnSamples, Samples, Wants, nothing
 from edgewise.node.store.database import in_memory
 from edgewise.node.store.inbox import Inbox
 
@@ -51,6 +52,14 @@ class Model(Protocol):
     def accept(self, stream: Stream) -> str | None: ...
     def key(self, stream: Stream) -> tuple[str, str]: ...
     def run(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str]: ...
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """A model that may have a teacher, for which pictures wait in a queue of their own."""
+
+    def teaches(self, stream: Stream) -> bool: ...
+    def teach(self, frames: Sequence[tuple[Stream, memoryview]]) -> list[Answer | str | None]: ...
 
 
 class Watermarks(Protocol):
@@ -84,6 +93,9 @@ class EdgeServer:
     Items: within one `transaction`, `inbox` says which of them are new, and of those `on_rows` is told rows (node, rows) and
     `on_items` the others (node, kind, items). `on_record` is told each row after the commit. `news` says what a node is to be
     told (see `Edge`); `notify` asks it again.
+
+    Learning: `wants` says what a node is to send to be learned from, `relearn` has it asked again, `on_samples` is told what
+    came (node, samples).
     """
 
     def __init__(
@@ -98,9 +110,22 @@ class EdgeServer:
         on_rows: OnRows | None = None,
         on_items: OnItems | None = None,
         news: News = lambda node: None,
+        wants: Wants = nothing,
+        on_samples: OnSamples | None = None,
     ) -> None:
         self.model = model
-        self.edge = Edge(model.accept, model.key, limits, largest, post=self._post, transaction=self._commit, news=news)
+        self._taught = model if isinstance(model, Taught) else None
+        self.edge = Edge(
+            model.accept,
+            model.key,
+            limits,
+            largest,
+            post=self._post,
+            transaction=self._commit,
+            news=news,
+            samples=Samples(wants, on_samples),
+            teaches=self._taught.teaches if self._taught is not None else lambda stream: False,
+        )
         self._inbox = inbox if inbox is not None else Inbox(in_memory())
         self._transaction, self._on_rows, self._on_items = transaction, on_rows, on_items
         self._fresh: list[FrameRecord] = []  # rows of the transaction that is open
@@ -111,8 +136,10 @@ class EdgeServer:
         self.worked = 0.0  # s that the worker has worked in all
         self.border: Counter[str] = Counter()  # what the door counts, told by whoever opens it
         self.failing = ""  # why the last batch failed; "" where it did not
+        self.tutor = ""  # why the teacher failed last
         self._on_record = on_record
         self._worker = ThreadPoolExecutor(1, "edgewise-tails")
+        self._teacher = ThreadPoolExecutor(1, "edgewise-teacher")  # no thread until it has something to do
         self._wakes: dict[int, asyncio.Event] = {}
         self._started = time.monotonic()
         self._timer: asyncio.Task[None] | None = None
@@ -132,12 +159,18 @@ class EdgeServer:
         self.edge.notify(node, time.monotonic())
         self._turn()
 
+    def relearn(self) -> None:
+        """What devices are to send may be something else now."""
+        self.edge.relearn(time.monotonic())
+        self._turn()
+
     async def stop(self) -> None:
         if self._timer is not None:
             await cancel(self._timer)
         if self._commits is not None:
             self._commits.cancel()
         self._worker.shutdown(wait=True)
+        self._teacher.shutdown(wait=True)
 
     async def handle(self, transport: Transport, peer: Peer) -> None:
         """One device, from its first byte to its last."""
@@ -180,6 +213,9 @@ class EdgeServer:
         run = self.edge.work(now)
         if run is not None:
             self._begin(run)
+        if self._taught is not None and (lecture := self.edge.lecture(now)) is not None:
+            future = self._loop.run_in_executor(self._teacher, self._lecture, self._taught, lecture)
+            future.add_done_callback(lambda f: self._lectured(lecture, f))
         if self._commits is None and (due := self.edge.intake.due) < math.inf:
             self._commits = self._loop.call_later(max(0.0, due - now), self._commit_due)
         while self.edge.stirred:
@@ -285,6 +321,21 @@ class EdgeServer:
         self.batches.append(len(run.items))
         self.seconds.append(seconds)
         self.worked += seconds
+        self._turn()
+
+    def _lecture(self, model: Taught, run: Run) -> tuple[list[Answer | str | None], float]:
+        began = time.perf_counter()
+        return model.teach(run.frames), time.perf_counter() - began
+
+    def _lectured(self, run: Run, future: asyncio.Future[tuple[list[Answer | str | None], float]]) -> None:
+        try:
+            outcome, seconds = future.result()
+        except Exception as error:  # a task's border: the tails answer what the teacher cannot
+            log.exception("a teacher failed")
+            self.border["teacher failed"] += 1
+            self.tutor = f"the teacher failed: {type(error).__name__}: {error}"
+            outcome, seconds = [None] * len(run.items), 0.0
+        self.edge.finished(run, outcome, seconds, time.monotonic())
         self._turn()
 
     async def _keep_time(self) -> None:

@@ -5,13 +5,14 @@ not been updated yet is answered as before. Versions come (`add`, in a thread: i
 served. A frame that cannot be decoded, or whose outputs are no answer, is refused by itself; its batch goes on.
 
 Features go through the tail. Pictures go through the uncut model (`full`) where a bundle has it, else through what stands
-before its head, head and tail.
+before its head, head and tail. A `Teacher` may answer pictures in their place (`teach`), where it can be in time; what it has no
+answer to goes to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,19 @@ from edgewise.node.parts import Parts
 from edgewise.runtime.bundle import Bundle, PartName
 
 Frame = tuple[Stream, memoryview]
+Picture = NDArray[np.uint8]
+
+
+class Teacher(Protocol):
+    """A stronger model of the same task. `outputs` of n pictures, each uint8 (height, width, 3), are those that the decoding of a
+    bundle reads, n rows each (`edgewise.node.spoken` makes them from probabilities). All calls come from one thread.
+    """
+
+    def outputs(self, pictures: Sequence[Picture]) -> Mapping[str, NDArray[Any]]: ...
 
 
 class Tails:
-    """`accept` says which streams can be answered; `run` answers payloads of one key together."""
+    """`accept` says which streams can be answered; `run` answers payloads of one key together. `tutor` gives a teacher."""
 
     def __init__(self, bundles: Sequence[Bundle], threads: int = 1) -> None:
         if not bundles:
@@ -44,6 +54,7 @@ class Tails:
         self._codecs = Codecs()
         self._batches: dict[tuple[str, bool], NDArray[Any]] = {}
         self._threads = threads
+        self._teachers: dict[str, Teacher] = {}  # by name of a model
         for bundle in bundles:
             self.add(bundle)
 
@@ -62,6 +73,11 @@ class Tails:
         self._parts = {a: p for a, p in self._parts.items() if a != address}
         self._codecs.drop(address)
         self._batches = {key: b for key, b in list(self._batches.items()) if key[0] != address}
+
+    def tutor(self, name: str, teacher: Teacher | None) -> None:
+        """From now on this teacher answers pictures for all versions of the model `name`; None: nobody does but they."""
+        others = {n: t for n, t in self._teachers.items() if n != name}
+        self._teachers = others if teacher is None else {**others, name: teacher}
 
     @property
     def models(self) -> dict[str, str]:
@@ -105,6 +121,31 @@ class Tails:
             outputs = self._look(parts, batch[: len(places)], pictures)
             for place, answer in zip(places, _answered(outputs, bundle, len(places)), strict=True):
                 outcome[place] = answer
+        return outcome
+
+    def teaches(self, stream: Stream) -> bool:
+        """Whether a teacher may answer this stream."""
+        bundle = self._bundles.get(stream.address)
+        return stream.dtype == "uint8" and bundle is not None and bundle.manifest.name in self._teachers
+
+    def teach(self, frames: Sequence[Frame]) -> list[Answer | str | None]:
+        """As `run` for pictures, by the teacher: None for each that it has no answer to."""
+        bundle = self._bundles.get(frames[0][0].address)
+        teacher = self._teachers.get(bundle.manifest.name) if bundle is not None else None
+        outcome: list[Answer | str | None] = [None] * len(frames)
+        if bundle is None or teacher is None:  # dropped while they waited
+            return outcome
+        places, pictures = [], []
+        for i, (stream, payload) in enumerate(frames):
+            try:
+                pictures.append(cast(Picture, self._codec(bundle, stream, "teacher").decode(payload)))
+                places.append(i)
+            except EdgewiseError as error:
+                outcome[i] = str(error)
+        if places:
+            outputs = teacher.outputs(pictures)
+            for place, answer in zip(places, _answered(outputs, bundle, len(places)), strict=True):
+                outcome[place] = answer if isinstance(answer, Answer) else None
         return outcome
 
     def _decode_pictures(
@@ -167,9 +208,10 @@ class Tails:
         held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())
         return f"this server does not hold the model {address[:12] or 'without address'}; it holds {held or 'none'}."
 
-    def _codec(self, bundle: Bundle, stream: Stream) -> Codec:
+    def _codec(self, bundle: Bundle, stream: Stream, of: str = "") -> Codec:
+        """The stream's codec; one `of` its own for each thread."""
         point, manifest = stream.point, bundle.manifest
-        return self._codecs.of(stream.address, point, lambda: codec_for(manifest.point(point), manifest, WIDEST**2))
+        return self._codecs.of(stream.address, of + point, lambda: codec_for(manifest.point(point), manifest, WIDEST**2))
 
 
 def _eye(bundle: Bundle) -> PartName:

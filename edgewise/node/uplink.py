@@ -1,28 +1,51 @@
 """The agent's way to the server: its session, what is under way, and what the link and the server teach the policy by that.
 
 A frame is handed over, and settled when its turn to be sent comes: only then it is known what goes of it, and of one in layers
-those stay here that would not be in time. It does not know why a frame is sent, nor what becomes of one that is let down.
+those stay here that would not be in time. It does not know why a frame is sent, nor what becomes of one that is let down. What
+the server says of learning it hands on (`Lessons`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from edgewise.net.messages import Hello
-from edgewise.net.session import Answered, Closed, DeviceSession, Dropped, Failed, Late, News, Opened, Pong, Warned
+from edgewise.net.session import (
+    Answered,
+    Closed,
+    DeviceSession,
+    Dropped,
+    Failed,
+    Late,
+    News,
+    Opened,
+    Pong,
+    Uploaded,
+    Wanted,
+    Warned,
+)
 from edgewise.node.open_frame import OpenFrame
 from edgewise.node.outlook import Outlook
 from edgewise.plan.online import OnlinePolicy, Situation
 
 MARGIN = 0.004  # s kept free before a deadline, for the timer and the hand-over
 WARNINGS = 20  # the newest that are kept
+SAMPLES = -1  # stands for pieces of samples among the frames under way
+OfLearning = Callable[[Wanted | Uploaded, float], None]
 
 
 class Uplink:
     """`streams` maps a remote operating point to its stream in the session; those of points that may be chosen count."""
 
-    def __init__(self, policy: OnlinePolicy, session: DeviceSession, streams: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        policy: OnlinePolicy,
+        session: DeviceSession,
+        streams: Mapping[str, int],
+        of_learning: OfLearning = lambda event, now: None,
+    ) -> None:
         self.session = session
+        self._of_learning = of_learning
         self.hung_up = False  # the session ended by itself: the rim closes the transport and tries again
         self.greeted = False  # this connection got as far as a welcome
         self.open = False
@@ -54,11 +77,13 @@ class Uplink:
         backlog, oldest = self._outlook.backlog(now)
         return Situation(now, left, self.open, backlog, oldest, condition)
 
-    def offer(self, it: OpenFrame, payload: bytes, now: float) -> None:
-        """Hand a frame over."""
+    def offer(self, it: OpenFrame, payload: bytes, now: float, flags: int = 0) -> None:
+        """Hand a frame over, with the flags of its header."""
         assert it.point is not None
         it.away, it.sent_at, it.size = True, now, len(payload)
-        self.session.offer(it.frame, self.streams[it.point.name], payload, it.deadline, now)
+        if under := self.session.sample_bytes:
+            self._outlook.sent(SAMPLES, under, now)
+        self.session.offer(it.frame, self.streams[it.point.name], payload, it.deadline, now, flags)
         self._outlook.sent(it.frame, len(payload), now)
 
     def settle(self, it: OpenFrame, now: float) -> None:
@@ -94,6 +119,8 @@ class Uplink:
                 self._outlook.pong(event.rtt, now)
             elif isinstance(event, Warned):
                 self.warn(event.sentence)
+            elif isinstance(event, Wanted | Uploaded):
+                self._of_learning(event, now)
             elif isinstance(event, News):
                 self._news.append(event.payload)
             elif isinstance(event, Opened):

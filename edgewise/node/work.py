@@ -8,10 +8,10 @@ from edgewise.core.placement import OperatingPoint
 
 
 class Work(Struct, frozen=True):
-    """`prepare` the payload of a point for a frame, or answer it here by the `local` model (`task`).
+    """`prepare` the payload of a point for a frame, answer it here by the `local` model, or code a `sample` of it (`task`).
 
     `look` says that the filter, where there is one, looks at it first. If that sees nothing, the frame is prepared for the point
-    `learn` all the same, or is `filtered` where there is none.
+    `learn` all the same, or is `filtered` where there is none. `statistics`: those of the models go with a sample.
     """
 
     frame: int
@@ -19,3 +19,4 @@ class Work(Struct, frozen=True):
     point: OperatingPoint
     look: bool = True
     learn: OperatingPoint | None = None
+    statistics: bool = False

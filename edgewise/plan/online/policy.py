@@ -39,6 +39,7 @@ Joules = Callable[[float, float, float, float, float, float], float]
 SURE: tuple[Mode, ...] = ("split", "image")  # modes of which every frame tries the link
 FAST = 1e9  # bit/s; a link that bars nothing
 LEAST_CHANCE = 0.1  # below it, sending is a waste of the link
+LIKELY = 0.5  # chance from which on a picture goes up for a second answer
 LEAST_PASSING = 0.01  # share of frames that a budget counts at the least, whatever a filter leaves out
 FORGETS = 0.01  # of what was seen of an exit, with every frame that it does not look at
 RARE = 0.05  # share of frames below which the slow ones are not in a p95
@@ -166,6 +167,22 @@ class OnlinePolicy:
         """The way up for a frame that is to be learned from and would be answered here: the smallest that the budget admits."""
         remote = [p for p in self.points.values() if p.mode in SURE and p.name not in self.barred]
         return min(remote, key=lambda p: self._sent[p.name], default=None)
+
+    def asking(self, situation: Situation) -> OperatingPoint | None:
+        """The way up for the picture of a frame whose answer is here already and stands by: the best that is likely in time.
+
+        Bounds on an item hold; what adds up over time is for who lets it go (`edgewise.node.charge`).
+        """
+        each = Budget(tuple(b for b in self.budget.bounds if b.scope == "item"))
+        fits = [
+            p
+            for name, p in self.points.items()
+            if p.mode == "image"
+            and name not in self.refused
+            and each.admits(self.cost(name), p.worth(situation.condition))
+            and self._chances(name, situation, situation.left - self._device[name])(self._sent[name]) >= LIKELY
+        ]
+        return max(fits, key=lambda p: p.worth(situation.condition), default=None) if situation.connected else None
 
     def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
         """How many layers of a frame to send now (`Layers.choose`); `left` of the situation counts from now.

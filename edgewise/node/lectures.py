@@ -1,0 +1,60 @@
+"""Pictures that wait for the teacher: it answers in place of the tail those that it can in time, and hands the others back.
+
+The teacher is larger and slower than the tails, so it has a worker of its own: they never wait for it. A picture is given to it
+where its deadline leaves time for the lecture and, should that fail, nothing else (what is handed back early still has its tail).
+Batches are those of the tails (`edgewise.node.batch`); what one takes is learned from those that ran, and where the teacher has
+been too slow for a while it is tried again now and then, so that one slow run does not bar it for ever.
+
+It does not know what a teacher is, nor whether its answers are better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from edgewise.node.batch import Batcher, Item
+
+T = TypeVar("T")
+SPARE = 1.5  # of the seconds that a lecture takes must be left
+
+
+class Lectures(Generic[T]):
+    """One queue, one worker; `largest` pictures a run."""
+
+    def __init__(self, largest: int = 8) -> None:
+        self._batcher: Batcher[T] = Batcher(largest, longest=4 * largest)
+        self._running = False
+
+    def __len__(self) -> int:
+        return len(self._batcher)
+
+    def add(self, item: Item[T], now: float) -> bool:
+        """Take a picture in; False where it would be too late, or too many wait."""
+        rounds = 1 + self._running + len(self._batcher) // self._batcher.largest
+        if item.deadline - now < SPARE * rounds * self._batcher.seconds(item.key):
+            self._batcher.ease(item.key)
+            return False
+        return self._batcher.add(item)
+
+    def next(self, now: float) -> tuple[tuple[Item[T], ...], tuple[Item[T], ...]]:
+        """Pictures for the free worker, none where there are none, and those that are for the tails after all."""
+        if self._running:
+            return (), ()
+        others: list[Item[T]] = []
+        while (batch := self._batcher.next(now)) is not None:
+            others += batch.expired
+            if batch.items:
+                self._running = True
+                return batch.items, tuple(others)
+        return (), tuple(others)
+
+    def finished(self, key: Hashable, seconds: float) -> None:
+        """The worker is free again; its run took so long (0: it failed)."""
+        self._running = False
+        if seconds > 0:
+            self._batcher.took(key, seconds)
+
+    def drop(self, unwanted: Callable[[T], bool]) -> list[Item[T]]:
+        """As of the tails' queue."""
+        return self._batcher.drop(unwanted)

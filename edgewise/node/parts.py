@@ -1,28 +1,36 @@
 """The parts of a bundle as a node runs them: samples in whatever form a part wants them, batches of whatever size it takes.
 
 A part that `Manifest.pictures` describes takes pictures, fitted to it; any other takes the float32 array of its input's shape. A
-model whose batch is fixed runs its batch piece by piece.
+model whose batch is fixed runs its batch piece by piece. Parts may follow their stream (`tracking`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.core.answer import Answer
+from edgewise.core.artifact import PARTS
 from edgewise.core.errors import TensorError
+from edgewise.core.moments import packed
 from edgewise.data.preprocess import fit
+from edgewise.node.tracking import Tracking
 from edgewise.runtime.bundle import Bundle, PartName
+from edgewise.runtime.session import Session
+from edgewise.runtime.tracked import Tracked
 
 Outputs = dict[str, NDArray[Any]]
 
 
 class Parts:
-    """Sessions of a bundle with `threads` each."""
+    """Sessions of a bundle with `threads` each; `follows` are those parts that follow their stream once `tracking` is on."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1, follows: Sequence[PartName] = PARTS) -> None:
         self.manifest = bundle.manifest
+        self.tracking = Tracking(bundle, follows, threads)
         self._bundle, self._threads = bundle, threads
 
     def load(self, part: PartName) -> None:
@@ -59,7 +67,8 @@ class Parts:
     def run(self, part: PartName, batch: NDArray[Any]) -> Outputs:
         """Every output of the part for a `batch` (n, …), each with n rows."""
         spec = self.manifest.parts[part].inputs[0]
-        session, size = self._bundle.session(part, self._threads), spec.shape[0]
+        session: Session | Tracked = self.tracking.of(part) or self._bundle.session(part, self._threads)
+        size = spec.shape[0]
         if size is None or size == len(batch):
             return session.run({spec.name: batch})
         found = []
@@ -69,3 +78,13 @@ class Parts:
                 piece = np.concatenate((piece, np.repeat(piece[-1:], size - len(piece), axis=0)))
             found.append(session.run({spec.name: piece}))
         return {name: np.concatenate([one[name] for one in found])[: len(batch)] for name in found[0]}
+
+    def answered(self, part: PartName, answer: Answer) -> None:
+        """The last run of a part came to this; a part that follows its stream is told the likeliest class."""
+        if answer.classes:
+            self.tracking.told(part, answer.classes[0].label, self.manifest.labels)
+
+    def statistics(self) -> bytes:
+        """The packed statistics of the parts that follow their stream; empty where none does."""
+        found = self.tracking.statistics
+        return packed(found) if found else b""

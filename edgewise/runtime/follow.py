@@ -35,8 +35,8 @@ EPSILON = 1e-5
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
-    """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so many
-    is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past weighs, in
+    """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so
+    many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past weighs, in
     samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `alarm`:
     squared deviations; `recent`: watched frames that are compared with the past; `memory`: answers whose labels are counted. The
     fast session is renewed where it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""

@@ -69,11 +69,18 @@ class Tally(Struct, frozen=True):
 class Tracked:
     """One part; `run` is a Session's, safe in one thread at a time. `paths` gives the parameter path of an initialiser.
 
-    `aside` off builds sessions between two frames instead of in a thread, so that what happens does not depend on time.
+    `aside` off builds sessions between two frames instead of in a thread, so that what happens does not depend on time. `home` is
+    a session of the model, where there is one already.
     """
 
     def __init__(
-        self, model: bytes, paths: Mapping[str, str] = {}, rules: Rules = PLAIN, threads: int = 1, aside: bool = True
+        self,
+        model: bytes,
+        paths: Mapping[str, str] = {},
+        rules: Rules = PLAIN,
+        threads: int = 1,
+        aside: bool = True,
+        home: Session | None = None,
     ) -> None:
         self.layers = tuple(layer for layer in required(model, f"a part of {len(model)} bytes", paths) if layer.kind == "batch")
         self.rules, self._model, self._threads, self._aside = rules, model, threads, aside
@@ -86,7 +93,7 @@ class Tracked:
             for which in ("mean", "variance")
         )
         self._source = Source(mean, variance, slices)
-        self._home = self._fast = Session.load(model, threads)
+        self._home = self._fast = home or Session.load(model, threads)
         self._at = mean, variance  # what the fast session has
         self.course = begun(self._source, rules)
         self.tally = Tally()
@@ -99,7 +106,7 @@ class Tracked:
     def of(bundle: Bundle, part: PartName, rules: Rules = PLAIN, threads: int = 1, aside: bool = True) -> Tracked:
         """A part of a bundle, its layers named by the bundle's parameter paths."""
         paths = {one.initialiser: path for path, one in bundle.manifest.parameters.items() if one.part == part}
-        return Tracked(bundle.model(part), paths, rules, threads, aside)
+        return Tracked(bundle.model(part), paths, rules, threads, aside, bundle.session(part, threads))
 
     @property
     def source(self) -> Statistics:
@@ -148,6 +155,15 @@ class Tracked:
         second = np.concatenate([statistics[layer.path].second for layer in self.layers])
         self.course = replace(self.course, running=Seen(mean, second, samples), gone=1.0)
         self._due = 0
+
+    def succeed(self, before: Tracked) -> None:
+        """Go on where another version of the part was, from the next run on; as begun where it normalises elsewhere."""
+        source, theirs = self._source, before._source
+        if source.slices == theirs.slices and (source.mean == theirs.mean).all() and (source.variance == theirs.variance).all():
+            self.course = before.course
+            if self.course.gone:
+                wanted = mixed(self.course, source, self.rules)
+                self._ready = self._built(wanted), wanted
 
     def reset(self) -> None:
         """Back to the source, as if nothing had been seen; the model is what it came as, bit for bit."""

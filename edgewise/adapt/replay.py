@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edgewise.adapt.method import Tally
 from edgewise.core.errors import ConfigError
 
-Right = NDArray[np.bool_]
+Right = NDArray[np.float32]  # (n,) 0 or 1, or in between where an answer is a map
 OURS, STATISTICS, TEACHER = "ours", "moving statistics", "upload all"  # methods by name that figures refer to
 WIDE = 1.96  # standard errors on either side of a 95 % interval
 

@@ -35,12 +35,14 @@ Ask = Callable[[Sequence[Pictures]], Values]
 class Crossing:
     """The pictures before the device, coded and asked about when somebody first wants it; `ask`: a teacher's `probabilities`."""
 
-    def __init__(self, ask: Ask, quality: int = 85) -> None:
-        self._ask, self._codec = ask, ImageCodec("jpeg", quality)
+    def __init__(self, ask: Ask, quality: int = 85, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self._ask, self._codec, self._clock = ask, ImageCodec("jpeg", quality), clock
+        self.seconds = 0.0  # of coding and asking, by the clock
         self.pictures: Pictures = np.zeros((0, 1, 1, 3), np.uint8)
         self.first = 0
         self.times: NDArray[np.float64] = np.zeros(0)
         self._coded: dict[int, bytes] = {}
+        self._arrived: dict[int, Pictures] = {}
         self._told: dict[int, Values] = {}
 
     def show(self, pictures: Pictures, first: int, times: NDArray[np.float64]) -> None:
@@ -52,24 +54,31 @@ class Crossing:
                 allowed="uint8 (n, height, width, 3), a time for each",
             )
         self.pictures, self.first, self.times = pictures, first, times
-        self._coded, self._told = {}, {}
+        self._coded, self._arrived, self._told = {}, {}, {}
 
     def coded(self, row: int) -> bytes:
         """The JPEG bytes of one picture."""
         if row not in self._coded:
+            begun = self._clock()
             self._coded[row] = self._codec.encode(self.pictures[row])
+            self.seconds += self._clock() - begun
         return self._coded[row]
 
     def arrived(self, row: int) -> Pictures:
         """The picture as it is where its JPEG was decoded."""
-        return self._codec.decode(self.coded(row))
+        if row not in self._arrived:
+            data, begun = self.coded(row), self._clock()
+            self._arrived[row] = self._codec.decode(data)
+            self.seconds += self._clock() - begun
+        return self._arrived[row]
 
     def told(self, rows: Sequence[int]) -> Values:
         """(len(rows), class): what the teacher says of the pictures as they arrive."""
         new = [r for r in dict.fromkeys(rows) if r not in self._told]
         if new:
-            said = self._ask([self.arrived(r) for r in new])
-            self._told.update(zip(new, said))
+            pictures, begun = [self.arrived(r) for r in new], self._clock()
+            self._told.update(zip(new, self._ask(pictures)))
+            self.seconds += self._clock() - begun
         return np.stack([self._told[r] for r in rows])
 
 

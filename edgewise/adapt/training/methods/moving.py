@@ -23,8 +23,9 @@ from edgewise.adapt.training.methods.layers import Given, taken
 from edgewise.adapt.training.methods.subject import Subject
 from edgewise.core.errors import ModelError
 from edgewise.core.moments import Moments, Statistics
-from edgewise.runtime.follow import PLAIN, Course, Rules, begun, dense, observed
+from edgewise.runtime.follow import PLAIN, Course, Rules, Source, begun, dense, looked, mixed, observed, told
 
+OFTEN = 2  # frames between two looks while everything is watched
 Vector = NDArray[np.float64]
 
 
@@ -46,31 +47,34 @@ class Rowwise(Given):
 class Following:
     """The subject's net, whose normalisation follows the stream: `logits` of the frames of a batch, `statistics` in use by path.
 
-    Frames whose moments are no numbers change nothing and are counted in
-    `refused`. A net without batch normalisation follows nothing, and is as it was.
+    Frames whose moments are no numbers change nothing and are counted in `refused`. A net without batch normalisation follows
+    nothing, and is as it was.
     """
 
     def __init__(self, subject: Subject, rules: Rules = PLAIN) -> None:
         self.net, layers = taken(subject.net, Rowwise)
+        self._home, home = taken(subject.net, Rowwise)
         self.layers = {subject.layers.get(path, path): layer for path, layer in layers.items()}
-        self.rules, self.refused = rules, 0
-        self._frames = 0
-        self._widths = [len(layer.mean) for layer in self.layers.values()]
+        self._at_home = list(home.values())
+        self.rules, self.refused, self._kind = rules, 0, subject.kind
+        self._waiting = self._unseen = 0
         if self.layers:
+            ends = np.cumsum([len(layer.mean) for layer in self.layers.values()]).tolist()
+            slices = tuple(slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True))
             held = [(layer.mean.double().numpy(), layer.variance.double().numpy()) for layer in self.layers.values()]
-            self._mean, self._variance = (np.concatenate(both) for both in zip(*held))
-            self._first = (held[0][0], held[0][1])
-            self.course: Course = begun(self._mean, self._variance, rules)
+            mean, variance = (np.concatenate(both) for both in zip(*held))
+            self._source = Source(mean, variance, slices)
+            self.course: Course = begun(self._source, rules)
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """(n, class) of frames (n, …), by the statistics of before; these then follow the frames that were due."""
+        """(n, C) of frames (n, …), by the statistics of before; these then follow the frames that were due."""
         rows = self._due(len(inputs))
         for layer in self.layers.values():
             layer.rows = rows
         with torch.inference_mode():
             said: NDArray[np.float32] = self.net(torch.from_numpy(inputs)).float().numpy()
-        if rows:
-            self._follow()
+        if self.layers:
+            self._follow(inputs, rows, said)
         return said
 
     @property
@@ -85,34 +89,63 @@ class Following:
         """The rows of the next `count` frames that are watched: all while it is dense, else one in `every`."""
         if not self.layers:
             return []
-        first, self._frames = self._frames, self._frames + count
-        every = 1 if dense(self.course, self.rules) else self.rules.every
-        return [i for i in range(count) if (first + i) % every == 0]
+        if dense(self.course, self.rules):
+            self._waiting = 0
+            return list(range(count))
+        first = self.rules.every - self._waiting - 1
+        rows = list(range(max(first, 0), count, self.rules.every))
+        self._waiting = (count - 1 - rows[-1]) if rows else self._waiting + count
+        return rows
 
-    def _follow(self) -> None:
-        noted = [layer.noted for layer in self.layers.values()]
-        if any(one is None for one in noted):
-            raise ModelError("a normalisation layer was not reached", allowed="a net whose layers all run for every frame")
-        mean, second = (torch.cat([one[k] for one in noted if one is not None], 1).double().numpy() for k in (0, 1))
-        stands = 1 if dense(self.course, self.rules) else self.rules.every
-        for m, s in zip(mean, second):
-            if not (np.isfinite(m).all() and np.isfinite(s).all()):
-                self.refused += 1
-                continue
-            self.course = observed(self.course, m, s, 1, stands, self._first, self.rules)
-        self._use()
+    def _follow(self, inputs: Inputs, rows: list[int], said: NDArray[np.float32]) -> None:
+        """The course after the frames of a batch, of which `rows` were watched."""
+        watching = dense(self.course, self.rules)
+        stands = 1 if watching else self.rules.every
+        watched = dict(zip(rows, zip(*_noted(list(self.layers.values()))))) if rows else {}
+        for row in range(len(inputs)):
+            if row in watched:
+                self._unseen += stands
+                if self.course.gone and self._unseen >= (OFTEN if watching else self.rules.look):
+                    self._look(inputs[row : row + 1])
+                self._observe(watched[row], stands)
+            if self._kind == "classes" and np.isfinite(said[row]).all():
+                self.course = told(self.course, int(said[row].argmax()), said.shape[1], self.rules)
+        if rows:
+            self._use()
+
+    def _observe(self, moments: tuple[Vector, Vector], stands: int) -> None:
+        if not all(np.isfinite(one).all() for one in moments):
+            self.refused += 1
+            return
+        if not self.course.gone:
+            self._unseen = 0
+        self.course = observed(self.course, moments, 1, stands, self._source, self.rules)
+
+    def _look(self, frame: Inputs) -> None:
+        """What the source's own statistics would see in a frame, whose answer nobody gets."""
+        for layer in self._at_home:
+            layer.rows = [0]
+        with torch.inference_mode():
+            self._home(torch.from_numpy(frame))
+        mean, second = _noted(self._at_home)
+        if np.isfinite(mean).all() and np.isfinite(second).all():
+            self.course = looked(self.course, (mean[0], second[0]), 1, self._unseen, self._source, self.rules)
+        self._unseen = 0
 
     def _use(self) -> None:
-        """Normalise with the source's statistics and the share of the running ones that the course calls for."""
-        share = self.course.share
-        running = np.maximum(self.course.second - self.course.mean**2, 0)
-        mean = self._mean + share * (self.course.mean - self._mean)
-        variance = self._variance + share * (running - self._variance)
-        start = 0
-        for layer, width in zip(self.layers.values(), self._widths):
-            layer.mean.copy_(torch.from_numpy(mean[start : start + width]))
-            layer.variance.copy_(torch.from_numpy(variance[start : start + width]))
-            start += width
+        """Normalise with what the course calls for."""
+        mean, variance = mixed(self.course, self._source, self.rules)
+        for layer, at in zip(self.layers.values(), self._source.slices):
+            layer.mean.copy_(torch.from_numpy(mean[at]))
+            layer.variance.copy_(torch.from_numpy(variance[at]))
+
+
+def _noted(layers: list[Rowwise]) -> tuple[Vector, Vector]:
+    """E[x] and E[x²] of the watched rows, (rows, ΣC) each; ModelError where a layer did not run."""
+    noted = [layer.noted for layer in layers if layer.noted is not None]
+    if len(noted) < len(layers):
+        raise ModelError("a normalisation layer was not reached", allowed="a net whose layers all run for every frame")
+    return torch.cat([m for m, _ in noted], 1).double().numpy(), torch.cat([s for _, s in noted], 1).double().numpy()
 
 
 class MovingStatistics:

@@ -36,10 +36,11 @@ EPSILON = 1e-5
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so
-    many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past weighs, in
-    samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `alarm`:
-    squared deviations; `recent`: watched frames that are compared with the past; `memory`: answers whose labels are counted. The
-    fast session is renewed where it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""
+    many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past
+    weighs, in samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then;
+    `alarm`, and `suspicion` (the next frame is watched too): squared deviations; `recent`: watched frames that are compared with
+    the past; `memory`: answers whose labels are counted. The fast session is renewed where it is `renew` nats off, after `every`,
+    twice, four times … so many runs, `spacing` at most."""
 
     rate: float = 0.02
     calm: float = 0.008
@@ -49,7 +50,8 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     look: int = 128
     prior: float = 16
     dense: float = 128
-    alarm: float = 12.0
+    alarm: float = 9.0
+    suspicion: float = 6.0
     recent: int = 8
     memory: int = 64
     renew: float = 0.002
@@ -73,7 +75,8 @@ class Seen(Struct, frozen=True, eq=False):
 
 class Course(Struct, frozen=True, eq=False):
     """Where a stream has led: the averages, how far it is `away`, the part 0..1 of the way that is `gone` (0: the source itself),
-    features of the earlier layers (2, C): their `slow` and `fast` mean and `spread`, and labels of recent answers."""
+    features of the earlier layers (2, C): their `slow` and `fast` mean and `spread`, how `odd` the newest are; labels of recent
+    answers."""
 
     running: Seen
     plain: Seen
@@ -83,6 +86,7 @@ class Course(Struct, frozen=True, eq=False):
     fast: Vector | None = None
     spread: Vector | None = None
     compared: int = 0
+    odd: float = 0.0
     labels: Vector | None = None
     alarms: int = 0
 
@@ -116,8 +120,8 @@ def weight(seen: Seen, samples: int, stands_for: int, rules: Rules) -> float:
 
 
 def dense(course: Course, rules: Rules) -> bool:
-    """Whether every frame is watched: something moves, or too little has been seen."""
-    return course.running.samples < rules.dense
+    """Whether every frame is watched: something moves, or may, or too little has been seen."""
+    return course.running.samples < rules.dense or course.odd > rules.suspicion
 
 
 def shares(course: Course, layers: int, rules: Rules) -> Vector:
@@ -178,11 +182,13 @@ def _alarmed(course: Course, moments: tuple[Vector, Vector], source: Source, rul
     slowly = max(1 / compared, 1 / (16 * rules.recent))
     fast, off = course.fast + pace * (now - course.fast), now - course.slow
     slow, spread = course.slow + slowly * off, (1 - slowly) * (course.spread + slowly * off**2)
-    after = replace(course, slow=slow, fast=fast, spread=spread, compared=compared)
-    odd = (fast - slow) ** 2 / (spread * (pace / (2 - pace)) + 1e-3)
-    settling = compared < 2 * rules.recent or dense(course, rules)
-    if settling or max(float(odd[half, at].mean()) for half in (0, 1) for at in layers) < rules.alarm:
+    after = replace(course, slow=slow, fast=fast, spread=spread, compared=compared, odd=0.0)
+    if compared < 2 * rules.recent or course.running.samples < rules.dense:
         return after
+    apart = (fast - slow) ** 2 / (spread * (pace / (2 - pace)) + 1e-3)
+    odd = max(float(apart[half, at].mean()) for half in (0, 1) for at in layers)
+    if odd < rules.alarm:
+        return replace(after, odd=odd)
     running, plain = (replace(seen, samples=min(seen.samples, rules.prior)) for seen in (course.running, course.plain))
     return replace(after, running=running, plain=plain, slow=fast, compared=1, alarms=course.alarms + 1)
 

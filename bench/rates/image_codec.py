@@ -16,9 +16,11 @@ integer tables and coded by the same coder, so that what it costs beside a stude
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from msgspec.structs import replace
@@ -149,7 +151,8 @@ def _judge(
     work: Path, found: Ground, net: nn.Module, done: Rung, size: Size, seed: int, advance: Advance, epochs: dict[str, float]
 ) -> None:
     name, codec = point(done.beta), LearnedCodec(done, (found.look.height, found.look.width))
-    kept = files(found.held, codec, work / "coded" / f"{found.data}-{METHOD}-{name}-{seed}.npz", advance)
+    tables = hashlib.sha256(msgspec.json.encode(done.coding)).hexdigest()[:12]  # another training of this β has others
+    kept = files(found.held, codec, work / "coded" / f"{found.data}-{METHOD}-{name}-{seed}-{tables}.npz", advance)
     source: Source = Decoded(kept, codec)
     parameters = sum(p.numel() for p in codec.encoder.parameters())
     about = About(

@@ -49,6 +49,14 @@ def serve(
     largest_batch: int = 8,
     state: Path | None = None,
     files: Annotated[str, tyro.conf.arg(metavar="URL")] = "",
+    adapt: bool = False,
+    teacher: Annotated[str, tyro.conf.arg(metavar="FILE.onnx|BUNDLE|torch:MODULE:CALLABLE")] = "",
+    upload_budget: Annotated[str, tyro.conf.arg(metavar="BYTES/s")] = "20KB/s",
+    recipe: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None,
+    home: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    canary: Annotated[str, tyro.conf.arg(metavar="SHARE")] = "10%",
+    window: Annotated[str, tyro.conf.arg(metavar="TIME")] = "20s",
+    guard: str = "",
     log: Literal["text", "json"] = "text",
     announce: Path | None = None,
     json: Path | None = None,
@@ -70,12 +78,25 @@ def serve(
         largest_batch: frames that share one run of the tail, at most.
         state: folder of what the server keeps: history, releases, rollouts, the audit log (default: KEYS/state).
         files: keep the files of releases at another address, any that fsspec knows (s3://…; needs the [storage] extra).
+        adapt: learn from what devices send, and bring them small updates (docs/adapt.md).
+        teacher: who teaches: a larger model that answers in the same labels. A torch network is code that runs here.
+        upload_budget: bytes a second that each device may send to be learned from.
+        recipe: everything else that an adaptation can be told (TOML, fields of `edgewise.adapt.recipe.Recipe`).
+        home: pictures of the model's own domain, on which nothing may be lost (default: the bundle's probe, where it has one).
+        canary: the share of the devices that tries what was learned first.
+        window: how long canaries are watched.
+        guard: what must hold on them, such as "failed<5% p95<120ms".
         log: how log lines look.
         announce: write the ports there (JSON) once the server listens, for scripts.
         json: write the server's closing health and table there.
     """
     from edgewise.apps.vision.serve import ServeConfig, run_server
 
+    wished = None
+    if adapt:
+        from edgewise.apps.vision.adapting_options import wished as read
+
+        wished = read(teacher, upload_budget, recipe, home, canary, window, guard)
     config = ServeConfig(
         tuple(bundles),
         str(keys),
@@ -88,6 +109,7 @@ def serve(
         log,
         str(state) if state else "",
         files,
+        wished,
     )
     write_json(json, run_server(config, console(), announce))
     return 0

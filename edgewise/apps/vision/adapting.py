@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -31,11 +31,12 @@ from edgewise.apps.vision.adapting_release import Manner, Releases, outcome
 from edgewise.apps.vision.adapting_store import Held
 from edgewise.apps.vision.adapting_view import AdaptingView, Mark, Moment
 from edgewise.apps.vision.adapting_words import Begin, Failed, Outcome, Ready, Recall, Said, Seen, Standing, Told, Version, Wanted
-from edgewise.apps.vision.stock import CHANNEL, Stock
+from edgewise.apps.vision.stock import Stock
 from edgewise.core.artifact import Grid, Manifest, Things
 from edgewise.core.errors import ConfigError, EdgewiseError, LinkError
 from edgewise.core.learning import Learning, Sample
 from edgewise.core.rollout import Condition
+from edgewise.core.wire import FRAME_HEADER
 from edgewise.node.background import background, cancel, within
 from edgewise.node.delivery.guard import parse
 from edgewise.runtime.bundle import bundle_files
@@ -47,6 +48,7 @@ EVERY = 0.5  # s between two looks at a rollout
 WRITE_EVERY = 10.0  # s between two lines of how it stands
 SHOWN = 360  # moments on the page: an hour
 MARKS = 60
+METHOD = "adapt"  # in the provenance of versions that were learned
 WORST = "failed<5%"  # the guard where none is said
 PROBED = "quality>-10pt failed<5%"  # and where the bundle brings a probe of what it must not forget
 
@@ -66,7 +68,7 @@ class AdaptConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Adapting:
-    """Of the bundle in `folder`, one of those that the server serves; `frames()` counts those of all devices.
+    """Of the bundle in `folder`, which the server serves.
 
     `on_wanted` is told what devices are to do, when that changes.
     """
@@ -78,16 +80,16 @@ class Adapting:
         stock: Stock,
         keys: Path,
         state: Path,
-        frames: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = replace(config, recipe=replace(config.recipe, bytes=config.budget))
         self._source = bundle_files(folder)
         self.manifest = manifest_of(self._source)
         manner = adapting_release.checked(replace(config.manner, guard=guarded(config.guard, self.manifest)))
-        self._stock, self._keys, self._frames, self._clock = stock, keys, frames, clock
+        self._stock, self._keys, self._clock = stock, keys, clock
+        self.frames = 0  # of all devices, as their records come
         self._releases = Releases(stock, keys, self.manifest.name, manner)
-        self._held = Held(config.budget)
+        self._held = Held()
         self._journal = Journal(state)
         self._child: Child | None = None
         self._words: asyncio.Task[None] | None = None
@@ -101,6 +103,8 @@ class Adapting:
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._written = 0.0
         self._version = 0
+        self._address = self.manifest.address  # what devices have
+        self._closing = False
         self.ended = ""  # why nothing is learned any more; "" while it is
         self.wanted: Learning | None = None
         self.on_wanted: Callable[[], None] = lambda: None
@@ -111,13 +115,14 @@ class Adapting:
         """What a node is to be told."""
         return self.wanted
 
-    def sample(self, node: str, sample: Sample, size: int, carried: bool = False) -> str:
-        """Take a sample in; why it is refused, or ""."""
+    def samples(self, node: str, several: list[Sample]) -> None:
+        """Samples came; they wait for the process."""
         if self.ended:
-            return "nothing is learned here any more."
-        refused = self._held.add(node, sample, size, self._clock(), carried)
+            self._held.counts["after its end"] += len(several)
+            return
+        for sample in several:
+            self._held.add(node, sample, len(sample.picture) + len(sample.statistics) + FRAME_HEADER, self._clock())
         self._came.set()
-        return refused
 
     # Its life
 
@@ -125,18 +130,13 @@ class Adapting:
         """Let the key be known, start the child, and wait until it is ready; a sentence is raised where it cannot be."""
         if trust.admit_adapter(self._keys, [self.manifest.name], self._clock()):
             log.info("the trust lets this server release %s", self.manifest.name)
+        self._releases.settle()
         self._child = await Child.start(self._config.threads)
-        self._words = background(self._hear(self._child), "the adapting process", self._end)
-        await self._child.tell(
-            Begin(
-                self._source,
-                self._current(),
-                self._config.teacher,
-                self._config.recipe,
-                self._config.threads,
-                self._config.home,
-            )
-        )
+        self._words = background(self._hear(self._child), "the adapting process", self.broke)
+        source, current = self._begun_at()
+        self._address = manifest_of(current).address
+        config = self._config
+        await self._child.tell(Begin(source, current, config.teacher, config.recipe, config.threads, config.home))
         try:
             async with asyncio.timeout(PATIENCE):
                 ready = await asyncio.shield(self._ready)
@@ -150,7 +150,7 @@ class Adapting:
 
     async def run(self) -> None:
         """Pass samples on and look after rollouts, until cancelled."""
-        feeding = background(self._feed(), "samples for the adapting process", self._end)
+        feeding = background(self._feed(), "samples for the adapting process", self.broke)
         try:
             while True:
                 self._roll()
@@ -161,16 +161,27 @@ class Adapting:
 
     async def close(self) -> None:
         """End the child; what still waits is dropped."""
+        self._closing = True
         if self._child is not None:
             await self._child.end()
         if self._words is not None:
             await cancel(self._words)
 
-    def _current(self) -> dict[str, bytes]:
-        """What devices have, where it is of this line; else the source."""
-        own = self._stock.rollouts.own(CHANNEL, self.manifest.name)
-        release = self._stock.rollouts.release(own) if own else None
-        return self._releases.files(release) if release is not None else dict(self._source)
+    def _begun_at(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
+        """The source, and what devices have.
+
+        That is the served bundle and what was learned of it before; where a person gave devices another version, that is the
+        source.
+        """
+        own = self._releases.own()
+        if own is None or own.address == self.manifest.address:
+            return self._source, self._source
+        files = self._releases.files(own)
+        made = manifest_of(files).provenance
+        if made.get("method") == METHOD and made.get("base") == self.manifest.address:
+            return self._source, files
+        log.info("devices have version %d, which was not learned here: it is adapted", own.version)
+        return files, files
 
     # The pipe
 
@@ -190,8 +201,9 @@ class Adapting:
             async for word in child.words():
                 await self._take(word)
         except EdgewiseError as error:
-            self._end(str(error))
-        self._end(self.ended or "the adapting process ended.")
+            self.broke(str(error))
+        if not self._closing:
+            self.broke(self.ended or "the adapting process ended.")
 
     async def _take(self, word: Said) -> None:
         now = self._clock()
@@ -199,7 +211,7 @@ class Adapting:
             case Ready():
                 self._ready.set_result(word)
             case Failed(sentence):
-                self._end(sentence)
+                self.broke(sentence)
             case Wanted(learning):
                 self._want(learning)
             case Version() | Recall():
@@ -210,7 +222,7 @@ class Adapting:
                     self._journal.write(Noted(event.at, event.what, event.why))
                     self._mark(event.at, event.what, event.why)
 
-    def _end(self, sentence: str) -> None:
+    def broke(self, sentence: str) -> None:
         """Nothing more is learned; devices are told, and the server goes on."""
         if not self._ready.done():
             self._ready.set_exception(ConfigError(sentence.rstrip(".")))
@@ -256,6 +268,7 @@ class Adapting:
             log.error("a rollout cannot be looked at: %s", error)
             return
         if found is None:
+            self._look()
             return
         of, stage, why = found
         now = self._clock()
@@ -266,10 +279,19 @@ class Adapting:
             return
         self._down += self._delta * self._releases.takers(of)
         if stage == "done":
-            self._version = of.version
+            self._version, self._address = of.version, of.address
         else:
             self._reverts += stage == "reverted"
         self._tell(decided)
+
+    def _look(self) -> None:
+        """A person who gave devices another version knows something that the adapter does not: it ends, and can be begun
+        again.
+        """
+        own = self._releases.own()
+        if own is None or own.address == self._address or self._releases.busy or self.ended:
+            return
+        self.broke(f"devices were given version {own.version} by somebody else; begin the server again to adapt that")
 
     def _tell(self, word: Told) -> None:
         self._outcomes.append(word)
@@ -301,7 +323,7 @@ class Adapting:
         return Stood(
             at=now,
             state=(self.ended and "ended") or standing.state,
-            frames=self._frames(),
+            frames=self.frames,
             uploads=standing.uploads,
             audits=standing.audits,
             bytes_up=standing.bytes_up,

@@ -19,12 +19,14 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.adapt.step import Kind, Step
-from edgewise.adapt.teacher import Picture, Teacher
+from edgewise.adapt.teacher import OnnxTeacher, Picture, Teacher
+from edgewise.adapt.way import way
 from edgewise.core.artifact import Manifest
 from edgewise.core.errors import ConfigError
 from edgewise.graph.normalisation import normalisations
+from edgewise.node.heads import DEVICE
 from edgewise.node.parts import Parts
-from edgewise.runtime.bundle import Bundle, PartName
+from edgewise.runtime.bundle import Bundle
 from edgewise.runtime.update import manifest_of
 
 TORCH = "torch:"
@@ -44,7 +46,7 @@ class Engaged(Struct, frozen=True):
     layout: Mapping[str, int]
 
 
-def engaged(source: Files, current: Files, teacher: str, threads: int = 1) -> Engaged:
+def engaged(source: Files, teacher: str, threads: int = 1) -> Engaged:
     """All of it; ConfigError or ModelError, a sentence, where bundle and teacher do not go together."""
     from edgewise.adapt.training.step import AffineStep
     from edgewise.adapt.training.student import of_bundle
@@ -69,8 +71,8 @@ def engaged(source: Files, current: Files, teacher: str, threads: int = 1) -> En
 def layout(files: Files, manifest: Manifest) -> dict[str, int]:
     """Channels by the path of each batch normalisation in the parts that devices run."""
     found: dict[str, int] = {}
-    for name in way(manifest):
-        if name != "tail":
+    for name in DEVICE:
+        if name in manifest.parts:
             paths = {one.initialiser: path for path, one in manifest.parameters.items() if one.part == name}
             layers = normalisations(files[manifest.parts[name].file], paths)
             found |= {layer.path: layer.channels for layer in layers if layer.kind == "batch"}
@@ -79,14 +81,8 @@ def layout(files: Files, manifest: Manifest) -> dict[str, int]:
 
 def taught_by(teacher: str, manifest: Manifest, threads: int = 1) -> Teacher:
     """The teacher that a user named, for a student of this manifest; a sentence where it has other labels or cannot be used."""
-    look = manifest.pictures[way(manifest)[0]]
+    if not teacher.startswith(TORCH):
+        return OnnxTeacher.load(teacher, manifest, threads)
     from edgewise.adapt.training.teacher import torch_teacher
 
-    return torch_teacher(teacher, look, manifest.decoding, manifest.labels)
-
-
-def way(manifest: Manifest) -> tuple[PartName, ...]:
-    """The parts that become the shadow, in their order."""
-    if "head" not in manifest.parts:
-        return ("local",) if "local" in manifest.parts else ("full",)
-    return (*((manifest.first,) if manifest.first != "head" else ()), "head", "tail")
+    return torch_teacher(teacher, manifest.pictures[way(manifest)[0]], manifest.decoding, manifest.labels)

@@ -59,6 +59,10 @@ class Line:
         self._keep(address, files)
         return Version(shipment.number, address, shipment.parent, files, routes, shipment.why)
 
+    def homeward(self, number: int) -> Recall:
+        """Back to the source, whatever devices have."""
+        return Recall(number, self.source, self._held[self.source], "adapting begins at the source")
+
     def _files(self, address: str) -> Files:
         if address not in self._held:
             known = ", ".join(a[:12] for a in self._held)

@@ -133,6 +133,18 @@ class Releases:
         said = (node.said.get(self.name) for node in self._stock.rollouts.nodes())
         return 0 if of.back else sum(one is not None and one.running == of.address for one in said)
 
+    def settle(self) -> None:
+        """Take back what was on its way when the server ended: nobody knows any more what it was learned for."""
+        there = self._rollout()
+        if there is not None and there.open and there.by == BY:
+            self._stock.delivery.act(CHANNEL, "revert", self.name, BY)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way, ours or a person's."""
+        there = self._rollout()
+        return self.underway is not None or (there is not None and there.open)
+
     def own(self) -> Release | None:
         """What the devices of the channel are to run when no rollout is open."""
         found = self._stock.rollouts.own(CHANNEL, self.name)

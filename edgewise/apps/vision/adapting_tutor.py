@@ -1,11 +1,16 @@
 """A Tutor turns what comes down the pipe into calls of an Adapter, and what the Adapter has to say into words for the server.
 
 Pictures are decoded here, behind the pipe, where a hostile one harms no frame. A sample that cannot be used is counted with its
-reason and forgotten; one whose statistics are of another model is used without them. It does not know the pipe, nor who trains.
+reason and forgotten; one whose statistics are of another model is used without them. An Adapter begins at the source. Where
+devices have what was learned before the process began, they are called back to it first: what was known of their domain is not
+known any more.
+
+It does not know the pipe, nor who trains.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -25,6 +30,8 @@ from edgewise.core.learning import Learning
 from edgewise.core.moments import Statistics, unpacked
 
 LARGEST_PIXELS = 4096 * 4096
+HOMEWARD = 0  # the shipment that is no Adapter's: back to the source, from what was learned before this process began
+AGAIN = 60.0  # s until that is tried again
 EVERY = 2.0  # s between two Standings where nothing happened
 
 
@@ -46,6 +53,8 @@ class Tutor:
         self._refused: Counter[str] = Counter()
         self._wanted: Learning | None = None
         self._told = 0.0
+        self._away = line.current != line.source  # devices have what was learned before this process began
+        self._back = 0.0  # when devices are called back next, while they are away
         self._shown: Event | None = None  # the newest entry of the timeline that was told
         line.recent = lambda: tuple(self._newest)
 
@@ -76,7 +85,10 @@ class Tutor:
 
     def outcome(self, word: Outcome, now: float) -> None:
         """A shipment is in use, or was taken back."""
-        if word.why:
+        if word.number == HOMEWARD:
+            self._away, self._back = bool(word.why), now + AGAIN
+            self.line.current = self.line.source if not word.why else self.line.current
+        elif word.why:
             self.adapter.refused(word.number, word.why, now)
         else:
             self.line.current = word.address
@@ -86,7 +98,10 @@ class Tutor:
         """Learn what is due, and say what is new."""
         self.adapter.tick(now)
         words: list[Said] = []
-        for shipment in self.adapter.deltas():
+        if self._away and now >= self._back:
+            self._back = math.inf
+            words.append(self.line.homeward(HOMEWARD))
+        for shipment in () if self._away else self.adapter.deltas():
             try:
                 words.append(self.line.made(shipment))
             except EdgewiseError as error:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from edgewise import __version__
+from edgewise.adapt.device import DeviceLearner, seed_of
 from edgewise.apps.vision import logs
 from edgewise.apps.vision.account import outcome, show, status
 from edgewise.apps.vision.bundles import find
@@ -30,6 +31,7 @@ from edgewise.apps.vision.trust import ROOT_PUBLIC
 from edgewise.apps.vision.updates import Store, Updates
 from edgewise.core.answer import FrameRecord
 from edgewise.core.cost import Budget
+from edgewise.core.decoding import Classes, Grid, Regions, Things
 from edgewise.core.device import Device
 from edgewise.core.errors import ConfigError, MeterError, StoreError
 from edgewise.core.placement import OperatingPoint
@@ -197,6 +199,7 @@ async def _updates(
     def ready(new: Bundle) -> Callable[[], Awaitable[None]]:
         heads, points = Heads(new, config.threads), _points(new, config.only)
         heads.warm()
+        heads.succeed(device.heads)
         return partial(device.swap, heads, points)
 
     updates = Updates(store, bundle, fetcher, ready, device.health, device.say)
@@ -220,7 +223,8 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, n
     declared = config.source.split(":")[2] if config.source.startswith("junction:") and config.source.count(":") == 2 else "all"
     settings = AgentConfig(node, config.deadline, config.condition or declared, insured=any(p.mode == "local" for p in points))
     rows = Rows(outbox, time.time) if config.server is not None else None
-    session = DeviceSession(Hello(node, __version__, streams, bundle.address), rows)
+    learner = _learner(bundle, node)
+    session = DeviceSession(Hello(node, __version__, streams, bundle.address), rows, learns=learner is not None)
     if config.radio not in RADIOS:
         raise ConfigError("there is no such radio", got=config.radio, allowed=", ".join(r for r in RADIOS if r))
     if profile.idle is None or profile.active is None:
@@ -229,7 +233,18 @@ def _agent(config: RunConfig, bundle: Bundle, source: Source, profile: Device, n
     interval = 1 / (source.rate or STILLS)
     joules = lambda *spent: energy.of(*spent).value  # noqa: E731 (one line, as everywhere)
     policy = OnlinePolicy(points, interval, Budget.parse(config.budget), joules=joules, seed=crc32(node.encode()))
-    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, heads.filter), heads
+    ways = {s.point: s.id for s in streams}
+    return Agent(settings, policy, session, ways, energy, rows, heads.filter, learner), heads
+
+
+def _learner(bundle: Bundle, node: str) -> DeviceLearner | None:
+    """What chooses frames to be learned from, should the server ask for any; None for models whose answers are no classes or
+    cells.
+    """
+    decoding = bundle.manifest.decoding
+    if isinstance(decoding, Classes):
+        return DeviceLearner(max(2, len(bundle.manifest.labels)), seed_of(node))
+    return DeviceLearner(2, seed_of(node)) if isinstance(decoding, Grid | Things | Regions) else None
 
 
 def _instrument() -> Meter | None:

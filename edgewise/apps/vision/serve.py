@@ -19,6 +19,7 @@ from rich.console import Console
 
 from edgewise import __version__
 from edgewise.apps.vision import logs
+from edgewise.apps.vision.adapting import AdaptConfig, Adapting
 from edgewise.apps.vision.api import routes
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.children import announce as say_ready
@@ -28,7 +29,8 @@ from edgewise.apps.vision.page import PageState, mount
 from edgewise.apps.vision.reports import report_routes
 from edgewise.apps.vision.status import ModelVersion, ServerStatus
 from edgewise.apps.vision.stock import Stock
-from edgewise.core.errors import EdgewiseError, LinkError
+from edgewise.core.answer import FrameRecord
+from edgewise.core.errors import ConfigError, EdgewiseError, LinkError
 from edgewise.net.allowance import Allowances
 from edgewise.net.identity import Identity, server_context
 from edgewise.net.limits import limits
@@ -37,6 +39,7 @@ from edgewise.net.renewal import renew_own, renewal_route
 from edgewise.net.revocation import Revocations
 from edgewise.net.tokens import Tokens
 from edgewise.node.background import background, cancel
+from edgewise.node.samples import nothing
 from edgewise.node.server import EdgeServer, Health
 from edgewise.node.tails import Tails
 from edgewise.runtime.bundle import Bundle, read_manifest
@@ -78,6 +81,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "text"
     state: str = ""
     files: str = ""
+    adapt: AdaptConfig | None = None
 
 
 class ServeOutcome(Struct, frozen=True):
@@ -96,20 +100,29 @@ def run_server(config: ServeConfig, console: Console, announce: Path | None = No
 
 async def _serve(config: ServeConfig, console: Console, announce: Path | None) -> ServeOutcome:
     keys, folders = Path(config.keys), [find(b) for b in config.bundles]
+    if config.adapt is not None and len(folders) != 1:
+        hint = "Serve the others by another server, or without --adapt."
+        raise ConfigError("a server adapts one model", got=", ".join(f.name for f in folders), allowed="one bundle", hint=hint)
     tails = Tails([Bundle.open(folder) for folder in folders], config.threads)
     identity = server_identity(keys, config.names)
-    stock = Stock(Path(config.state or keys / "state"), keys, config.files, lambda: state.nodes())
+    place = Path(config.state or keys / "state")
+    stock = Stock(place, keys, config.files, lambda: state.nodes())
     state = PageState(history=stock.history)
     stock.own({read_manifest(folder).name: folder for folder in folders})
+    adapting = None
+    if config.adapt is not None:
+        adapting = Adapting(config.adapt, folders[0], stock, keys, place)
     server = EdgeServer(
         tails,
         largest=config.largest_batch,
-        on_record=state.record,
+        on_record=state.record if adapting is None else partial(_recorded, state, adapting),
         inbox=stock.inbox,
         transaction=stock.database.transaction,
         on_rows=stock.rows,
         on_items=stock.items,
         news=stock.news,
+        wants=adapting.learning if adapting is not None else nothing,
+        on_samples=adapting.samples if adapting is not None else None,
     )
     audit = partial(_audited, stock)
     context = server_context(identity)
@@ -120,6 +133,8 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     listener.app.add_routes(routes(stock.delivery, listener.peer, None))
     listener.app.add_routes([renewal_route(keys, listener, on_refused=audit)])
     server.border = listener.counts
+    if adapting is not None:
+        await _begin(adapting, server, console)
     await server.start()
     port = await listener.start(config.host, config.port)
     state.address = f"HOST:{port}"
@@ -135,13 +150,17 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
         soft_wrap=True,
     )
     say_ready(announce, {"port": port, "page": page_port})
-    tasks = (
+    tasks: tuple[asyncio.Task[None], ...] = (
         background(_keep_status(server, state), "the page's status", lambda sentence: None),
         background(stock.keep(server, tails), "delivery", lambda sentence: stop.set()),
         background(_renew(keys, identity, context), "the server's certificate", lambda sentence: None),
     )
+    if adapting is not None:
+        tasks = (*tasks, background(adapting.run(), "adapting", adapting.broke))
     await stop.wait()
     await cancel(*tasks)
+    if adapting is not None:
+        await adapting.close()
     if shown is not None:
         await shown.cleanup()
     state.hub.close()
@@ -149,6 +168,23 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     await server.stop()
     stock.close()
     return ServeOutcome(server.health(), state.table(), "torch" in sys.modules)
+
+
+def _recorded(state: PageState, adapting: Adapting, record: FrameRecord) -> None:
+    adapting.frames += 1
+    state.record(record)
+
+
+async def _begin(adapting: Adapting, server: EdgeServer, console: Console) -> None:
+    """Wait until the adapting process is ready; nothing of it is left where it cannot begin."""
+    adapting.on_wanted = server.relearn
+    try:
+        with console.status("the teacher is loaded …"):
+            ready = await adapting.begin()
+    except BaseException:
+        await adapting.close()
+        raise
+    console.print(f"{ready.model} is adapted by {ready.teacher}: {ready.values} values of {ready.paths} parameters")
 
 
 async def _renew(keys: Path, identity: Identity, context: ssl.SSLContext) -> None:

@@ -26,8 +26,8 @@ from rich.console import Console
 from bench.rates import compared
 from bench.rates.ground import DONE
 from bench.rates.jobs import WORK, Job, Size, folder, jobs_of, methods
-from bench.rates.running import Outcome, followed
 from bench.report import ROOT, Report, Row, Target
+from bench.running import Outcome, followed
 
 SEEDS: dict[Size, tuple[int, ...]] = {"quick": (0,), "medium": (0,), "full": (0, 1, 2)}
 SECONDS: dict[Size, float] = {"quick": 50.0, "medium": 540.0, "full": float("inf")}

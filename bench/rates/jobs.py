@@ -1,77 +1,23 @@
-"""Jobs of the benchmark: what is trained or measured, each in a process of its own, one a core, taken up where it stopped.
+"""The jobs of the split benchmark: its methods, files bench/rates/NAME.py, its work folder, and the names of its records.
 
-A Job names a function as `module:function` and gives it arguments; the function is called as `function(work, advance,
-**arguments)` and leaves records (or other files) in the work folder. What it `leaves` says whether it is done: a job whose files
-are all there is kept, not run again, unless another plan made them. For what is done leaves a short hash of its function, its
-arguments and its plan (the method's epochs among them) in `jobs/NAME.plan`; files without such a note are taken as they are. A
-function that keeps checkpoints in `work` and takes them up can be ended at any time.
-
-Each method is a file bench/rates/NAME.py with `jobs(seed: int = 0, size: Size = "full") -> list[Job]`, found by that signature.
-
-It does not know what a job costs, nor how jobs are run (`bench.rates.running`).
+It does not know what a job is (`bench.jobs`), nor how jobs are run (`bench.running`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
+import bench.jobs
+from bench.jobs import Advance, Job, Size, folder
 from bench.report import ROOT
-from edgewise.core.errors import ConfigError
 
-Size = Literal["quick", "medium", "full"]
-Advance = Callable[[str, float], None]
+__all__ = ["DATA", "GROUND", "WORK", "Advance", "Job", "Size", "folder", "jobs_of", "methods", "record_file"]
 WORK = ROOT / "build" / "split"
 # what records of each size call their pictures
 DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}
 GROUND = "ground"  # the job that comes before all others
-
-
-class Job(Struct, frozen=True, forbid_unknown_fields=True):
-    """`run` is `module:function`; `leaves`: files below the work folder that are there when it is done (records by
-    `record_file`). Lower `priority` runs first; `after`: names of jobs that must be done before; `plan`: constants of its method
-    that decide what it leaves (`jobs_of` adds the epochs)."""
-
-    name: str
-    run: str
-    leaves: tuple[str, ...]
-    arguments: dict[str, Any] = {}
-    priority: float = 4
-    after: tuple[str, ...] = ()
-    plan: dict[str, Any] = {}
-
-    def done(self, work: Path) -> bool:
-        """Whether all that it leaves is there, and not by another plan."""
-        if not self.leaves or not all((work / file).exists() for file in self.leaves):
-            return False
-        note = self._note(work)
-        return not self.plan or not note.exists() or note.read_text(encoding="utf-8").strip() == self.fingerprint
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve hexadecimal digits of what decides the files that it leaves."""
-        decisive = msgspec.json.encode((self.run, self.arguments, self.plan), order="deterministic")
-        return hashlib.sha256(decisive).hexdigest()[:12]
-
-    def note(self, work: Path) -> None:
-        """Write down by which plan it was done; a job without a plan writes nothing."""
-        if self.plan:
-            self._note(work).parent.mkdir(parents=True, exist_ok=True)
-            self._note(work).write_text(self.fingerprint + "\n", encoding="utf-8")
-
-    def _note(self, work: Path) -> Path:
-        return work / "jobs" / f"{self.name}.plan"
-
-
-def folder(work: Path, size: Size) -> Path:
-    """Where galleries, checkpoints and records of that size lie: the full one's in the folder itself, the others' below it."""
-    return work if size == "full" else work / size
 
 
 def record_file(
@@ -87,23 +33,10 @@ def record_file(
 
 def methods() -> list[str]:
     """The modules of bench/rates that define `jobs(seed…`."""
-    files = sorted((ROOT / "bench" / "rates").glob("*.py"))
-    return [f.stem for f in files if "\ndef jobs(seed" in f.read_text(encoding="utf-8")]
+    return bench.jobs.methods("rates")
 
 
 def jobs_of(names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Job]:
-    """The jobs of these methods (files of bench/rates), in order of priority; ConfigError for two of one name."""
-    known = methods()
-    unknown = [n for n in names if n not in known]
-    if unknown:
-        raise ConfigError("there is no such method", got=", ".join(unknown), allowed=", ".join(known) or "none yet")
-    found: list[Job] = []
-    for name in names:
-        module = importlib.import_module(f"bench.rates.{name}")
-        epochs = {"epochs": module.EPOCHS[size]} if hasattr(module, "EPOCHS") else {}
-        found += [msgspec.structs.replace(job, plan={**epochs, **job.plan}) for job in module.jobs(seed, size)]
-    twice = sorted({j.name for j in found if sum(o.name == j.name for o in found) > 1})
-    if twice:
-        raise ConfigError("two jobs have one name", got=", ".join(twice))
-    behind = [j if j.name == GROUND else msgspec.structs.replace(j, after=(*j.after, GROUND)) for j in found]
-    return sorted(behind, key=lambda j: j.priority)
+    """The jobs of these methods, in order of priority, all after the ground; ConfigError for two of one name."""
+    found = bench.jobs.jobs_of("rates", names, seed, size)
+    return [j if j.name == GROUND else msgspec.structs.replace(j, after=(*j.after, GROUND)) for j in found]

@@ -1,65 +1,16 @@
-"""Jobs run as processes: each leaves what it promised, is kept the second time, waits for what it comes after, fails alone."""
+"""The jobs of the split benchmark: a medium run keeps its teacher, a record lies where its job says."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
 from bench.rates.ground import DONE, whose
-from bench.rates.jobs import Advance, Job, jobs_of, record_file
+from bench.rates.jobs import GROUND, jobs_of, record_file
 from bench.rates.record import About, Record, keep
-from bench.rates.running import in_turn, run
-from edgewise.core.errors import ConfigError, SourceError
-
-HERE = "tests.bench.rates.test_jobs"
-
-
-def leave(work: Path, advance: Advance, name: str, needs: str = "") -> None:
-    if needs and not (work / needs).exists():
-        raise SourceError("what it needs is not there", got=needs)
-    advance("leaving", 0.5)
-    (work / name).write_text(str(time.monotonic_ns()))
-
-
-def forget(work: Path, advance: Advance) -> None:
-    pass
-
-
-def linger(work: Path, advance: Advance) -> None:
-    (work / "lingers").touch()
-    time.sleep(60)
-
-
-def job(name: str, priority: float = 4, after: tuple[str, ...] = (), needs: str = "") -> Job:
-    return Job(name, f"{HERE}:leave", (name,), {"name": name, "needs": needs}, priority, after)
-
-
-def test_jobs_run_in_order_and_are_kept(tmp_path: Path) -> None:
-    heard: list[tuple[str, float]] = []
-    jobs = [job("second", 1, ("first",), "first"), job("first", 2)]
-    states = [o.state for o in run(jobs, tmp_path, 2, 60, lambda what, share: heard.append((what, share)))]
-    assert states == ["done", "done"] and ("first: leaving", 0.5) in heard
-    written = (tmp_path / "first").read_text()
-    assert [o.state for o in run(jobs, tmp_path, 2, 60)] == ["kept", "kept"]
-    assert (tmp_path / "first").read_text() == written
-    (tmp_path / "second").unlink()
-    assert [o.state for o in run(jobs, tmp_path, 1, 60)] == ["done", "kept"]
-
-
-def test_another_plan_is_run_anew_and_files_without_a_note_are_kept(tmp_path: Path) -> None:
-    asked = replace(job("one"), plan={"epochs": [10, 5]})
-    (tmp_path / "one").touch()
-    assert asked.done(tmp_path)  # it was there before anybody noted plans
-    assert [o.state for o in in_turn([asked], tmp_path)] == ["kept"]
-    (tmp_path / "one").unlink()
-    assert [o.state for o in in_turn([asked], tmp_path)] == ["done"] and asked.done(tmp_path)
-    for other in (replace(asked, plan={"epochs": [8, 5]}), replace(asked, arguments={"name": "one", "needs": "one"})):
-        assert not other.done(tmp_path)
-    assert in_turn([other], tmp_path)[0].state == "done" and other.done(tmp_path) and not asked.done(tmp_path)
+from edgewise.core.errors import ConfigError
 
 
 def test_a_medium_run_keeps_the_teacher_that_it_began_with(tmp_path: Path) -> None:
@@ -75,33 +26,10 @@ def test_a_medium_run_keeps_the_teacher_that_it_began_with(tmp_path: Path) -> No
         whose(here, "medium")
 
 
-def test_a_failure_is_a_sentence_and_stays_alone(tmp_path: Path) -> None:
-    jobs = [job("bad", needs="nothing"), job("behind", after=("bad",)), Job("empty", f"{HERE}:forget", ("gone",)), job("good")]
-    bad, behind, empty, good = run(jobs, tmp_path, 2, 60)
-    assert bad.state == "failed" and bad.reason.startswith("what it needs is not there")
-    assert behind.state == "waits" and "bad" in behind.reason
-    assert empty.state == "failed" and "without leaving gone" in empty.reason
-    assert good.state == "done"
-
-
-def test_seconds_end_what_runs(tmp_path: Path) -> None:
-    slow = Job("slow", f"{HERE}:linger", ("never",))
-    [found] = run([slow], tmp_path, 1, 3)
-    assert found.state == "ended" and found.seconds < 30
-
-
-def test_small_jobs_run_in_this_process(tmp_path: Path) -> None:
-    jobs = [job("second", 1, ("first",), "first"), job("first", 2), job("bad", needs="nothing"), job("behind", after=("bad",))]
-    found = in_turn(jobs, tmp_path)
-    assert [o.state for o in found] == ["done", "done", "failed", "waits"] and found[2].reason.startswith("what it needs")
-    assert [o.state for o in in_turn(jobs[:2], tmp_path)] == ["kept", "kept"]
-
-
 def test_the_file_of_a_record_is_where_it_is_kept(tmp_path: Path) -> None:
     path = keep(Record(About("lean", "b3", 2), np.ones(3), np.ones(3, np.int64)), tmp_path)
     assert path == tmp_path / record_file("lean", "b3", 2)
 
 
-def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(ConfigError, match="no such method"):
-        jobs_of(["nothing"])
+def test_all_jobs_come_after_the_ground() -> None:
+    assert all(j.name == GROUND or GROUND in j.after for j in jobs_of(["ground", "ours"]))

@@ -21,7 +21,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from bench.rates.jobs import Advance, Job
+from bench.jobs import Advance, Job
 from bench.report import ROOT
 from edgewise.core.errors import EdgewiseError, SourceError
 
@@ -53,7 +53,7 @@ class Child:
         asked = msgspec.json.encode(_Asked(job, str(work))).decode()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.rates.child", asked],
+                [sys.executable, "-m", "bench.child", asked],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -116,3 +116,17 @@ def test_onnxruntime_folds_what_was_left_unfolded(parts, tmp_path):
     ran = [sorted(n.op_type for n in onnx.load(tmp_path / f"{unfold}.onnx").graph.node) for unfold in (True, False)]
     assert "BatchNormalization" not in ran[0]
     assert ran[0].count("Conv") == ran[1].count("Conv") and len(ran[0]) == len(ran[1])
+
+
+def test_group_normalisation_keeps_scale_and_shift_by_their_paths():
+    """The exporter writes it in pieces and gives its scales another shape; a delta still finds them, each by itself."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.GroupNorm(2, 4), torch.nn.GroupNorm(4, 4)).eval()
+    model = export.exported(net, torch.zeros(2, 3, 4, 4), "x", ["y"], unfold=True)
+    assert set(export.parameters("full", net, model)) == {f"full.{name}" for name, _ in net.named_parameters()}
+    bias = values(model, ["2.bias"])["2.bias"]
+    assert bias.shape[0] == bias.size == 4
+    with torch.no_grad():
+        net[2].bias.fill_(0.5)
+    agree(
+        patched(model, {"2.bias": np.full_like(bias, 0.5)}), np.random.default_rng(1).random((3, 3, 4, 4), np.float32), net, "x"
+    )

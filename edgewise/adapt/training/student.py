@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from edgewise.adapt.step import Kind
 from edgewise.adapt.training.methods.layers import affine, taken
 from edgewise.adapt.training.renorm import Renormalised
-from edgewise.core.artifact import MANIFEST, Manifest, Parameter, parse
+from edgewise.adapt.way import way
+from edgewise.core.artifact import MANIFEST, Parameter, parse
 from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Things
 from edgewise.core.errors import ConfigError, ModelError
 from edgewise.graph.normalisation import Normalisation, normalisations, required
@@ -66,25 +67,16 @@ def of_net(net: nn.Module, part: str = "", decoding: Decoding | None = None) -> 
 
 
 def of_bundle(files: Mapping[str, bytes], parts: Sequence[str] = ()) -> Student:
-    """The model of a bundle's files: of those `parts`, else as `ordinary` has it.
+    """The model of a bundle's files: of those `parts`, else of its `way`.
 
     ModelError where none of them has a normalisation that could adapt, or a part cannot be made into torch.
     """
     manifest = parse(files[MANIFEST])
-    chosen = tuple(parts) or ordinary(manifest)
+    chosen = tuple(parts) or way(manifest)
     lacking = [name for name in chosen if name not in manifest.parts]
     if lacking:
         raise ConfigError("the bundle has no such part", got=", ".join(lacking), allowed=", ".join(manifest.parts))
     return of_parts({name: files[manifest.parts[name].file] for name in chosen}, manifest.parameters, manifest.decoding)
-
-
-def ordinary(manifest: Manifest) -> tuple[str, ...]:
-    """The parts that answer a picture wholly: `full`, or the way through a cut model, or `local`."""
-    if "full" in manifest.parts:
-        return ("full",)
-    if "tail" in manifest.parts:
-        return (*((manifest.first,) if manifest.first != "head" else ()), "head", "tail")
-    return ("local",)
 
 
 def of_parts(parts: Mapping[str, bytes], parameters: Mapping[str, Parameter], decoding: Decoding | None = None) -> Student:

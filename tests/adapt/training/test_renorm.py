@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 
 import pytest
-import torch
-from torch import Tensor, nn
 
-from edgewise.adapt.training.renorm import Renormalised
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+
+from torch import Tensor, nn  # noqa: E402
+
+from edgewise.adapt.training.renorm import Renormalised  # noqa: E402
 
 
 def layer(channels: int = 3) -> Renormalised:

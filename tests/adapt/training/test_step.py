@@ -7,21 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from edgewise.adapt.step import Batch, Step, Values, agreement, confidence, likelihood
-from edgewise.adapt.training.step import AffineStep, probe
-from edgewise.adapt.training.student import of_bundle, of_net, of_parts
-from edgewise.codec.delta import decode, encode
-from edgewise.codec.feedback import ErrorFeedback
-from edgewise.core.artifact import Parameter
-from edgewise.core.decoding import Classes
-from edgewise.core.delta import Delta, Full, apply
-from edgewise.core.errors import ModelError, TensorError
-from edgewise.core.moments import Moments
-from edgewise.runtime.initialisers import patched, values
-from tests.adapt.training.small_parts import Norm, answered, cut, part, pictures, weights
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+
+from torch import nn  # noqa: E402
+
+from edgewise.adapt.step import Batch, Step, Values, agreement, confidence, likelihood  # noqa: E402
+from edgewise.adapt.training.step import AffineStep, probe  # noqa: E402
+from edgewise.adapt.training.student import of_bundle, of_net, of_parts  # noqa: E402
+from edgewise.codec.delta import decode, encode  # noqa: E402
+from edgewise.codec.feedback import ErrorFeedback  # noqa: E402
+from edgewise.core.artifact import Parameter  # noqa: E402
+from edgewise.core.decoding import Classes  # noqa: E402
+from edgewise.core.delta import Delta, Full, apply  # noqa: E402
+from edgewise.core.errors import ModelError, TensorError  # noqa: E402
+from edgewise.core.moments import Moments  # noqa: E402
+from edgewise.runtime.initialisers import patched, values  # noqa: E402
+from tests.adapt.training.small_parts import Norm, answered, cut, part, pictures, weights  # noqa: E402
 
 NORMS: tuple[Norm, ...] = ("batch", "group", "layer")
 VEHICLES = Path(__file__).parents[3] / "edgewise" / "bundles" / "vehicles"

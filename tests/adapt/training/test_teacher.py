@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from edgewise.adapt.step import likelihood
-from edgewise.adapt.teacher import Teacher
-from edgewise.adapt.training.teacher import TorchTeacher, torch_teacher
-from edgewise.core.artifact import Picture
-from edgewise.core.errors import ConfigError, ModelError
-from edgewise.graph.picture import Look
-from tests.adapt.training.small_parts import CLASSES, SIDE, answered, part
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
+
+from torch import nn  # noqa: E402
+
+from edgewise.adapt.step import likelihood  # noqa: E402
+from edgewise.adapt.teacher import Teacher  # noqa: E402
+from edgewise.adapt.training.teacher import TorchTeacher, torch_teacher  # noqa: E402
+from edgewise.core.artifact import Picture  # noqa: E402
+from edgewise.core.errors import ConfigError, ModelError  # noqa: E402
+from edgewise.graph.picture import Look  # noqa: E402
+from tests.adapt.training.small_parts import CLASSES, SIDE, answered, part  # noqa: E402
 
 LABELS = ("bus", "car", "van")
 PLAIN = Picture(SIDE, SIDE)

@@ -383,6 +383,7 @@ class Agent:
         way = self.policy.asking(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition)) if free else None
         if self.lessons.answered(it, doubt, way if way is not None and way.name in self._uplink.streams else None, now):
             assert way is not None
+            self.policy.asked(now)
             it.standby, it.point, self._asking = own, way, it.frame
             it.why = f"{own.why}; asks with {way.name}" if own.why else f"asks with {way.name}"
         else:

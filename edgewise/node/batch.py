@@ -8,7 +8,7 @@ an item whose deadline cannot be met any more is refused before it costs anythin
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -54,11 +54,19 @@ class Batcher(Generic[T]):
 
     def drop(self, unwanted: Callable[[T], bool]) -> list[Item[T]]:
         """Items that are not wanted any more (cancelled, their device gone) leave the queue; they are returned."""
-        gone = [entry for entry in self._waiting if unwanted(entry[2].value)]
+        return self.leave(lambda item: unwanted(item.value))
+
+    def leave(self, which: Callable[[Item[T]], bool]) -> list[Item[T]]:
+        """Some items leave the queue; they are returned."""
+        gone = [entry for entry in self._waiting if which(entry[2])]
         if gone:
-            self._waiting = [entry for entry in self._waiting if not unwanted(entry[2].value)]
+            self._waiting = [entry for entry in self._waiting if not which(entry[2])]
             heapq.heapify(self._waiting)
         return [entry[2] for entry in gone]
+
+    def waiting(self) -> Iterator[Item[T]]:
+        """What waits, in no order."""
+        return (entry[2] for entry in self._waiting)
 
     def took(self, key: Hashable, seconds: float) -> None:
         """A run of `key` took so long."""

@@ -94,7 +94,7 @@ class Edge:
         self.intake = Intake(post, transaction)
         self.batcher: Batcher[Job] = Batcher(largest)
         self.samples = samples if samples is not None else Samples()
-        self.lectures: Lectures[Job] = Lectures(largest)
+        self.lectures: Lectures[Job] = Lectures(largest, self.batcher.seconds)
         self._admit, self._key, self._limits, self._teaches = admit, key, limits, teaches
         self._news = news
         self._running = False
@@ -202,7 +202,8 @@ class Edge:
         return it is None or it.session.closed
 
     def next_wake(self) -> float | None:
-        wakes = [w for it in self.connections.values() if (w := it.session.next_wake()) is not None]
+        wakes = [self.lectures.due] if len(self.lectures) else []
+        wakes += [w for it in self.connections.values() if (w := it.session.next_wake()) is not None]
         if self.intake.due < math.inf:
             wakes.append(self.intake.due)
         return min(wakes, default=None)

@@ -1,29 +1,32 @@
 """Pictures that wait for the teacher: it answers in place of the tail those that it can in time, and hands the others back.
 
-The teacher is larger and slower than the tails, so it has a worker of its own: they never wait for it. A picture is given to it
-where its deadline leaves time for the lecture and, should that fail, nothing else (what is handed back early still has its tail).
-Batches are those of the tails (`edgewise.node.batch`); what one takes is learned from those that ran, and where the teacher has
-been too slow for a while it is tried again now and then, so that one slow run does not bar it for ever.
+The teacher is larger and slower than the tails, so it has a worker of its own: they never wait for it. A picture waits for it
+where its deadline leaves time for the lecture, and goes to the tail while that can still answer it (`due`). Batches are those of
+the tails (`edgewise.node.batch`); what one takes is learned from those that ran, and where the teacher has been too slow for a
+while it is tried again now and then, so that one slow run does not bar it for ever.
 
 It does not know what a teacher is, nor whether its answers are better.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from edgewise.node.batch import Batcher, Item
 
 T = TypeVar("T")
-SPARE = 1.5  # of the seconds that a lecture takes must be left
+SPARE = 1.5  # of the seconds that a lecture, or a tail, takes must be left
+MARGIN = 0.01  # s
 
 
 class Lectures(Generic[T]):
-    """One queue, one worker; `largest` pictures a run."""
+    """One queue, one worker; `largest` pictures a run. `tail(key)` is what the tail would take (s)."""
 
-    def __init__(self, largest: int = 8) -> None:
+    def __init__(self, largest: int = 8, tail: Callable[[Hashable], float] = lambda key: 0.0) -> None:
         self._batcher: Batcher[T] = Batcher(largest, longest=4 * largest)
+        self._tail = tail
         self._running = False
 
     def __len__(self) -> int:
@@ -37,11 +40,16 @@ class Lectures(Generic[T]):
             return False
         return self._batcher.add(item)
 
+    @property
+    def due(self) -> float:
+        """When (s) the first of those that wait must go to the tail; infinite where none waits."""
+        return min((self._last_call(item) for item in self._batcher.waiting()), default=math.inf)
+
     def next(self, now: float) -> tuple[tuple[Item[T], ...], tuple[Item[T], ...]]:
         """Pictures for the free worker, none where there are none, and those that are for the tails after all."""
+        others = self._batcher.leave(lambda item: self._last_call(item) <= now)
         if self._running:
-            return (), ()
-        others: list[Item[T]] = []
+            return (), tuple(others)
         while (batch := self._batcher.next(now)) is not None:
             others += batch.expired
             if batch.items:
@@ -54,6 +62,9 @@ class Lectures(Generic[T]):
         self._running = False
         if seconds > 0:
             self._batcher.took(key, seconds)
+
+    def _last_call(self, item: Item[T]) -> float:
+        return item.deadline - SPARE * self._tail(item.key) - MARGIN
 
     def drop(self, unwanted: Callable[[T], bool]) -> list[Item[T]]:
         """As of the tails' queue."""

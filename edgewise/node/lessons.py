@@ -109,7 +109,9 @@ class Lessons:
     def unanswered(self, it: OpenFrame, now: float, dropped: bool = False) -> None:
         """The device has no answer of its own: the server gave one for its features, or the filter left the frame out."""
         lesson = self._consider(it, None, now, answered=False, dropped=dropped)
-        if lesson is not None:
+        if lesson is not None and lesson.choice.cascade:
+            self._withdraw(lesson, lesson.asked, "answered already")
+        elif lesson is not None:
             self._queue(lesson)
 
     def carried(self, it: OpenFrame, size: int, now: float) -> int | None:
@@ -142,7 +144,7 @@ class Lessons:
         if it.lesson is None:
             self._charge.answered(it.up, now)
             return
-        cascade = it.lesson.choice.cascade
+        cascade = it.standby is not None
         if not it.up:
             self._withdraw(it.lesson, it.lesson.asked, "the link took nothing")
         elif cascade:

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import groupby
 from typing import Literal, Protocol, runtime_checkable
 
@@ -131,6 +132,7 @@ class EdgeServer:
         self._fresh: list[FrameRecord] = []  # rows of the transaction that is open
         self._gaps: dict[str, tuple[tuple[str, int], int]] = {}  # by node: epoch and number before the gap, and how often
         self._commits: asyncio.TimerHandle | None = None
+        self._lectures: asyncio.TimerHandle | None = None  # when pictures must go to the tails
         self.batches: deque[int] = deque(maxlen=256)
         self.seconds: deque[float] = deque(maxlen=256)  # of each run of the tails
         self.worked = 0.0  # s that the worker has worked in all
@@ -167,8 +169,9 @@ class EdgeServer:
     async def stop(self) -> None:
         if self._timer is not None:
             await cancel(self._timer)
-        if self._commits is not None:
-            self._commits.cancel()
+        for timer in (self._commits, self._lectures):
+            if timer is not None:
+                timer.cancel()
         self._worker.shutdown(wait=True)
         self._teacher.shutdown(wait=True)
 
@@ -210,18 +213,24 @@ class EdgeServer:
     def _turn(self) -> None:
         """Hand out work if the worker is free, commit items in time, and wake the writers that have something to send."""
         now = time.monotonic()
+        while self._taught is not None and (lecture := self.edge.lecture(now)) is not None:
+            future = self._loop.run_in_executor(self._teacher, self._lecture, self._taught, lecture)
+            future.add_done_callback(partial(self._lectured, lecture))
+        if self._lectures is None and (due := self.edge.lectures.due) < math.inf:
+            self._lectures = self._loop.call_later(max(0.0, due - now), self._lecture_due)
         run = self.edge.work(now)
         if run is not None:
             self._begin(run)
-        if self._taught is not None and (lecture := self.edge.lecture(now)) is not None:
-            future = self._loop.run_in_executor(self._teacher, self._lecture, self._taught, lecture)
-            future.add_done_callback(lambda f: self._lectured(lecture, f))
         if self._commits is None and (due := self.edge.intake.due) < math.inf:
             self._commits = self._loop.call_later(max(0.0, due - now), self._commit_due)
         while self.edge.stirred:
             connection = self.edge.stirred.pop()
             if connection in self._wakes and self.edge.speaking(connection):
                 self._wakes[connection].set()
+
+    def _lecture_due(self) -> None:
+        self._lectures = None
+        self._turn()
 
     def _commit_due(self) -> None:
         self._commits = None

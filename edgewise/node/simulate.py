@@ -2,7 +2,7 @@
 
 A run of minutes takes a second and is the same each time, so that policies can be compared frame by frame on recorded links.
 Work takes what the operating points say; payloads have the sizes that they say, or those of a recording, and may be in layers.
-What a filter sees is given frame by frame.
+What a filter sees is given frame by frame, and so is the doubt that a learner is told of.
 
 It does not know the jitter of a real machine, nor TCP: a link hands over its bytes in order, at its rate.
 """
@@ -10,6 +10,7 @@ It does not know the jitter of a real machine, nor TCP: a link hands over its by
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.artifact import Filter
 from edgewise.core.link import Link
 from edgewise.core.placement import REMOTE, OperatingPoint
+from edgewise.data.doubt import Doubt
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.connect import backoff
 from edgewise.net.links.virtual import VirtualLink
@@ -26,6 +28,7 @@ from edgewise.net.messages import Hello, Stream
 from edgewise.net.session import DeviceSession
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.edge import Edge, Job, Run
+from edgewise.node.learning import Learner
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.node.work import Work
@@ -52,26 +55,38 @@ class World:
 
 
 class SimulatedEdge:
-    """An `Edge` with its worker; `seconds(run)` is what a run of the tail takes, `says(job)` its answer to a frame."""
+    """An `Edge` with its workers; `seconds(run)` is what a run of the tail or the teacher takes, `says(job)` the tail's answer to
+    a frame and `teaches(job)` the teacher's.
+    """
 
     def __init__(
-        self, world: World, edge: Edge, seconds: Callable[[Run], float], says: Callable[[Job], Answer] = lambda job: Answer()
+        self,
+        world: World,
+        edge: Edge,
+        seconds: Callable[[Run], float],
+        says: Callable[[Job], Answer] = lambda job: Answer(),
+        teaches: Callable[[Job], Answer | None] = lambda job: Answer(),
     ) -> None:
-        self.world, self.edge, self.seconds, self.says = world, edge, seconds, says
+        self.world, self.edge, self.seconds, self.says, self.teaches = world, edge, seconds, says, teaches
         self.devices: dict[int, SimulatedDevice] = {}
+        self._due = math.inf
         self._tick()
 
     def turn(self) -> None:
-        run = self.edge.work(self.world.now)
-        if run is not None:
-            took = self.seconds(run)
-            self.world.at(self.world.now + took, lambda: self._finished(run, took))
+        for run in (self.edge.lecture(self.world.now), self.edge.work(self.world.now)):
+            if run is not None:
+                self.world.at(self.world.now + self.seconds(run), lambda r=run: self._finished(r))  # type: ignore[misc]
         for connection, device in list(self.devices.items()):
             for data in self.edge.outgoing(connection):
                 device.deliver(connection, data)
 
-    def _finished(self, run: Run, took: float) -> None:
-        self.edge.finished(run, [self.says(item.value) for item in run.items], took, self.world.now)
+        if self._due != (due := self.edge.lectures.due) < math.inf:
+            self._due = due
+            self.world.at(due, self.turn)
+
+    def _finished(self, run: Run) -> None:
+        says = self.teaches if run.taught else self.says
+        self.edge.finished(run, [says(item.value) for item in run.items], self.world.now - run.began, self.world.now)
         self.turn()
 
     def _tick(self) -> None:
@@ -88,14 +103,15 @@ def camera(
     deadline: float,
     insured: bool = True,
     filter: Filter | None = None,
+    learner: Learner | None = None,
 ) -> Agent:
     """An agent with a session and an outbox of its own, one stream for each point that goes over the link."""
     remote = [p for p in points if p.mode in REMOTE]
     streams = tuple(Stream(i, "", p.name, p.codec, p.level, (1,), "uint8") for i, p in enumerate(remote, 1))
     rows = Rows(MemoryOutbox(), lambda: 0.0, timer=lambda: 0.0)  # no real time decides here
-    session = DeviceSession(Hello(name, "simulated", streams), rows)
+    session = DeviceSession(Hello(name, "simulated", streams), rows, learns=learner is not None)
     settings = AgentConfig(name, deadline, insured=insured)
-    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, filter)
+    return Agent(settings, policy, session, {s.point: s.id for s in streams}, energy, rows, filter, learner)
 
 
 class SimulatedDevice:
@@ -103,7 +119,8 @@ class SimulatedDevice:
 
     `size(work)` is the payload of a frame in bytes, or the sizes to which it may be cut after each layer, rising; `seconds(work)`
     what the device needs for a piece of work, the filter's look included. `sees(frame)` is what the filter says of a frame (0..1,
-    against the agent's threshold), `looks` what that takes alone (s); `sure(frame)` whether an exit answers it.
+    against the agent's threshold), `looks` what that takes alone (s); `sure(frame)` whether an exit answers it; `doubts(frame)`
+    how much doubt the device's own answer has, and `picture(frame)` the bytes of its sample.
     """
 
     def __init__(
@@ -120,9 +137,11 @@ class SimulatedDevice:
         sees: Callable[[int], float] = lambda frame: 1.0,
         looks: float = 0.0,
         sure: Callable[[int], bool] = lambda frame: False,
+        doubts: Callable[[int], Doubt | None] = lambda frame: None,
+        picture: Callable[[int], int] = lambda frame: 5_000,
     ) -> None:
         self.world, self.server, self.agent = world, server, agent
-        self._sure = sure
+        self._sure, self._doubts, self._picture = sure, doubts, picture
         self.records: list[FrameRecord] = []
         self._link, self._size, self._seconds = link, size, seconds
         self._sees, self._looks, self._filter = sees, looks, agent.filter
@@ -190,10 +209,12 @@ class SimulatedDevice:
 
     def _worked(self, work: Work, took: float, unseen: bool) -> None:
         now = self.world.now
-        if work.task == "local":
-            self.agent.answered(work.frame, Answer(), {"local": took}, now)
+        if work.task == "sample":
+            self.agent.coded(bytes(self._picture(work.frame)), {"sample": took}, now)
+        elif work.task == "local":
+            self.agent.answered(work.frame, Answer(), {"local": took}, now, self._doubts(work.frame))
         elif work.point.mode == "exit" and self._sure(work.frame):
-            self.agent.left(work.frame, Answer(), 0.0, {"exit": took}, now)
+            self.agent.left(work.frame, Answer(), 0.0, {"exit": took}, now, self._doubts(work.frame))
         else:
             size = self._size(work)
             whole, ends = (size, ()) if isinstance(size, int) else (size[-1], tuple(size))

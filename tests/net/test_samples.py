@@ -335,7 +335,8 @@ def test_every_sample_that_is_taken_in_arrives_once_or_is_lost_once(steps: list[
     pair = Pair()
     up: list[bytes] = []
     down: list[bytes] = []
-    frame, taken = 0, []
+    frame = 0
+    taken: list[int] = []
     for what, n in steps:
         if what == "sample" and (number := pair.device.sample(sample(len(taken), n))) is not None:
             taken.append(number)

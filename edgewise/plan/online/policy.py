@@ -171,18 +171,25 @@ class OnlinePolicy:
     def asking(self, situation: Situation) -> OperatingPoint | None:
         """The way up for the picture of a frame whose answer is here already and stands by: the best that is likely in time.
 
-        Bounds on an item hold; what adds up over time is for who lets it go (`edgewise.node.charge`).
+        Where none is, and nothing was tried for a while, the smallest: what is believed of a link that carries nothing gets no
+        better by itself (`asked`). Bounds on an item hold; what adds up over time is for who lets it go (`edgewise.node.charge`).
         """
+        if not situation.connected:
+            return None
         each = Budget(tuple(b for b in self.budget.bounds if b.scope == "item"))
-        fits = [
-            p
+        may = {
+            name: self._chances(name, situation, situation.left - self._device[name])(self._sent[name])
             for name, p in self.points.items()
-            if p.mode == "image"
-            and name not in self.refused
-            and each.admits(self.cost(name), p.worth(situation.condition))
-            and self._chances(name, situation, situation.left - self._device[name])(self._sent[name]) >= LIKELY
-        ]
-        return max(fits, key=lambda p: p.worth(situation.condition), default=None) if situation.connected else None
+            if p.mode == "image" and name not in self.refused and each.admits(self.cost(name), p.worth(situation.condition))
+        }
+        likely = [self.points[name] for name, chance in may.items() if chance >= LIKELY]
+        if not likely and may and not situation.backlog and situation.now - self._tried >= 4 * self.probe_every:
+            return self.points[min(may, key=lambda name: self._sent[name])]
+        return max(likely, key=lambda p: p.worth(situation.condition), default=None)
+
+    def asked(self, now: float) -> None:
+        """A frame goes up by the way that `asking` named."""
+        self._tried = now
 
     def layers(self, point: str, ends: Sequence[int], situation: Situation) -> int:
         """How many layers of a frame to send now (`Layers.choose`); `left` of the situation counts from now.

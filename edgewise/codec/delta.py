@@ -9,6 +9,8 @@ that an update of 1e-7 keeps its 11 bits; `int8` with a float32 step for each ro
 affine scale as its distance from 1. Row indices are kept as gaps and, like integers, never lose a bit. Decoding is exact float32
 arithmetic: everybody who decodes a file has the same delta, and a publisher makes its version of the decoded one.
 
+At int8 a delta of vectors alone, many small ones of normalisation, has a shorter form (`edgewise.codec.narrow`).
+
 Bytes come from elsewhere: sizes are checked before anything is unpacked or allocated, every offset, dtype and shape before an
 array is made, and what is wrong in any way is a ModelError. Only numbers are in it; nothing is executed.
 """
@@ -26,6 +28,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from edgewise.codec import narrow
 from edgewise.core.delta import FLOAT, INTEGERS, Affine, Change, Delta, Full, LowRank, Rows, check
 from edgewise.core.errors import ModelError
 
@@ -87,11 +90,16 @@ def encode(delta: Delta, precision: Precision = "float16", compress: bool = True
     body = save(tensors, {"edgewise": header.decode()})
     small = zlib.compress(body, 9) if compress else body
     deflated = len(small) < len(body)
+    terse = narrow.encode(delta) if precision == "int8" and compress else None
+    if terse is not None and len(terse) < _FRONT.size + len(small):
+        return terse
     return _FRONT.pack(MAGIC, deflated, len(body)) + (small if deflated else body)
 
 
 def decode(data: bytes, largest: int = LARGEST) -> Delta:
     """The delta in `data`; ModelError where there is none, or where it would unpack to more than `largest` bytes."""
+    if data[:4] == narrow.MAGIC:
+        return narrow.decode(bytes(data), largest)
     body = memoryview(_body(data, largest))
     header, tensors, start = _contents(body)
     changes: dict[str, Change] = {}

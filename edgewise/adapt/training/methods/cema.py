@@ -170,19 +170,19 @@ class Cema:
             hook.remove()
         weight = torch.from_numpy(confidence(soft, self._kind))
         loss = taught(logits, torch.from_numpy(soft), weight, self.published.terms, self._kind)
-        self._move(noted, self.published.momentum)
         if not math.isfinite(float(loss.detach())):
             self._uplink.reasons["a loss is no number"] += 1
             return False
         self._steps.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._steps.step()
+        self._move(noted, self.published.momentum)
         self._stepped += 1
         return True
 
     def _first(self, x: Tensor, noted: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Running statistics become those of the first batch, layer after layer."""
-        for path in self._here:
+        for path in list(self._here):
             self.net(x)
             self._move({path: noted[path]}, 1.0)
         self._begun = True

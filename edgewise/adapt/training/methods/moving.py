@@ -102,11 +102,14 @@ class Following:
         watching = dense(self.course, self.rules)
         stands = 1 if watching else self.rules.every
         watched = dict(zip(rows, zip(*_noted(list(self.layers.values()))))) if rows else {}
+        at_home: dict[int, tuple[Vector, Vector]] = {}
         for row in range(len(inputs)):
             if row in watched:
                 self._unseen += stands
                 if self.course.gone and self._unseen >= (OFTEN if watching else self.rules.look):
-                    self._look(inputs[row : row + 1])
+                    if row not in at_home:  # the rest of a batch at once, where looks come often
+                        at_home = self._home_of(inputs, [r for r in rows if r >= row] if watching else [row])
+                    self._look(at_home[row])
                 self._observe(watched[row], stands)
             if self._kind == "classes" and np.isfinite(said[row]).all():
                 self.course = told(self.course, int(said[row].argmax()), said.shape[1], self.rules)
@@ -121,15 +124,17 @@ class Following:
             self._unseen = 0
         self.course = observed(self.course, moments, 1, stands, self._source, self.rules)
 
-    def _look(self, frame: Inputs) -> None:
-        """What the source's own statistics would see in a frame, whose answer nobody gets."""
+    def _home_of(self, inputs: Inputs, rows: list[int]) -> dict[int, tuple[Vector, Vector]]:
+        """What layers see of these rows under the source's own statistics; nobody gets the answers."""
         for layer in self._at_home:
-            layer.rows = [0]
+            layer.rows = list(range(len(rows)))
         with torch.inference_mode():
-            self._home(torch.from_numpy(frame))
-        mean, second = _noted(self._at_home)
-        if np.isfinite(mean).all() and np.isfinite(second).all():
-            self.course = looked(self.course, (mean[0], second[0]), 1, self._unseen, self._source, self.rules)
+            self._home(torch.from_numpy(inputs[rows]))
+        return dict(zip(rows, zip(*_noted(self._at_home))))
+
+    def _look(self, moments: tuple[Vector, Vector]) -> None:
+        if all(np.isfinite(one).all() for one in moments):
+            self.course = looked(self.course, moments, 1, self._unseen, self._source, self.rules)
         self._unseen = 0
 
     def _use(self) -> None:

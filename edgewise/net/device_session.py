@@ -379,7 +379,7 @@ class DeviceSession(End):
         self.counts["wishes to learn"] += 1
         self._tell(events.Wanted(learning))
         if learning is None:
-            self._give_up(self._sampling.drop(), "not wanted")
+            self._give_up(self._sampling.drop("not wanted"), "not wanted")
 
     def _give_up(self, samples: list[int], why: str) -> None:
         for number in samples:
@@ -439,7 +439,7 @@ class DeviceSession(End):
         if say:
             self._say_bye(reason)
         self._posting.close()
-        self._give_up(self._sampling.cut_off(), "connection lost")
+        self._give_up(self._sampling.drop("lost"), "connection lost")
         if self._renewing is not None:  # the next greeting is the new one
             self._adopt(self._renewing)
         self._streams = {s.id for s in self.hello.streams}

@@ -5,8 +5,8 @@ the ledger and the reports, and it is written to a disk. A sample may be larger,
 nothing else to do. So samples wait here, in memory, bounded; what does not fit is refused to whoever offers it.
 
 A piece is sized to keep the link for WORTH s: it grows while confirmations come as fast as the round trip lets them, and shrinks
-where they do not. A sample counts at most once: the server knows its number, and one of which the last piece may have arrived is
-given up with its connection.
+where they do not. A sample counts at most once: the server knows its number, and what has not gone when a connection ends is
+given up with it, for some of it may have arrived, and after hours without a link nobody wants what was seen before them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Sampling:
         self._offset, self._under = self._offset + self._under, 0
         if self._offset < len(self._waiting[0][1]):
             return False
-        self._next()
+        self._bytes -= len(self._waiting.popleft()[1])
+        self._offset = 0
         self.counts["samples sent"] += 1
         return True
 
@@ -99,26 +100,11 @@ class Sampling:
             self.counts["samples begun again"] += 1
             self._offset = self._under = 0
 
-    def cut_off(self) -> list[int]:
-        """The connection is gone: the first sample begins again, unless all of it may have arrived; numbers of what is lost."""
-        lost = bool(self._under) and self._offset + self._under >= len(self._waiting[0][1])
-        self._offset = self._under = 0
-        self._size = LEAST
-        if not lost:
-            return []
-        self.counts["samples lost"] += 1
-        return [self._next()]
-
-    def drop(self) -> list[int]:
-        """Nobody wants samples any more; the numbers of those that waited."""
+    def drop(self, why: str) -> list[int]:
+        """Nothing that waits goes any more, counted as samples `why`; the numbers of what that is."""
         numbers = [number for number, _ in self._waiting]
         self._waiting.clear()
         self._bytes = self._offset = self._under = 0
-        self.counts["samples not wanted"] += len(numbers)
+        self._size = LEAST
+        self.counts[f"samples {why}"] += len(numbers)
         return numbers
-
-    def _next(self) -> int:
-        number, sample = self._waiting.popleft()
-        self._bytes -= len(sample)
-        self._offset = 0
-        return number

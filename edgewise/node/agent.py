@@ -83,7 +83,6 @@ class Agent:
         self._books = Closing(config.node, energy, rows)
         self.lessons = Lessons(learner, policy, session)
         self._uplink = Uplink(policy, session, streams, self._learning)
-        self._asking: int | None = None  # a frame whose answer stands by, and whose picture is to go up
         policy.learn = filter.learn if filter is not None else 0.0
         self._open: dict[int, OpenFrame] = {}
         self._waiting: int | None = None
@@ -284,7 +283,7 @@ class Agent:
     def outgoing(self, now: float) -> list[bytes]:
         """What goes on the wire; ask when the wire is free."""
         made = self._running is not None and self._running.task == "prepare"
-        self.session.reserved = made or self._asking is not None or self._waiting is not None
+        self.session.reserved = made or self.lessons.asks or self._waiting is not None
         frame = self.session.due(now)
         self._drain(now)
         if frame is not None and frame in self._open:
@@ -381,25 +380,19 @@ class Agent:
         """The device's own answer is there: it is the frame's, or stands by while its picture goes up for a better one."""
         free = not it.away and it.up == 0 and it.point is own.point and it.frame > self.session.last
         way = self.policy.asking(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition)) if free else None
-        if self.lessons.answered(it, doubt, way if way is not None and way.name in self._uplink.streams else None, now):
-            assert way is not None
-            self.policy.asked(now)
-            it.standby, it.point, self._asking = own, way, it.frame
-            it.why = f"{own.why}; asks with {way.name}" if own.why else f"asks with {way.name}"
-        else:
+        if not self.lessons.answered(it, own, doubt, way if way is not None and way.name in self._uplink.streams else None, now):
             self._end(it, "answered", now, point=own.point, why=own.why, answer=own.answer)
 
     def _ask(self, now: float) -> Work | None:
         """The picture of the frame whose answer stands by is made ready to go up."""
-        frame, self._asking = self._asking, None
-        it = self._open.get(frame) if frame is not None else None
+        it = self.lessons.asking(self._open)
         if it is None or it.point is None:
             return None
         if it.point.name not in self._uplink.streams:  # other models came
             self._stand_by(it, now, "no way up")
             return None
-        self._running = Work(it.frame, "prepare", it.point, look=False)
         it.insured = False
+        self._running = Work(it.frame, "prepare", it.point, look=False)
         return self._running
 
     def _stand_by(self, it: OpenFrame, now: float, why: str) -> None:

@@ -16,6 +16,7 @@ It does not know how frames are chosen (`edgewise.node.learning`), what a pictur
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,7 +29,7 @@ from edgewise.net import teaching
 from edgewise.net.session import DeviceSession, Uploaded, Wanted
 from edgewise.node.charge import Charge
 from edgewise.node.learning import Choice, Learner
-from edgewise.node.open_frame import OpenFrame
+from edgewise.node.open_frame import OpenFrame, Standby
 from edgewise.node.work import Work
 from edgewise.plan.online import OnlinePolicy
 
@@ -60,6 +61,7 @@ class Lessons:
         self._charge = Charge(policy.budget)
         self._wish: Learning | None = None
         self._told: Learning | None = None
+        self._asking: int | None = None  # a frame whose own answer stands by
         self._coding: deque[Lesson] = deque()
         self._running: Lesson | None = None
         self._going: dict[int, tuple[Lesson, int]] = {}  # number of a sample in the session: its lesson and size
@@ -91,8 +93,8 @@ class Lessons:
 
     # Frames
 
-    def answered(self, it: OpenFrame, doubt: Doubt | None, way: OperatingPoint | None, now: float) -> bool:
-        """The device's own answer is there: whether the frame goes up by `way` (None: it cannot) for a better one."""
+    def answered(self, it: OpenFrame, own: Standby, doubt: Doubt | None, way: OperatingPoint | None, now: float) -> bool:
+        """The device's `own` answer is there: whether the frame goes up by `way` for a better one (None: it cannot; `asking`)."""
         lesson = self._consider(it, doubt, now, answered=True)
         if lesson is None:
             return False
@@ -100,11 +102,23 @@ class Lessons:
             if way is None:
                 self._withdraw(lesson, lesson.asked, "no way up in time")
                 return False
-            it.lesson = lesson
+            self._policy.asked(now)
             self.counts["asked"] += 1
+            it.lesson, it.standby, it.point, self._asking = lesson, own, way, it.frame
+            it.why = f"{own.why}; asks with {way.name}" if own.why else f"asks with {way.name}"
             return True
         self._queue(lesson)
         return False
+
+    @property
+    def asks(self) -> bool:
+        """Whether a frame is to go up for a better answer."""
+        return self._asking is not None
+
+    def asking(self, frames: Mapping[int, OpenFrame]) -> OpenFrame | None:
+        """Which of the open frames that is; it is told once."""
+        frame, self._asking = self._asking, None
+        return frames.get(frame) if frame is not None else None
 
     def unanswered(self, it: OpenFrame, now: float, dropped: bool = False) -> None:
         """The device has no answer of its own: the server gave one for its features, or the filter left the frame out."""

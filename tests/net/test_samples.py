@@ -144,18 +144,20 @@ def test_pieces_fit_the_link(rate: float) -> None:
     assert longest > 0.005 * rate
 
 
-def test_a_sample_whose_end_may_have_arrived_is_lost_with_its_connection_and_another_begins_again() -> None:
+def test_samples_are_given_up_with_their_connection_and_none_arrives_twice() -> None:
     pair = Pair()
     pair.device.sample(sample(0, 10))
     pair.device.sample(sample(1, 5_000))
-    [whole] = pair.device.outgoing(pair.now)  # all of the first: who knows whether it arrives
+    [whole] = pair.device.outgoing(pair.now)  # all of the first: the device cannot know whether it arrives
     pair.edge.receive(whole, pair.now)
     pair.hear()
     pair.device.lost(pair.now)
     pair.hear()
-    assert Uploaded(1, "connection lost") in pair.told
+    assert [e for e in pair.told if isinstance(e, Uploaded)] == [Uploaded(n, "connection lost") for n in (1, 2)]
     pair.connect()
-    assert [s.frame for s in pair.came] == [0, 1]
+    pair.device.sample(sample(2))
+    pair.flow()
+    assert [s.frame for s in pair.came] == [0, 2]
 
 
 def test_a_confirmation_that_is_lost_costs_time_and_counts_no_sample_twice() -> None:

@@ -15,7 +15,7 @@ shadow, both under the device's statistics:
 | trial | z ≥ `early`; z ≥ `keep` after `verdict` audits | learning |
 | | z ≤ `harm` after any multiple of `look`; z < `keep` after `verdict` | rest |
 | learning | z ≤ `harm` over the newest `window`, after `look` of them | rest |
-| rest | disagreement of the newest `recent` rose by `rise` and is ≥ `worth`; a shift | measuring |
+| rest | disagreement of the newest `recent` rose by `rise` and is ≥ `worth`, by a standard error more; a shift | measuring |
 
 "Surely": two standard errors, after `least` audits (ours, so that night is not waited for like dusk). Thresholds: long runs
 §4, read off a few runs there. On *selected* uploads the same test reports two to three times the true gain; it must see audits
@@ -144,7 +144,7 @@ def judged(watch: Watch, rules: Rules, before: int | None = None) -> Watch:
     elif watch.phase == "learning":
         if (n >= rules.look and z <= rules.harm) or z <= rules.surely:
             return rest(watch, f"learning helps no longer: {watch.gain:+.1%}, z {z:.1f} of {n}")
-    elif n >= rules.recent and share >= max(watch.rested + rules.rise, rules.worth):
+    elif n >= rules.recent and share - math.sqrt(share * (1 - share) / n) >= max(watch.rested + rules.rise, rules.worth):
         return begun(watch, f"the teacher's disagreement rose from {watch.rested:.0%} to {share:.0%}")
     return watch
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,10 +26,11 @@ from msgspec.structs import replace
 from edgewise.adapt.recipe import Recipe
 from edgewise.apps.vision import adapting_release, trust
 from edgewise.apps.vision.adapting_child import Child
-from edgewise.apps.vision.adapting_log import Begun, Journal, Noted, Published, Staged, Stood, Wished
+from edgewise.apps.vision.adapting_course import Course
+from edgewise.apps.vision.adapting_log import Journal
 from edgewise.apps.vision.adapting_release import Manner, Releases, outcome
 from edgewise.apps.vision.adapting_store import Held
-from edgewise.apps.vision.adapting_view import AdaptingView, Mark, Moment
+from edgewise.apps.vision.adapting_view import AdaptingView
 from edgewise.apps.vision.adapting_words import Begin, Failed, Outcome, Ready, Recall, Said, Seen, Standing, Told, Version, Wanted
 from edgewise.apps.vision.stock import Stock
 from edgewise.core.artifact import Grid, Manifest, Things
@@ -45,9 +46,6 @@ from edgewise.runtime.update import manifest_of
 log = logging.getLogger("edgewise.adapting")
 PATIENCE = 180.0  # s for teacher and shadow to be loaded
 EVERY = 0.5  # s between two looks at a rollout
-WRITE_EVERY = 10.0  # s between two lines of how it stands
-SHOWN = 360  # moments on the page: an hour
-MARKS = 60
 METHOD = "adapt"  # in the provenance of versions that were learned
 WORST = "failed<5%"  # the guard where none is said
 PROBED = "quality>-10pt failed<5%"  # and where the bundle brings a probe of what it must not forget
@@ -87,22 +85,15 @@ class Adapting:
         self.manifest = manifest_of(self._source)
         manner = adapting_release.checked(replace(config.manner, guard=guarded(config.guard, self.manifest)))
         self._stock, self._keys, self._clock = stock, keys, clock
-        self.frames = 0  # of all devices, as their records come
         self._releases = Releases(stock, keys, self.manifest.name, manner)
         self._held = Held()
-        self._journal = Journal(state)
+        self.course = Course(Journal(state), self.manifest.name, config.budget)
+        self.course.left_out = self._held.counts
         self._child: Child | None = None
         self._words: asyncio.Task[None] | None = None
         self._outcomes: deque[Told] = deque()
         self._came = asyncio.Event()
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
-        self._standing: Standing | None = None
-        self._delta = 0  # bytes of the way to the version that is published and not yet decided upon
-        self._down = self._reverts = 0  # bytes that went down in deltas, and versions that came back
-        self._moments: deque[Moment] = deque(maxlen=SHOWN)
-        self._marks: deque[Mark] = deque(maxlen=MARKS)
-        self._written = 0.0
-        self._version = 0
         self._address = self.manifest.address  # what devices have
         self._closing = False
         self.ended = ""  # why nothing is learned any more; "" while it is
@@ -144,7 +135,7 @@ class Adapting:
             raise LinkError(
                 "the adapting process did not begin", got=f"{PATIENCE:g} s", hint="Is the teacher too large?"
             ) from None
-        self._journal.write(Begun(self._clock(), ready.model, ready.teacher, self._config.budget))
+        self.course.begun(ready, self._clock())
         log.info("%s is adapted by %s: %d values", ready.model, ready.teacher, ready.values)
         return ready
 
@@ -154,7 +145,7 @@ class Adapting:
         try:
             while True:
                 self._roll()
-                self._write()
+                self.course.write("ended" if self.ended else "", self._clock())
                 await asyncio.sleep(EVERY)
         finally:
             await cancel(feeding)
@@ -217,10 +208,7 @@ class Adapting:
             case Version() | Recall():
                 await self._publish(word, now)
             case Standing():
-                self._standing = word
-                for event in word.happened:
-                    self._journal.write(Noted(event.at, event.what, event.why))
-                    self._mark(event.at, event.what, event.why)
+                self.course.stands(word)
 
     def broke(self, sentence: str) -> None:
         """Nothing more is learned; devices are told, and the server goes on."""
@@ -230,8 +218,7 @@ class Adapting:
         if not self.ended:
             self.ended = sentence
             log.error("adaptation ended: %s", sentence)
-            self._journal.write(Noted(self._clock(), "ended", sentence))
-            self._mark(self._clock(), "ended", sentence)
+            self.course.note(self._clock(), "ended", sentence)
             self._want(None)
             self._came.set()
 
@@ -239,8 +226,7 @@ class Adapting:
         if learning == self.wanted:
             return
         self.wanted = learning
-        told = learning or Learning(0.0, 0.0, 0.0)
-        self._journal.write(Wished(self._clock(), told.samples, told.bytes, told.audit, told.cascade, told.selection))
+        self.course.wished(learning, self._clock())
         self.on_wanted()
 
     # Versions
@@ -251,38 +237,29 @@ class Adapting:
         except EdgewiseError as error:
             log.error("what was learned cannot be published: %s", error)
             self._tell(Outcome(word.number, word.address, str(error)))
-            self._mark(now, "unpublished", str(error))
+            self.course.note(now, "unpublished", str(error))
             return
-        whole = sum(len(data) for data in word.files.values())
-        delta = len(word.routes.get(word.parent, b"")) if isinstance(word, Version) else 0
-        self._delta = delta
-        self._journal.write(Published(now, word.number, release.version, word.address, whole, delta, word.why))
-        self._mark(now, "version", f"{release.version}: {word.why}")
-        log.info("version %d of %s is published", release.version, release.name, extra={"bytes": delta, "why": word.why})
+        self.course.published(word, release.version, now)
+        log.info("version %d of %s is published", release.version, release.name, extra={"why": word.why})
 
     def _roll(self) -> None:
         """Look at the rollout of ours: begin it, follow it, tell the child what became of it."""
         try:
             found = self._releases.turn()
+            if found is None:
+                self._look()
+                return
+            of, stage, why = found
+            takers = self._releases.takers(of)
         except EdgewiseError as error:  # the store fails: looked at again
             log.error("a rollout cannot be looked at: %s", error)
             return
-        if found is None:
-            self._look()
-            return
-        of, stage, why = found
-        now = self._clock()
-        self._journal.write(Staged(now, of.version, stage, why))
-        self._mark(now, stage, f"{of.version}: {why}" if why else str(of.version))
-        decided = outcome(of, stage, why)
-        if decided is None:
-            return
-        self._down += self._delta * self._releases.takers(of)
+        self.course.staged(of, stage, why, takers, self._clock())
         if stage == "done":
-            self._version, self._address = of.version, of.address
-        else:
-            self._reverts += stage == "reverted"
-        self._tell(decided)
+            self._address = of.address
+        decided = outcome(of, stage, why)
+        if decided is not None:
+            self._tell(decided)
 
     def _look(self) -> None:
         """A person who gave devices another version knows something that the adapter does not: it ends, and can be begun
@@ -299,61 +276,9 @@ class Adapting:
 
     # What there is to see
 
-    def _mark(self, at: float, what: str, why: str) -> None:
-        self._marks.append(Mark(at, what, why))
-
-    def _write(self) -> None:
-        """How it stands, into the log and onto the page, every ten seconds."""
-        now = self._clock()
-        if self._standing is None or now - self._written < WRITE_EVERY:
-            return
-        self._written = now
-        stood = self.stood(self._standing, now)
-        self._journal.write(stood)
-        self._moments.append(
-            Moment(
-                now, stood.agreement, stood.source, stood.uploads, stood.bytes_up, stood.bytes_down, stood.version, stood.reverts
-            )
-        )
-
-    def stood(self, standing: Standing, now: float) -> Stood:
-        """How it stands, with what the server itself counted."""
-        source = None if standing.disagreement is None else 1 - standing.disagreement
-        gain = standing.gain if standing.gain is not None else 0.0
-        return Stood(
-            at=now,
-            state=(self.ended and "ended") or standing.state,
-            frames=self.frames,
-            uploads=standing.uploads,
-            audits=standing.audits,
-            bytes_up=standing.bytes_up,
-            bytes_down=self._down,
-            steps=standing.steps,
-            accepted=standing.accepted,
-            rejected=standing.rejected,
-            reverts=standing.reverts + self._reverts,
-            version=self._version,
-            agreement=None if source is None else source + gain,
-            source=source,
-            refused=dict(Counter(standing.refused) + Counter({k: n for k, n in self._held.counts.items() if k != "samples"})),
-        )
-
     def view(self) -> AdaptingView:
         """For the page."""
-        now = self._clock()
-        ready = self._ready.result() if self._ready.done() and not self._ready.exception() else None
-        return AdaptingView(
-            model=self.manifest.name,
-            teacher=ready.teacher if ready is not None else "",
-            budget=self._config.budget,
-            wanted=self.wanted,
-            ended=self.ended,
-            waiting=len(self._held),
-            standing=self.stood(self._standing, now) if self._standing is not None else None,
-            seconds=self._standing.seconds if self._standing is not None else 0.0,
-            moments=tuple(self._moments),
-            marks=tuple(reversed(self._marks)),
-        )
+        return self.course.view(self.wanted, self.ended, len(self._held), self._clock())
 
 
 def guarded(words: str, manifest: Manifest) -> tuple[Condition, ...]:

@@ -48,15 +48,16 @@ class Engaged(Struct, frozen=True):
 
 def engaged(source: Files, teacher: str, threads: int = 1) -> Engaged:
     """All of it; ConfigError or ModelError, a sentence, where bundle and teacher do not go together."""
-    from edgewise.adapt.training.step import AffineStep
-    from edgewise.adapt.training.student import of_bundle
-
     manifest = manifest_of(source)
     first = way(manifest)[0]
     if first not in manifest.pictures:
         raise ConfigError(
             f"the bundle {manifest.name} cannot be adapted", got=f"a part {first} that takes no picture", allowed="pictures"
         )
+    taught = taught_by(teacher, manifest, threads)  # before torch is loaded, so that a wrong one is told at once
+    from edgewise.adapt.training.step import AffineStep
+    from edgewise.adapt.training.student import of_bundle
+
     student = of_bundle(source, way(manifest))
     by_hash = {part.sha256: source[part.file] for part in manifest.parts.values()}
     parts = Parts(Bundle.load(manifest.canonical, by_hash.__getitem__), threads)
@@ -64,7 +65,6 @@ def engaged(source: Files, teacher: str, threads: int = 1) -> Engaged:
     def prepare(pictures: Sequence[Picture]) -> NDArray[Any]:
         return np.concatenate([parts.sample(first, picture) for picture in pictures])
 
-    taught = taught_by(teacher, manifest, threads)
     return Engaged(manifest.name, AffineStep(student), taught, prepare, student.kind, layout(source, manifest))
 
 

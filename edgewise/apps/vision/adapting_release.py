@@ -129,9 +129,9 @@ class Releases:
         return next((r for r in self._stock.rollouts.rollouts(CHANNEL) if r.model == self.name), None)
 
     def takers(self, of: Underway) -> int:
-        """Nodes that fetched a release: those that said something of it but that they refuse it. A recall is held by all."""
-        said = (node.said.get(self.name) for node in self._stock.rollouts.nodes())
-        return 0 if of.back else sum(one is not None and one.running == of.address for one in said)
+        """Nodes that were given a release, and fetched it therefore. What a recall leads to they hold."""
+        nodes = self._stock.rollouts.nodes()
+        return 0 if of.back else sum(of.address in node.ever.get(self.name, ()) for node in nodes)
 
     def settle(self) -> None:
         """Take back what was on its way when the server ended: nobody knows any more what it was learned for."""

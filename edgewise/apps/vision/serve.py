@@ -171,7 +171,7 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
 
 
 def _recorded(state: PageState, adapting: Adapting, record: FrameRecord) -> None:
-    adapting.frames += 1
+    adapting.course.frames += 1
     state.record(record)
 
 

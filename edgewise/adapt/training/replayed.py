@@ -37,6 +37,7 @@ from edgewise.adapt.training.methods.ours import Ours
 from edgewise.adapt.training.methods.table import BATCH, METHODS, Setting, made
 from edgewise.adapt.training.student import of_bundle
 from edgewise.adapt.uplink import Ask, Crossing
+from edgewise.adapt.way import way
 from edgewise.adapt.upload import Calibration
 from edgewise.core.artifact import Manifest
 from edgewise.core.errors import ConfigError, TensorError
@@ -192,13 +193,6 @@ def replay(
         classes = student.logits(torch.from_numpy(prepare([album.of(0)]))).shape[1]
     judge = Judge(labels, teacher.probabilities, student.kind)
     return run(shown, album, chosen, crossing, prepare, judge, classes, course, advance)
-
-
-def way(manifest: Manifest) -> tuple[str, ...]:
-    """The parts whose numbers change with a device's: the way through a cut model, else the local one, else the whole."""
-    if "tail" in manifest.parts:
-        return (*((manifest.first,) if manifest.first != "head" else ()), "head", "tail")
-    return ("local",) if "local" in manifest.parts else ("full",)
 
 
 def classed(album: Album, labels: Sequence[str]) -> NDArray[np.int64]:

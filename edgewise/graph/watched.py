@@ -5,12 +5,13 @@ to be loaded anew when it moves. For a layer of C channels, with x (batch, C, �
 
     μ_B = mean x,  s_B = mean x²                       over batch and place; leave as the output MOMENTS
     m = keep_m + weight·μ_B,  s = keep_s + weight·s_B  the moving average with this batch in it (weight = its momentum)
-    μ = base_μ + share·m,  σ² = base_σ² + share·max(s − m², 0)   mixed with the source: what the layer normalises with
+    μ = base_μ + part_μ·m,  σ² = base_σ² + part_σ²·max(s − m², 0)      mixed with the source: what the layer normalises with
 
-`keep_*` = (1 − weight)·running moments and `base_*` = (1 − share)·source come in as one vector FEED: keep_m, keep_s, base_μ,
-base_σ² and share of each layer in turn; weight is the input WEIGHT. weight = 0 normalises with the running statistics, weight =
-share = 1 with those of the batch (what training does), share = 0 with the source's. A layer sees what those before it make of the
-same statistics: else a shift would be taken in once too often by each. (Adapt notes 2.3, 2.8 rule 7; the vector is ours.)
+`keep_*` = (1 − weight)·running moments; `base_*` and `part_*` say how they are mixed. All come in as one vector FEED: keep_m,
+keep_s, base_μ, base_σ², part_μ, part_σ² of each layer in turn; weight is the input WEIGHT. weight = 0 normalises with the running
+statistics, weight = part = 1 and base = 0 with those of the batch (what training does), part = 0 with the base alone. A layer
+sees what those before it make of the same statistics: else a shift would be taken in once too often by each. (Adapt notes 2.3,
+2.8 rule 7; the vector is ours.)
 
 Written without the onnx package (`edgewise.graph.nodes`). No activation is kept: sums are all that leaves the graph.
 
@@ -28,12 +29,12 @@ from edgewise.graph.nodes import Node, constant, nodes, opset, replaced, rewired
 from edgewise.graph.normalisation import Normalisation
 
 FEED, WEIGHT, MOMENTS = "edgewise.feed", "edgewise.weight", "edgewise.moments"
-_PIECES = ("keep_m", "keep_s", "base_m", "base_v", "share")  # of FEED, for each layer
+_PIECES = ("keep_m", "keep_s", "base_m", "base_v", "part_m", "part_v")  # of FEED, for each layer
 _SIZES, _FLAT, _ZERO, _AXES = "edgewise.sizes", "edgewise.flat", "edgewise.zero", "edgewise.axes"
 
 
 def watched(model: bytes, layers: Sequence[Normalisation]) -> bytes:
-    """The part with inputs FEED (Σ(4·C + 1),) and WEIGHT (1,), and the output MOMENTS (2·ΣC,): μ_B, s_B of each layer in turn.
+    """The part with inputs FEED (6·ΣC,) and WEIGHT (1,), and the output MOMENTS (2·ΣC,): μ_B, s_B of each layer in turn.
 
     ModelError where none of `layers` has statistics.
     """
@@ -51,7 +52,7 @@ def watched(model: bytes, layers: Sequence[Normalisation]) -> bytes:
     whole = sum(layer.channels for layer in batch)
     places = {layer.given: number for number, layer in enumerate(batch)}
     pieces = [_name(number, part) for number in range(len(batch)) for part in _PIECES]
-    sizes = np.array([size for layer in batch for size in (*[layer.channels] * 4, 1)], np.int64)
+    sizes = np.array([layer.channels for layer in batch for _ in _PIECES], np.int64)
     body = [written("Split", (FEED, _SIZES), pieces, {"axis": 0})]
     for node in nodes(model):
         if node.kind == "BatchNormalization" and node.given[0] in places:
@@ -67,7 +68,7 @@ def watched(model: bytes, layers: Sequence[Normalisation]) -> bytes:
         constant(_ZERO, np.zeros(1, np.float32)),
     ]
     constants.append(constant(_AXES, np.array([0, 2], np.int64)))
-    inputs = [tensor(FEED, (4 * whole + len(batch),)), tensor(WEIGHT, (1,))]
+    inputs = [tensor(FEED, (len(_PIECES) * whole,)), tensor(WEIGHT, (1,))]
     return replaced(model, body, constants, inputs, [tensor(MOMENTS, (2 * whole,))])
 
 
@@ -97,9 +98,9 @@ def _watch(model: bytes, node: Node, layer: int, version: int) -> list[bytes]:
         written("Mul", (name("m"), name("m")), (name("m2"),)),
         written("Sub", (name("s"), name("m2")), (name("raw"),)),
         written("Max", (name("raw"), _ZERO), (name("v"),)),
-        written("Mul", (name("m"), name("share")), (name("share_m"),)),
+        written("Mul", (name("m"), name("part_m")), (name("share_m"),)),
         written("Add", (name("base_m"), name("share_m")), (name("use_m"),)),
-        written("Mul", (name("v"), name("share")), (name("share_v"),)),
+        written("Mul", (name("v"), name("part_v")), (name("share_v"),)),
         written("Add", (name("base_v"), name("share_v")), (name("use_v"),)),
         rewired(model, node, [x, *node.taken[1:3], name("use_m"), name("use_v")]),
     ]

@@ -5,6 +5,9 @@ a `edgewise.runtime.tracked.Tracked`. They are loaded in a thread while frames g
 follow (no normalisation, or layer and group normalisation alone) runs as ever, and `refused` says why. A server does the same to
 its tails: their statistics are of all devices together that use the version.
 
+Who names the class of a picture sees pictures of everywhere; who finds things in it is taken for a camera that stays in its place
+(`edgewise.runtime.follow` says what that changes), unless rules are given.
+
 It does not know whether following helps; the rules of `edgewise.runtime.follow` keep to the source while nothing has changed.
 """
 
@@ -17,7 +20,7 @@ from edgewise.core.artifact import PartName
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.moments import Statistics
 from edgewise.runtime.bundle import Bundle
-from edgewise.runtime.follow import PLAIN, Rules
+from edgewise.runtime.follow import CAMERA, PLAIN, Rules
 from edgewise.runtime.slots import gently
 from edgewise.runtime.tracked import Tally, Tracked
 
@@ -25,9 +28,10 @@ from edgewise.runtime.tracked import Tally, Tracked
 class Tracking:
     """The tracked parts of one bundle; `of` gives one, None where it is not tracked (yet)."""
 
-    def __init__(self, bundle: Bundle, parts: Sequence[PartName], threads: int = 1, rules: Rules = PLAIN) -> None:
+    def __init__(self, bundle: Bundle, parts: Sequence[PartName], threads: int = 1, rules: Rules | None = None) -> None:
         self.refused: dict[str, str] = {}
-        self._bundle, self._names, self._threads, self._rules = bundle, tuple(parts), threads, rules
+        self._bundle, self._names, self._threads = bundle, tuple(parts), threads
+        self._rules = rules or (PLAIN if bundle.manifest.task == "classification" else CAMERA)
         self._parts: dict[str, Tracked] = {}
         self._on = False
         self._loader: threading.Thread | None = None

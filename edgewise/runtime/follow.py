@@ -15,6 +15,11 @@ layers see weather, late ones what there is: on a stream sorted by class, statis
 model normalised with them takes all classes for each other. So where recent answers are of few labels, late layers go home, and
 more has to change before anything does. A model in the wrong weather, too, says the same of all: then early layers mend it first.
 
+A camera that stays in one place never sees what the source saw, in any weather: a few scenes against all of them. There the first
+samples make `normal`, and what counts is the change against them: away is their distance to `plain`, and what is added to the
+source is the *difference* of the running means, and the ratio of variances, to the normal ones. It is taken for granted that a
+camera is set up in weather that its model knows; one that begins `known` nats from the source is measured against the source.
+
 An alarm, when what some layer of the earlier half sees in the newest frames differs from before by more than its spread allows,
 lets the past count for a few samples only, and every frame is watched; settled, one in `every` is, and stands for all of them.
 
@@ -32,12 +37,14 @@ from edgewise.core.moments import momentum
 
 Vector = NDArray[np.float64]
 EPSILON = 1e-5
+_ENOUGH = 16  # samples that the source has to have seen before it says that something has changed
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so
     many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past
     weighs, in samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then;
+    `settle`: samples that make up what is normal here (0: the source is), if they are less than `known` nats from the source;
     `alarm`, and `suspicion` (the next frame is watched too): squared deviations; `recent`: watched frames that are compared with
     the past; `memory`: answers whose labels are counted. The fast session is renewed where it is `renew` nats off, after `every`,
     twice, four times … so many runs, `spacing` at most."""
@@ -48,8 +55,10 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     deep: float = 0.5
     every: int = 20
     look: int = 128
-    prior: float = 16
+    prior: float = 8
     dense: float = 128
+    settle: float = 0
+    known: float = 0.25
     alarm: float = 9.0
     suspicion: float = 6.0
     recent: int = 8
@@ -59,6 +68,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 PLAIN = Rules()
+CAMERA = Rules(settle=64)  # of one place, whose pictures are never like those of all the places that a model learned from
 
 
 class Seen(Struct, frozen=True, eq=False):
@@ -80,6 +90,7 @@ class Course(Struct, frozen=True, eq=False):
 
     running: Seen
     plain: Seen
+    normal: Seen | None = None
     away: float = 0.0
     gone: float = 0.0
     slow: Vector | None = None
@@ -130,11 +141,21 @@ def shares(course: Course, layers: int, rules: Rules) -> Vector:
     return course.gone * np.linspace(1.0, last, layers)
 
 
-def mixed(course: Course, source: Source, rules: Rules) -> tuple[Vector, Vector]:
-    """Mean and variance (ΣC,) to normalise with."""
+def mixture(course: Course, source: Source, rules: Rules) -> tuple[Vector, Vector, Vector, Vector]:
+    """Base and part of mean, base and part of variance (each ΣC,): what is normalised with is base + part · running."""
     share = np.repeat(shares(course, len(source.slices), rules), [at.stop - at.start for at in source.slices])
-    mean, variance = course.running.mean - source.mean, course.running.variance - source.variance
-    return source.mean + share * mean, source.variance + share * variance
+    if course.normal is None:
+        return (1 - share) * source.mean, share, (1 - share) * source.variance, share
+    scale = (source.variance + EPSILON) / (course.normal.variance + EPSILON)
+    return source.mean - share * course.normal.mean, share, (1 - share) * source.variance, share * scale
+
+
+def mixed(course: Course, source: Source, rules: Rules) -> tuple[Vector, Vector]:
+    """Mean and variance (ΣC,) to normalise with; the source's own, bit for bit, at home."""
+    if not course.gone:
+        return source.mean, source.variance
+    base_mean, part_mean, base_variance, part_variance = mixture(course, source, rules)
+    return base_mean + part_mean * course.running.mean, base_variance + part_variance * course.running.variance
 
 
 def told(course: Course, label: int, labels: int, rules: Rules) -> Course:
@@ -157,9 +178,15 @@ def observed(
 def looked(course: Course, moments: tuple[Vector, Vector], samples: int, stands_for: int, source: Source, rules: Rules) -> Course:
     """The course after a batch whose moments were taken under the source's own statistics."""
     plain = _averaged(course.plain, moments, samples, stands_for, rules)
-    away = apart((source.mean, source.variance), (plain.mean, plain.variance), source.slices)
+    if rules.settle and course.normal is None and course.alarms == 0 and not course.gone:
+        away = apart((source.mean, source.variance), (plain.mean, plain.variance), source.slices)
+        if plain.samples < rules.prior + rules.settle or away < rules.known:
+            settled = plain if plain.samples >= rules.prior + rules.settle else None
+            return replace(course, plain=plain, away=away, normal=settled)
+    normal = (source.mean, source.variance) if course.normal is None else (course.normal.mean, course.normal.variance)
+    away = apart(normal, (plain.mean, plain.variance), source.slices)
     calm = rules.calm + rules.crowd * course.concentration
-    gone = min(1.0, max(0.0, away / calm - 1)) if plain.samples >= 2 * rules.prior else course.gone
+    gone = min(1.0, max(0.0, away / calm - 1)) if plain.samples >= rules.prior + _ENOUGH else course.gone
     running = course.running
     if gone and not course.gone:  # what was seen of late layers was seen under other statistics
         running = replace(running, samples=min(running.samples, rules.prior))

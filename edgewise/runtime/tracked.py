@@ -33,6 +33,7 @@ from edgewise.graph.watched import FEED, MOMENTS, WEIGHT, watched
 from edgewise.runtime.bundle import Bundle
 from edgewise.runtime.follow import (
     PLAIN,
+    Course,
     Rules,
     Seen,
     Source,
@@ -42,8 +43,8 @@ from edgewise.runtime.follow import (
     dense,
     looked,
     mixed,
+    mixture,
     observed,
-    shares,
     told,
     weight,
 )
@@ -175,7 +176,7 @@ class Tracked:
         """A run under the statistics in use, this batch among them."""
         course, waiting = self.course, self._waiting
         w = weight(course.running, samples, waiting, self.rules)
-        outputs, moments = self._moments(feeds, w, shares(course, len(self.layers), self.rules))
+        outputs, moments = self._moments(feeds, w, course)
         if moments is None:
             return outputs
         self._waiting = 0
@@ -189,35 +190,25 @@ class Tracked:
 
     def _look(self, feeds: Mapping[str, NDArray[Any]], samples: int) -> None:
         """A run under the source's own statistics, whose answers nobody gets."""
-        _, moments = self._moments(feeds, 0.0, np.zeros(len(self.layers)))
+        _, moments = self._moments(feeds, 0.0, replace(self.course, gone=0.0))
         if moments is not None:
             self.course = looked(self.course, moments, samples, self._unseen, self._source, self.rules)
         self._unseen = 0
 
     def _moments(
-        self, feeds: Mapping[str, NDArray[Any]], w: float, share: Vector
+        self, feeds: Mapping[str, NDArray[Any]], w: float, course: Course
     ) -> tuple[Outputs, tuple[Vector, Vector] | None]:
         """Outputs and (E[x], E[x²]) of a watched run; None, and counted, where they are no numbers."""
-        source, running = self._source, self.course.running
-        feed = np.concatenate(
-            [
-                part
-                for at, one in zip(source.slices, share, strict=True)
-                for part in (
-                    (1 - w) * running.mean[at],
-                    (1 - w) * running.second[at],
-                    (1 - one) * source.mean[at],
-                    (1 - one) * source.variance[at],
-                    [one],
-                )
-            ]
-        )
+        base_mean, part_mean, base_variance, part_variance = mixture(course, self._source, self.rules)
+        kept = (1 - w) * course.running.mean, (1 - w) * course.running.second
+        rows = np.stack([*kept, base_mean, base_variance, part_mean, part_variance])
+        feed = np.concatenate([rows[:, at].ravel() for at in self._source.slices])
         outputs = self._watched.run({**feeds, FEED: feed.astype(np.float32), WEIGHT: np.array([w], np.float32)})
         moved = outputs.pop(MOMENTS).astype(np.float64)
         if not np.isfinite(moved).all():
             self.tally = replace(self.tally, refused=self.tally.refused + 1)
             return outputs, None
-        halves = [moved[2 * at.start : 2 * at.stop].reshape(2, -1) for at in source.slices]
+        halves = [moved[2 * at.start : 2 * at.stop].reshape(2, -1) for at in self._source.slices]
         mean, second = np.concatenate(halves, axis=1)
         return outputs, (mean, second)
 

@@ -235,7 +235,7 @@ class Edge:
         the tail is asked.
         """
         if run.taught:
-            self.lectures.finished(run.key, seconds)
+            self.lectures.finished(run.key, seconds, now)
         else:
             self._running = False
             self.batcher.took(run.key, seconds)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgewise.adapt.step import Batch, Phi, Step, Values
-from edgewise.adapt.training.loss import TERMS, Terms, taught
+from edgewise.adapt.training.loss import CELLS, TERMS, Terms, taught
 from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.training.student import Student
 from edgewise.core.delta import Change, Delta
@@ -37,10 +37,11 @@ METHOD = "adapt"
 
 
 class AffineStep:
-    """The shadow `student`, and its optimiser; a `Step` (`edgewise.adapt.step`)."""
+    """The shadow `student`, and its optimiser; a `Step` (`edgewise.adapt.step`). `terms`: those of long runs, for maps CELLS."""
 
-    def __init__(self, student: Student, rate: float = 1e-3, terms: Terms = TERMS, momentum: float = MOMENTUM) -> None:
-        self.student, self.terms, self.astray = student, terms, 0
+    def __init__(self, student: Student, rate: float = 1e-3, terms: Terms | None = None, momentum: float = MOMENTUM) -> None:
+        self.student, self.astray = student, 0
+        self.terms = terms or (CELLS if student.kind == "cells" else TERMS)
         self._optimiser = torch.optim.SGD(list(student.affine.values()), lr=rate, momentum=momentum)
         self._first = self.affine()
 

@@ -208,7 +208,7 @@ def test_the_probe_finds_a_rate_and_leaves_no_trace() -> None:
 
 def test_the_cells_of_a_detector_are_taught() -> None:
     files = {f.name: f.read_bytes() for f in VEHICLES.iterdir()}
-    step = AffineStep(of_bundle(files, ("local",)), 0.01)
+    step = AffineStep(of_bundle(files, ("local",)), 1e-3)
     x = np.random.default_rng(0).integers(0, 256, (2, 90, 160, 3)).astype(np.uint8)
     logits = step.logits(x)
     assert step.student.kind == "cells" and logits.shape == (2, 2 * 23 * 40) and not step.student.fixed

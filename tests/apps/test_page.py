@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
+
+from edgewise.apps.vision.adapting_course import Course
+from edgewise.apps.vision.adapting_log import Journal
+from edgewise.apps.vision.adapting_words import Happened, Ready, Standing
+from edgewise.core.learning import Learning
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -338,3 +344,47 @@ async def test_what_the_page_is_made_of(feed: Feed, serve: Serve) -> None:
             north = json.loads(await response.text())["nodes"][0]
     assert len(north["at"]) == len(north["fates"]) == len(north["latency_p50"])
     assert sum(map(sum, north["fates"])) <= feed.sent["north"]
+
+
+async def test_how_a_model_is_adapted_is_shown_and_why_it_ended(make_feed: Feed, serve: Serve, look: Look) -> None:
+    feed, course = make_feed(), Course(Journal(Path("/nonexistent")), "colours", 2e4)
+    feed.step(40, ahead=True)
+    feed.status()
+    page = await look(await serve(feed.state), scheme="dark")
+    assert await page.locator("#adapting").is_hidden(), "a server that adapts nothing says nothing of it"
+    course.begun(Ready("colours", "big", 2, 6), 0.0)
+    course.frames = 1000
+    event = Happened(1.0, "trial", "<b>the teacher</b> disagrees on 68% of 34")
+    for at in range(30):
+        course.stands(standing(10 * at, (event,) if at == 3 else ()))
+        course.write("", 20.0 * at)
+    ended = ["the adapting process ended."]
+    feed.state.adapting = lambda: course.view(Learning(0.0, 2e4, 0.33), ended[0], 3, 600.0)
+    await page.reload()
+    assert await has(page, "#adapting-agreement", r"8\d %") and await has(page, "#adapting-uploads", "290 · 29 %")
+    assert await has(page, "#adapting-events", "<b>the teacher</b> disagrees") and await has(page, "#adapting-ended", "ended")
+    assert (await page.evaluate(CONTRAST))["weak"] == []
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def standing(uploads: int, happened: tuple[Happened, ...]) -> Standing:
+    return Standing(
+        "learning",
+        uploads,
+        uploads,
+        900 * uploads,
+        9,
+        7,
+        2,
+        0,
+        0.3,
+        0.1,
+        3.0,
+        1e-3,
+        1,
+        (),
+        {"no picture": 2},
+        happened,
+        4.2,
+        1 << 28,
+    )

@@ -15,8 +15,8 @@ from edgewise.apps.vision.adapting_words import Ready, Recall, Standing, Version
 from edgewise.core.learning import Learning
 
 EVERY = 10.0  # s between two lines of how it stands
-SHOWN = 360  # moments on the page: an hour
-MARKS = 60
+KEPT, SHOWN = 360, 90  # moments that are kept, an hour, and that a page is sent
+MARKS = 16
 TAKEN = "samples"  # what the store counts beside what it leaves out
 
 
@@ -31,7 +31,7 @@ class Course:
         self._standing: Standing | None = None
         self._delta = 0  # bytes of the way to the version that is published and not yet decided upon
         self._down = self._reverts = 0  # bytes of deltas that went down, versions that came back
-        self._moments: deque[Moment] = deque(maxlen=SHOWN)
+        self._moments: deque[Moment] = deque(maxlen=KEPT)
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._written = 0.0
 
@@ -113,7 +113,7 @@ class Course:
             waiting=waiting,
             standing=None if standing is None else self.stood(standing, "ended" if ended else "", now),
             seconds=standing.seconds if standing is not None else 0.0,
-            moments=tuple(self._moments),
+            moments=tuple(self._moments)[:: -max(1, -(-len(self._moments) // SHOWN))][::-1],
             marks=tuple(reversed(self._marks)),
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from edgewise.apps.vision.adapting_view import AdaptingView
 from edgewise.apps.vision.books import overall
 from edgewise.apps.vision.camera import Camera
 from edgewise.apps.vision.fleet import NodeRow
@@ -36,6 +37,7 @@ MOST_CAMERAS = 512
 EVERY = 0.1  # s between two views of one camera
 AT_ONCE = 24  # views made in one go, about 2 ms, so that frames do not wait for the page; with more cameras they take turns
 OVERALL = 0.5  # s between two views of the sums for up to 50 cameras, longer in proportion for more
+ADAPTED = 2.0  # s between two views of how a model is adapted
 LATENCIES = 4800  # newest latencies over all cameras that go into the sums' quantiles
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,6 +61,7 @@ class PageState:
     ) -> None:
         self.title, self.address = title, address
         self.hub = Hub(self.snapshot, self.refresh)
+        self.adapting: Callable[[], AdaptingView] | None = None  # how a model is adapted, where one is
         self.unshown = 0
         self.previews_refused = 0
         self._clock = clock
@@ -69,6 +72,7 @@ class PageState:
         self._cameras: dict[str, Camera] = {}
         self._dirty: set[str] = set()
         self._summed = -OVERALL
+        self._adapted = -ADAPTED
         self._status: ServerStatus | None = None
 
     def record(self, record: FrameRecord) -> None:
@@ -123,6 +127,8 @@ class PageState:
         now = self._clock()
         yield "server", self._overall(now)
         yield "table", self._table()
+        if self.adapting is not None:
+            yield "adapting", self.adapting()
         for camera in self._cameras.values():
             yield "node", camera.latest(now)
             picture = camera.picture()
@@ -143,6 +149,9 @@ class PageState:
             self._summed = now
             self.hub.publish("server", self._overall(now), "server")
             self.hub.publish("table", self._table(), "table")
+            if self.adapting is not None and now - self._adapted >= ADAPTED:
+                self._adapted = now
+                self.hub.publish("adapting", self.adapting(), "adapting")
             for camera in self._cameras.values():
                 for second in camera.history.close(now):
                     self.hub.publish("second", {"slot": camera.slot, "second": second})

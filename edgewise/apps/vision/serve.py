@@ -135,6 +135,7 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     server.border = listener.counts
     if adapting is not None:
         await _begin(adapting, server, console)
+        state.adapting = adapting.view
     await server.start()
     port = await listener.start(config.host, config.port)
     state.address = f"HOST:{port}"

@@ -1,5 +1,6 @@
 // The page of the cameras: takes the server's views, gives each camera a card, and draws once a frame.
 
+import { adapting, drawAdapting } from "./adapting.js";
 import { Card } from "./camera.js";
 import { drawn, element, reveal, say } from "./elements.js";
 import { bits, bytes, joules, seconds } from "./format.js";
@@ -46,6 +47,7 @@ function draw() {
   for (const card of cards.values()) card.draw();
   if (books) table(at("rows"), at("totals"), books);
   books = null;
+  drawAdapting();
   if (passed) over();
   passed = false;
 }
@@ -138,6 +140,7 @@ live(
     },
     node: (view) => cardOf(view).show(view),
     picture: (view) => cardOf(view).see(view),
+    adapting,
     table: ({ rows }) => (books = rows),
     second({ slot, second }) {
       past.add(slot, cards.get(slot)?.name ?? String(slot), second);

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
 
 from edgewise.core.answer import Answer, Box
 from edgewise.core.artifact import Filter
@@ -21,10 +20,10 @@ from edgewise.data.doubt import Doubt
 from edgewise.meter.energy import EnergyModel
 from edgewise.net.sampling import WORTH
 from edgewise.node.edge import Edge
-from edgewise.node.learning import Choice
 from edgewise.node.samples import Samples
 from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
 from edgewise.plan.online import OnlinePolicy
+from tests.pickers import CASCADE, LEARN, NOTHING, Picked, Picker
 
 INTERVAL, DEADLINE = 0.1, 0.2
 TAUGHT = Answer((Box(0.1, 0.1, 0.2, 0.2, 0.9, "taught"),))
@@ -41,49 +40,6 @@ SPLIT = OperatingPoint("split", "split", "rans", 0, bytes_up=2_500, device_time=
 POOR = OperatingPoint("jpeg-75", "image", "jpeg", 75, bytes_up=6_000, device_time=0.003, edge_time=0.01, quality=worth(0.5))
 BEST = OperatingPoint("jpeg-75", "image", "jpeg", 75, bytes_up=6_000, device_time=0.003, edge_time=0.01, quality=worth(0.9))
 GOOD = Link("good", rate_up=2e7, rate_down=2e7, delay=0.005)
-
-
-class Picked(Struct, frozen=True):
-    learn: bool = False
-    audit: bool = False
-    cascade: bool = False
-    why: str = "chosen"
-
-
-class Picker:
-    """A learner that chooses by a rule, pays everything (`most` bytes), and keeps what became of each choice."""
-
-    def __init__(self, rule: Callable[[int], Picked], most: float = 1e12) -> None:
-        self.rule, self.most = rule, most
-        self.wishes: list[Learning | None] = []
-        self.asked: list[tuple[Doubt | None, bool]] = []
-        self.chosen = self.settled = self.withdrawn = 0
-        self.why: Counter[str] = Counter()
-
-    def wanted(self, learning: Learning | None) -> None:
-        self.wishes.append(learning)
-
-    def consider(self, doubt: Doubt | None, now: float, size: float, answered: bool = True) -> Picked:
-        self.asked.append((doubt, answered))
-        found = self.rule(len(self.asked) - 1)
-        self.chosen += found.learn or found.cascade
-        return found
-
-    def settle(self, choice: Choice, asked: float, size: float) -> bool:
-        self.settled += size <= self.most
-        self.withdrawn += size > self.most
-        return size <= self.most
-
-    def withdraw(self, choice: Choice, asked: float, why: str) -> None:
-        self.withdrawn += 1
-        self.why[why] += 1
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        return {}
-
-
-LEARN, CASCADE, NOTHING = Picked(learn=True), Picked(cascade=True), Picked()
 
 
 class Run:

@@ -32,7 +32,7 @@ from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.node.tails import Tails
 from edgewise.plan.online import OnlinePolicy
 from edgewise.runtime.bundle import Bundle
-from tests.node.test_lessons import CASCADE, NOTHING, Picked, Picker
+from tests.pickers import CASCADE, NOTHING, Picked, Picker
 from tests.small_bundles import COLOURS, colours, painted
 
 WISH = Learning(samples=100.0, bytes=1e6, level=90)

@@ -1,9 +1,9 @@
 """Runs one benchmark: `./dev bench NAME [--quick|--medium] [--traces DIR]… [--fuzz]` → a table, targets, a result file, figures.
 
-A benchmark is a file bench/NAME.py with `run(quick: bool) -> Report`; one that replays link traces also takes `traces`, a
-tuple of folders, one that can fuzz as well takes `fuzzing`, and one that has a size between takes `medium`. Full runs are written
-to bench/results, quick and medium ones to bench/out, which is not committed. The exit status is 0 also when a target is missed: a
-benchmark measures, it does not judge; it is 1 where the benchmark could not run.
+A benchmark is bench/NAME.py, or bench/NAME/benchmark.py, with `run(quick: bool) -> Report`; one that replays link traces also
+takes `traces`, a tuple of folders, one that can fuzz as well takes `fuzzing`, and one that has a size between takes
+`medium`. Full runs are written to bench/results, quick and medium ones to bench/out, which is not committed. The exit status is 0 also when
+a target is missed: a benchmark measures, it does not judge; it is 1 where the benchmark could not run.
 """
 
 from __future__ import annotations
@@ -30,14 +30,22 @@ RESULTS, QUICK_RESULTS = ROOT / "bench" / "results", ROOT / "bench" / "out"
 
 def names() -> list[str]:
     """The benchmarks that there are: the files of bench/ that define `run(quick: bool, …)`."""
-    return sorted(f.stem for f in (ROOT / "bench").glob("*.py") if "\ndef run(quick: bool" in f.read_text(encoding="utf-8"))
+    return sorted(_modules())
+
+
+def _modules() -> dict[str, str]:
+    """By name of the benchmark, the module that has it."""
+    files = {f.stem: f for f in (ROOT / "bench").glob("*.py")}
+    files |= {f.parent.name: f for f in (ROOT / "bench").glob("*/benchmark.py")}
+    known = {name: f for name, f in files.items() if "\ndef run(quick: bool" in f.read_text(encoding="utf-8")}
+    return {name: ".".join(f.relative_to(ROOT).with_suffix("").parts) for name, f in known.items()}
 
 
 def benchmark(name: str) -> Callable[..., Report]:
     """The `run` of bench/NAME.py."""
     if name not in names():
         raise ConfigError("there is no such benchmark", got=name, allowed=", ".join(names()) or "none yet")
-    run: Callable[..., Report] = importlib.import_module(f"bench.{name}").run
+    run: Callable[..., Report] = importlib.import_module(_modules()[name]).run
     return run
 
 

@@ -12,6 +12,7 @@ for all seeds. Sizes have folders of their own below the work folder, the full o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -86,7 +87,7 @@ def before(data_set: Data, seed: int) -> tuple[str, ...]:
     return net(data_set, "student", seed), net(data_set, "teacher")
 
 
-def jobs_of(names: list[str], seed: int = 0, size: Size = "full") -> list[Job]:
+def jobs_of(names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Job]:
     """The jobs of these methods (files of bench/adapt)."""
     return bench.jobs.jobs_of("adapt", names, seed, size)
 

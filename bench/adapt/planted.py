@@ -1,9 +1,10 @@
-"""Teachers that are not to be believed: one whose words are mixed up, one who is often wrong.
+"""Teachers that are not to be believed: one whose words are mixed up, one who is often wrong, one that turns.
 
     Shuffled   answers as a good one would, in the order of other labels: sure of itself, and right about nothing
     Noisy      a share of its answers is sure, and drawn
+    Turned     good at first
 
-Neither says so. What stops them is in the adapter: the examination on calibration pictures, the gate, the watch.
+None says so. What stops them is in the adapter: the examination on calibration pictures, the gate, the watch.
 """
 
 from __future__ import annotations
@@ -45,3 +46,16 @@ class Noisy:
             said[i] = (1 - SURE) / max(classes - 1, 1)
             said[i, self._draw.integers(classes)] = SURE
         return said
+
+
+class Turned:
+    """`of` for the first `after` pictures, and then `worse`."""
+
+    name = "turned"
+
+    def __init__(self, of: Teacher, worse: Teacher, after: int) -> None:
+        self._of, self._worse, self._left = of, worse, after
+
+    def probabilities(self, pictures: Sequence[Picture]) -> Values:
+        self._left -= len(pictures)
+        return (self._of if self._left > 0 else self._worse).probabilities(pictures)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.adapt import models, record
+from bench.adapt.data import Part
 from bench.adapt.ground import SCALES, before
 from bench.adapt.models import LOOKS, Data
 from bench.adapt.nets import published
@@ -79,7 +80,7 @@ class Replay(Struct, frozen=True, forbid_unknown_fields=True):
     data: Data = "cifar10"
     order: Order = "iid"
     rounds: int | None = None
-    part: models.data.Part = "report"
+    part: Part = "report"
     teacher: str = "taught"
     judge: int = 0
     every: int = 500
@@ -124,10 +125,14 @@ class Made:
         self.album = models.pictures(asked.data, asked.part, work, limit, advance)
         self.stream: Stream = stream(parse(asked.shifts), self.album.labels, asked.order, asked.seed, asked.each, asked.rounds)
         self.net = models.taken(work, asked.data, "student", asked.seed)
-        self.teacher = taught(work, asked, self.net, self.album.names)
-        self.crossing = Crossing(self.teacher.probabilities, LEVEL, process_time)
+        self.teach(taught(work, asked, self.net, self.album.names))
         self._weight = weight(self.album, self.stream)
         self._home = home(models.pictures(asked.data, "choose", work, SCALES[asked.size].judge, advance), asked.seed)
+
+    def teach(self, teacher: Teacher) -> None:
+        """Another teacher, for methods that are made from now on."""
+        self.teacher = teacher
+        self.crossing = Crossing(teacher.probabilities, LEVEL, process_time)
 
     def prepare(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(n, 3, height, width), normalised, of pictures of the network's own size."""

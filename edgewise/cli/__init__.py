@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tyro
 
 from edgewise import __version__
-from edgewise.cli import codec, delivery, faults, job, keys, models, split, split_fit, split_join, split_make
+from edgewise.cli import adapt, codec, delivery, faults, job, keys, models, split, split_fit, split_join, split_make
 from edgewise.cli.screen import complain, console
 from edgewise.core.errors import EdgewiseError
 
@@ -34,6 +34,10 @@ VERBS: dict[str, Callable[..., int]] = {
     "faults": faults.faults,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., int]]]] = {
+    "adapt": (
+        "Follow the weather: what adaptation would do on recorded pictures, and what it did on a server.",
+        {"replay": adapt.replay, "report": adapt.report},
+    ),
     "codec": ("The entropy coder of features.", {"check": codec.check}),
     "graph": ("Look into a model and cut it.", {"show": models.graph_show, "cut": models.graph_cut}),
     "keys": (

@@ -1,0 +1,147 @@
+"""The junction's detector in fog and at night: what following the stream on the device alone wins back, and how soon.
+
+One camera at a time, frames half a second apart, through our fog and night; the same frames in clear air say what the weather
+cost. The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). Its local part
+runs as it is and followed (`edgewise.runtime.tracked`: forward only, no torch, no upload), side by side. Cells and F1 are those
+of `bench.detector`; a cell counts where its probability is above the manifest's threshold.
+
+    won back = (F1 followed − F1 as it is) / (F1 in clear air − F1 as it is), over the frames after a stretch
+
+and the real clip, darkened, whose boxes are another network's: agreement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.adapt.data import PACKS, SEEDS, TICK, View, clip
+from bench.adapt.ground import SCALES
+from bench.jobs import Advance, Job, Size
+from bench.report import Row, Target, left_out
+from edgewise.apps.vision.bundles import find
+from edgewise.core.decoding import Grid
+from edgewise.data.junction import Junction
+from edgewise.data.metrics import counts, f1
+from edgewise.data.preprocess import fit
+from edgewise.data.streams import Domain, parse, seen
+from edgewise.runtime.bundle import Bundle
+from edgewise.runtime.tracked import Tracked
+
+DOMAINS = ("fog:5", "night:5")
+WAYS = ("clear", "as it is", "followed")
+SCENES = 3
+ENDS = {"all": 0.0, "after 500": 0.25, "last fifth": 0.8}  # of the stretch, from where on
+WANT = 0.5
+
+
+def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
+    if seed:
+        return []
+    frames = SCALES[size].detector
+    scenes = SCENES if size == "full" else 1
+    found = [
+        Job(f"roads.{s}", "bench.adapt.roads:leave", (_file(f"junction-{s}"),), {"scene": s, "frames": frames}, 4, minutes=3)
+        for s in range(scenes)
+    ]
+    if size != "quick" and (PACKS / "opendatacam.tar").exists():
+        found.append(Job("roads.clip", "bench.adapt.roads:darkened", (_file("clip"),), {}, 4, minutes=1))
+    return found
+
+
+def _file(name: str) -> str:
+    return f"records/roads.{name}.npz"
+
+
+class Ways:
+    """The local part of the shipped bundle, as it is and followed, one for each domain."""
+
+    def __init__(self, domains: tuple[Domain, ...]) -> None:
+        self.bundle = Bundle.open(find("vehicles"))
+        decoding = self.bundle.manifest.decoding
+        assert isinstance(decoding, Grid)
+        self._size, self._threshold = self.bundle.manifest.pictures["local"], decoding.cell_threshold
+        self._plain = self.bundle.session("local")
+        self.followed = {d.name: Tracked.of(self.bundle, "local", aside=False) for d in domains}
+        self.table: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
+
+    def see(self, domain: Domain, way: str, image: NDArray[np.uint8], cells: NDArray[np.bool_]) -> None:
+        """Count the cells of one frame."""
+        feed = {"picture": fit(image, self._size)}
+        outputs = self.followed[domain.name].run(feed) if way == "followed" else self._plain.run(feed)
+        said = outputs["occupied"][0, 0] >= self._threshold
+        self.table.setdefault((domain.name, way), []).append(counts(said[None], cells[None])[0])
+
+    def keep(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **{"|".join(key): np.stack(rows) for key, rows in self.table.items()})  # type: ignore[arg-type]
+
+
+def leave(work: Path, advance: Advance, scene: int, frames: int) -> None:
+    """A job: one rendered camera, every frame clear, in fog and at night."""
+    domains = tuple(parse(",".join(DOMAINS)))
+    ways, junction = Ways(domains), Junction(SEEDS["report"] + scene, "clear")
+    for number in range(frames):
+        image, _, cells = junction.frame(number * TICK)
+        for domain in domains:
+            shifted = seen(image, domain, [SEEDS["report"] + scene, number])
+            ways.see(domain, "clear", image, cells)
+            for way in WAYS[1:]:
+                ways.see(domain, way, shifted, cells)
+        advance(f"junction {scene}", number / frames)
+    ways.keep(work / _file(f"junction-{scene}"))
+
+
+def darkened(work: Path, advance: Advance) -> None:
+    """A job: the labelled frames of the clip that report, in order, several times over, as it is and darkened."""
+    domains = tuple(parse("night:4"))
+    ways = Ways(domains)
+    for again, (clear, dark) in enumerate(_both(domains[0])):
+        ways.see(domains[0], "clear", clear.image, clear.cells)
+        for way in WAYS[1:]:
+            ways.see(domains[0], way, dark.image, dark.cells)
+        advance("clip", min(again / 436, 1.0))
+    ways.keep(work / _file("clip"))
+
+
+def _both(domain: Domain) -> Iterator[tuple[View, View]]:
+    """Frames of the parts that choose nothing of ours and that report; those of choosing lead the way in."""
+    for part in ("choose", "report"):
+        yield from zip(clip(Domain(), part), clip(domain, part), strict=True)
+
+
+def rows(work: Path) -> tuple[list[Row], list[Target]]:
+    tables: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
+    for path in sorted((work / "records").glob("roads.*.npz")):
+        front = "clip, " if path.name.startswith("roads.clip") else ""
+        with np.load(path) as kept:
+            for key in kept.files:
+                domain, way = key.split("|")
+                tables.setdefault((front + domain, way), []).append(kept[key])
+    lines: list[Row] = []
+    for (domain, way), parts in tables.items():
+        for name, share in ENDS.items():
+            scores = [f1(t[int(share * len(t)) :]) for t in parts]
+            pooled = f1(np.concatenate([t[int(share * len(t)) :] for t in parts]))
+            n = sum(len(t) for t in parts)
+            lines.append(Row(f"roads, {domain}", f"cell F1, {way}, {name}", pooled, "", n, min(scores), max(scores)))
+    return lines, [_target(tables, domain) for domain in (*DOMAINS, "clip, night:4")]
+
+
+def _target(tables: dict[tuple[str, str], list[NDArray[np.int64]]], domain: str) -> Target:
+    name, want = f"detector, {domain}, cell F1, forward only", ">= half of what it cost is won back within 2,000 frames"
+    if not all((domain, way) in tables for way in WAYS):
+        return left_out(name, want, "these frames were not seen in this run")
+    clear, plain, followed = (
+        f1(np.concatenate([t[int(ENDS["last fifth"] * len(t)) :] for t in tables[domain, way]])) for way in WAYS
+    )
+    cost = clear - plain
+    if cost < 0.01:
+        return left_out(name, want, f"the weather cost nothing: {clear:.3f} clear, {plain:.3f} as it is")
+    won = (followed - plain) / cost
+    got = f"{won:.0%} of {cost:.3f} (clear {clear:.3f}, as it is {plain:.3f}, followed {followed:.3f})"
+    why = "" if won >= WANT else "what fog and night take away is not only the mean and spread of features"
+    return Target(name, want, got, won >= WANT, why)

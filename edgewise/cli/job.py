@@ -52,6 +52,7 @@ def serve(
     adapt: bool = False,
     teacher: Annotated[str, tyro.conf.arg(metavar="FILE.onnx|BUNDLE|torch:MODULE:CALLABLE")] = "",
     upload_budget: Annotated[str, tyro.conf.arg(metavar="BYTES/s")] = "20KB/s",
+    cascade: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None,
     recipe: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None,
     home: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     canary: Annotated[str, tyro.conf.arg(metavar="SHARE")] = "10%",
@@ -81,6 +82,7 @@ def serve(
         adapt: learn from what devices send, and bring them small updates (docs/adapt.md).
         teacher: who teaches: a larger model that answers in the same labels. A torch network is code that runs here.
         upload_budget: bytes a second that each device may send to be learned from.
+        cascade: the share of the frames that the teacher answers, the most doubtful ones, where its answer is in time.
         recipe: everything else that an adaptation can be told (TOML, fields of `edgewise.adapt.recipe.Recipe`).
         home: pictures of the model's own domain, on which nothing may be lost (default: the bundle's probe, where it has one).
         canary: the share of the devices that tries what was learned first.
@@ -96,7 +98,7 @@ def serve(
     if adapt:
         from edgewise.apps.vision.adapting_options import wished as read
 
-        wished = read(teacher, upload_budget, recipe, home, canary, window, guard)
+        wished = read(teacher, upload_budget, recipe, home, canary, window, guard, cascade)
     config = ServeConfig(
         tuple(bundles),
         str(keys),

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from edgewise.adapt.recipe import Recipe
 from edgewise.apps.vision import adapting_release, trust
+from edgewise.apps.vision.adapting_cascade import answering
 from edgewise.apps.vision.adapting_child import Child
 from edgewise.apps.vision.adapting_course import Course
 from edgewise.apps.vision.adapting_log import Journal
@@ -40,6 +41,7 @@ from edgewise.core.rollout import Condition
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.node.background import background, cancel, within
 from edgewise.node.delivery.guard import parse
+from edgewise.node.spoken import Spoken
 from edgewise.runtime.bundle import bundle_files
 from edgewise.runtime.update import manifest_of
 
@@ -138,6 +140,11 @@ class Adapting:
         self.course.begun(ready, self._clock())
         log.info("%s is adapted by %s: %d values", ready.model, ready.teacher, ready.values)
         return ready
+
+    def answering(self) -> Spoken | None:
+        """The teacher as one who answers what goes up, where a cascade was asked for; ConfigError where it cannot."""
+        config = self._config
+        return answering(config.teacher, self.manifest, config.threads) if config.recipe.cascade > 0 else None
 
     async def run(self) -> None:
         """Pass samples on and look after rollouts, until cancelled."""

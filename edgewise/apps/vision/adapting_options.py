@@ -31,6 +31,7 @@ def wished(
     canary: str = "10%",
     window: str = "20s",
     guard: str = "",
+    cascade: float | None = None,
     least: int = 20,
 ) -> AdaptConfig:
     """What was asked for; ConfigError where it cannot be."""
@@ -47,6 +48,10 @@ def wished(
     manner = checked(Manner(share(canary), span(window), least))
     rate = budget(upload)
     made = replace(read_recipe(recipe) if recipe is not None else Recipe(), bytes=rate)
+    if cascade is not None:
+        if not 0 <= cascade <= 1:
+            raise ConfigError("a share of frames is impossible", got=f"--cascade {cascade:g}", allowed="0 to 1")
+        made = replace(made, cascade=cascade)
     return AdaptConfig(teacher, rate, made, manner, guard, home=str(home) if home is not None else "")
 
 

@@ -134,7 +134,7 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     listener.app.add_routes([renewal_route(keys, listener, on_refused=audit)])
     server.border = listener.counts
     if adapting is not None:
-        await _begin(adapting, server, console)
+        await _begin(adapting, tails, server, console)
         state.adapting = adapting.view
     await server.start()
     port = await listener.start(config.host, config.port)
@@ -176,10 +176,12 @@ def _recorded(state: PageState, adapting: Adapting, record: FrameRecord) -> None
     state.record(record)
 
 
-async def _begin(adapting: Adapting, server: EdgeServer, console: Console) -> None:
+async def _begin(adapting: Adapting, tails: Tails, server: EdgeServer, console: Console) -> None:
     """Wait until the adapting process is ready; nothing of it is left where it cannot begin."""
     adapting.on_wanted = server.relearn
     try:
+        if (teacher := adapting.answering()) is not None:
+            tails.tutor(adapting.manifest.name, teacher)
         with console.status("the teacher is loaded …"):
             ready = await adapting.begin()
     except BaseException:

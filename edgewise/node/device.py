@@ -225,6 +225,8 @@ class DeviceNode:
             present = look.present
             return lambda now: self.agent.filtered(frame, present, steps, now)
         learns = self.agent.lessons.learner is not None
+        if learns and self.agent.lessons.follows is not None:
+            self.heads.follow(self.agent.lessons.follows)
         if work.task == "sample":
             picture, parts = self.heads.coded(sample, work.point.level)
             statistics = self.heads.statistics() if work.statistics else b""

@@ -124,8 +124,8 @@ def trust(
         name, equals, public = word.partition("=")
         if not equals:
             raise ConfigError("a publisher cannot be added", got=word, allowed="NAME=PUBLIC (64 hex digits), NAME=PUBLIC:MODEL,…")
-        key, _, models = public.partition(":")
-        changes.append(trusts.add_publisher(name, key, [model for model in models.split(",") if model]))
+        bare, _, models = public.partition(":")
+        changes.append(trusts.add_publisher(name, bare, [model for model in models.split(",") if model]))
     if threshold is not None:
         changes.append(trusts.need(threshold))
     now = time.time()

@@ -123,7 +123,9 @@ class Adapter:
         self._refusals = 0
         if out.recall:
             self._line.back(version)
-            self._counts["reverts" if version == self._line.base else "recalls"] += 1
+            word = "reverted" if version == self._line.base else "recalled"
+            self._counts["reverts" if word == "reverted" else "recalls"] += 1
+            self._note(word, out.why)
         else:
             self._line.acknowledged(out.data, version)
         if self._watch.phase in ("trial", "learning") and version != self._line.base:
@@ -211,7 +213,7 @@ class Adapter:
         self._turn(judged(self._watch, self._rules, before))
         if not self._recipe.learn or self._watch.phase == "rest" or not trusted:
             return
-        verdict = self._lessons.teach(trusted, self._domain, self._watch.least_gain, self._watch.z or 0.0)
+        verdict = self._lessons.teach(trusted, self._domain, self._watch.least_gain, self._watch.z or 0.0, self._now)
         if verdict is None:
             return
         if not verdict.why:

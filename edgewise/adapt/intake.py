@@ -67,9 +67,8 @@ class Intake:
         return ""
 
     def due(self, now: float) -> bool:
-        """Whether a batch is full, or enough of it has waited for long."""
-        waiting = len(self._waiting)
-        return waiting >= self._recipe.fresh or (waiting >= self._recipe.least and now - self._since >= self._recipe.patience)
+        """Whether a batch is full, or what there is of it has waited for long."""
+        return len(self._waiting) >= self._recipe.fresh or (bool(self._waiting) and now - self._since >= self._recipe.patience)
 
     def next(self, now: float) -> list[Upload]:
         """A batch, the devices in turn."""

@@ -54,6 +54,7 @@ class Lessons:
         self._fresh: list[Kept] = []
         self._held: dict[int, Kept] = {}  # what is kept apart, by the identity of what the shadow holds
         self._seen = self._pause = 0
+        self._since = 0.0
 
     def label(self, uploads: Sequence[Upload]) -> list[Labelled]:
         """The teacher's answer and what it says of source and shadow; what gives no numbers is left out."""
@@ -87,9 +88,11 @@ class Lessons:
             )
         return found
 
-    def teach(self, labelled: Sequence[Labelled], domain: int, won: float, z: float) -> Verdict | None:
+    def teach(self, labelled: Sequence[Labelled], domain: int, won: float, z: float, now: float) -> Verdict | None:
         """Learn from these and prove it; None where there was nothing to do."""
         self._fresh = [k for k in self._fresh if k.domain == domain]
+        if not self._fresh:
+            self._since = now
         for one in labelled:
             kept = Kept(one.picture, one.shown.soft, one.device, domain, one.stratum)
             self._seen += 1
@@ -104,7 +107,8 @@ class Lessons:
             self._pause -= 1
             self._stored()
             return None
-        if len(self._fresh) < min(self._recipe.least, self._recipe.fresh):
+        fresh, recipe = len(self._fresh), self._recipe
+        if fresh < recipe.fresh and (fresh < recipe.least or now - self._since < recipe.late):
             return None
         batches = []
         for _ in range(self._recipe.steps):

@@ -3,7 +3,7 @@
 | group | fields | where from |
 |---|---|---|
 | uploads | `samples` (1/s), `bytes` (B/s), `audit`, `trial`, `cascade`, `selection`, `level` | the user; long runs §4, §6 |
-| learning | `fresh`, `replayed`, `steps`, `patience` (s), `rate`, `reservoir` | adapt notes 2.4; long runs §6 |
+| learning | `fresh`, `replayed`, `steps`, `patience`, `late` (s), `rate`, `reservoir` | adapt notes 2.4; long runs §6 |
 | proof | `probe`, `held`, `points`, `clean` | adapt notes 2.5 |
 | giving up | in `edgewise.adapt.watch` | long runs §4 |
 | sending | `precision`, `memory` | adapt notes 2.6, 2.8 |
@@ -30,8 +30,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     whether learning helps; `cascade` the share that the teacher answers, `selection` how the rest is chosen. `learn` off:
     nobody is taught, so that a cascade stands alone.
 
-    Of learning: a step takes up to `fresh` new pictures and `replayed` old ones of a reservoir of `reservoir`; `steps` are
-    made for each `fresh` that came, or for `least` that have waited `patience` seconds. `rate` is the step size to begin with.
+    Of learning: what came is labelled when there is a batch of `fresh`, or after `patience` seconds. A step takes up to
+    `fresh` new pictures and `replayed` old ones of a reservoir of `reservoir`; `steps` are made for each `fresh` that came, or
+    for `least` of them once they waited for `late` seconds. `rate` is the step size to begin with.
 
     Of proof: each `held`-th upload is kept apart, the newest `probe` of them judge a step; agreement with the teacher may sink by
     `points` there, accuracy on calibration pictures by `clean`.
@@ -51,6 +52,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     least: Count = 8
     steps: Count = 1
     patience: Positive = 5.0
+    late: Positive = 60.0
     rate: Positive = 1e-3
     reservoir: Count = 2000
     probe: Count = 200

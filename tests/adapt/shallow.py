@@ -17,6 +17,7 @@ from edgewise.core.delta import Delta, Full
 from edgewise.core.moments import Statistics
 
 CLASSES, FEATURES = 4, 12
+STRANGE = 0.25  # squared distance from every class, from which on the teacher is unsure
 CLEAN, NIGHT, DUSK = (1.0, 0.0), (0.45, 6.0), (0.45, 90.0)
 
 
@@ -89,7 +90,10 @@ class ShallowStep:
 
 
 class Knowing:
-    """A teacher who undoes the domain before he looks, and is right but for the noise; `wrong` turns his classes round."""
+    """A teacher who undoes the domain before he looks, is right but for the noise, and unsure of what is none of his classes.
+
+    `wrong` turns his classes round, `noise` is the share that he guesses.
+    """
 
     name = "knowing"
 
@@ -106,9 +110,11 @@ class Knowing:
             gain, shift = domain
             undone = (x + 0.5 - shift / 255) / gain - 0.5
             best.append(((undone[:, None] - known) ** 2).sum(axis=2))
-        label = np.min(best, axis=0).argmin(axis=1)
+        distance = np.min(best, axis=0)
+        label, strange = distance.argmin(axis=1), distance.min(axis=1) > STRANGE
         flipped = self._random.random(len(label)) < self.noise
         label = np.where(flipped, self._random.integers(0, CLASSES, len(label)), label)
         soft = np.full((len(label), CLASSES), 0.02, np.float32)
         soft[np.arange(len(label)), (label + self.wrong) % CLASSES] = 1 - 0.02 * (CLASSES - 1)
+        soft[strange] = 0.8 / CLASSES + 0.2 * soft[strange]
         return soft

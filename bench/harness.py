@@ -1,9 +1,9 @@
 """Runs one benchmark: `./dev bench NAME [--quick|--medium] [--traces DIR]… [--fuzz]` → a table, targets, a result file, figures.
 
 A benchmark is bench/NAME.py, or bench/NAME/benchmark.py, with `run(quick: bool) -> Report`; one that replays link traces also
-takes `traces`, a tuple of folders, one that can fuzz as well takes `fuzzing`, and one that has a size between takes
-`medium`. Full runs are written to bench/results, quick and medium ones to bench/out, which is not committed. The exit status is 0 also when
-a target is missed: a benchmark measures, it does not judge; it is 1 where the benchmark could not run.
+takes `traces`, a tuple of folders, one that can fuzz as well takes `fuzzing`, and one that has a size between takes `medium`.
+Full runs are written to bench/results, quick and medium ones to bench/out, which is not committed. The exit status is 0 also
+when a target is missed: a benchmark measures, it does not judge; it is 1 where the benchmark could not run.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def replay(
     )
     with share_bar(screen) as advance:
         shown = run_replay(config, advance)
-    screen.print(_table(shown.found, f"{bundle} on {stream}, {len(shown.found.number):,} frames, {order}"))
+    screen.print(replay_table(shown.found, f"{bundle} on {stream}, {len(shown.found.number):,} frames, {order}"))
     for sentence in shown.sentences:
         screen.print(sentence, highlight=False, markup=False)
     for note in shown.found.told:
@@ -93,19 +93,19 @@ def replay(
     return 0
 
 
-def _table(found: Replayed, title: str) -> Table:
+def replay_table(found: Replayed, title: str) -> Table:
     """A row a method: accuracy by domain, gain over statistics, what went up and down, and what that was worth."""
     from rich import box
     from rich.table import Table
 
     from edgewise.adapt.replay import STATISTICS
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     over = STATISTICS in found.trails
-    heads = (*found.domains, *(("over statistics",) if over else ()), "sent", "up", "down", "deltas", "B / extra", "ms a frame")
+    heads = (*found.domains, *(("over stat.",) if over else ()), "sent", "KB up", "KB down", "deltas", "B/extra", "ms")
     for name in heads:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     accuracy = found.accuracy
     for name, trail in found.trails.items():
         tally, gain = trail.tally, found.gain(name, STATISTICS) if over else None
@@ -114,13 +114,13 @@ def _table(found: Replayed, title: str) -> Table:
         table.add_row(
             name,
             *(f"{100 * share:.1f}" for share in accuracy[name]),
-            *((f"{100 * gain.gain:+.1f} ± {100 * 1.96 * gain.error:.1f}",) if gain else ()),
+            *((f"{100 * gain.gain:+.1f} ±{100 * 1.96 * gain.error:.1f}",) if gain else ()),
             f"{tally.uploaded_share:.0%}",
-            f"{tally.bytes_up / 1e3:,.0f} KB",
-            f"{tally.bytes_down / 1e3:,.0f} KB",
+            f"{tally.bytes_up / 1e3:,.0f}",
+            f"{tally.bytes_down / 1e3:,.0f}",
             f"{tally.deltas}{undone}",
             "" if price is None else f"{price:,.0f}",
-            f"{1e3 * trail.seconds / max(len(trail.right), 1):.2f}",
+            f"{1e3 * trail.seconds / max(len(trail.right), 1):.1f}",
         )
     return table
 

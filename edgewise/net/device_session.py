@@ -222,7 +222,7 @@ class DeviceSession(End):
 
     def sample(self, sample: Sample) -> int | None:
         """Hand over a sample, whose number is returned: Uploaded tells when it has gone or is lost. None where it cannot wait."""
-        if self.learning is None:
+        if self.learning is None or self._state != "open":
             self.counts["samples not wanted"] += 1
             return None
         return self._sampling.offer(pack(sample))

@@ -378,7 +378,7 @@ class Agent:
 
     def _here(self, it: OpenFrame, own: Standby, now: float, doubt: Doubt | None) -> None:
         """The device's own answer is there: it is the frame's, or stands by while its picture goes up for a better one."""
-        free = not it.away and it.up == 0 and it.point is own.point and it.frame > self.session.last
+        free = self.lessons.cascades and not it.away and it.up == 0 and it.point is own.point and it.frame > self.session.last
         way = self.policy.asking(self._uplink.situation(now, it.deadline - now - MARGIN, self.config.condition)) if free else None
         if not self.lessons.answered(it, own, doubt, way if way is not None and way.name in self._uplink.streams else None, now):
             self._end(it, "answered", now, point=own.point, why=own.why, answer=own.answer)

@@ -111,6 +111,11 @@ class Lessons:
         return False
 
     @property
+    def cascades(self) -> bool:
+        """Whether a frame that was answered here may go up for a better answer."""
+        return self.learner is not None and self._wish is not None and self._wish.cascade > 0
+
+    @property
     def asks(self) -> bool:
         """Whether a frame is to go up for a better answer."""
         return self._asking is not None

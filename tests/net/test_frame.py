@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgewise.core.answer import Answer, Box, FrameRecord
 from edgewise.core.errors import FrameError
+from edgewise.core.learning import Sample
 from edgewise.net import items, messages
 from edgewise.net.frame import HEADER_SIZE, NO_DEADLINE, Header, Kind, budget_us, decode, encode
 
@@ -68,7 +69,17 @@ def test_a_budget_never_promises_more_time_than_there_is(deadline: float, now: f
     assert budget_us(float("inf"), now) == NO_DEADLINE
 
 
-MESSAGES = (messages.Hello, messages.Welcome, messages.Refusal, messages.Reply, messages.Credit, messages.Stream)
+MESSAGES = (
+    messages.Hello,
+    messages.Welcome,
+    messages.Refusal,
+    messages.Reply,
+    messages.Credit,
+    messages.Stream,
+    messages.Learn,
+    messages.Piece,
+    Sample,
+)
 
 
 @given(st.sampled_from(MESSAGES), st.binary(max_size=200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import msgspec
@@ -300,6 +301,32 @@ def test_a_sample_with_figures_that_are_none_is_refused() -> None:
     for wrong in (Sample(0, float("inf"), b"x"), Sample(0, 1.0, b"x", doubt=float("nan"))):
         with pytest.raises(FrameError):
             unpack(Sample, pack(wrong))
+
+
+TRUE = (
+    (Kind.LEARN, pack(Learn(WISH))),
+    (Kind.LEARN, pack(Learn(None))),
+    (Kind.WELCOME, pack(Welcome("s", 4, 1 << 20, 1 << 14, {}, WISH))),
+    (Kind.SAMPLE, pack(Piece(0, 9, b"123456789"))),
+    (Kind.SAMPLE, pack(Piece(0, len(pack(sample(0, 1))), pack(sample(0, 1))))),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(TRUE), st.integers(0, 3), st.integers(0, 200), st.integers(1, 255), st.integers(0, 0xFFFF))
+def test_a_byte_that_is_another_ends_neither_side(true: tuple[Kind, bytes], frame: int, at: int, flip: int, flags: int) -> None:
+    kind, payload = true
+    bent = bytearray(payload)
+    bent[at % len(bent)] ^= flip
+    pair = Pair()
+    message = encode(Header(kind, frame, flags=flags), bytes(bent))
+    pair.device.receive(message, pair.now)
+    pair.edge.receive(message, pair.now)
+    pair.flow()
+    assert pair.device.open and pair.edge.open
+    learning = pair.device.learning
+    assert learning is None or all(0 <= f < math.inf for f in (learning.samples, learning.bytes, learning.audit))
+    assert all(s.captured >= 0 and 0 <= (s.doubt or 0) <= 1 for s in pair.came)
 
 
 @given(st.booleans(), st.booleans(), st.none() | st.floats(0, 1))

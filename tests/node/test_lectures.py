@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from edgewise.core.errors import StoreError
 from edgewise.core.learning import AUDIT, CARRIED, LARGEST_PICTURE, Learning, Sample
 from edgewise.net import teaching
-from edgewise.net.messages import Stream
+from edgewise.net.frame import Header, Kind, encode
+from edgewise.net.messages import Hello, Piece, Stream, pack
 from edgewise.node.batch import Item
+from edgewise.node.edge import Edge
 from edgewise.node.lectures import MARGIN, REST, SPARE, Lectures
 from edgewise.node.samples import HOLD, SLACK, Samples
 
@@ -151,3 +153,26 @@ def test_a_disk_that_is_full_costs_the_sample_and_is_counted() -> None:
     desk = Desk(Learning(), failing=True)
     desk.samples.came("cam", Sample(1, 0.0, b"x"))
     assert desk.came == [] and desk.samples.counts["samples that failed"] == 1
+
+
+def test_a_device_that_uploads_without_end_gains_nothing_by_coming_again_and_hurts_nobody() -> None:
+    desk = Desk(Learning(bytes=1_000.0))
+    edge = Edge(lambda s: None, lambda s: s.point, samples=desk.samples)
+    body = pack(Sample(0, 1.0, bytes(100_000)))
+    hello = encode(Header(Kind.HELLO, 1, flags=teaching.LEARNS), pack(Hello("flood", "0", (JPEG,))))
+    closed = now = 0.0
+    for _ in range(40):
+        connection = edge.connected("flood", now)
+        edge.receive(connection, hello, now)
+        for number in range(1, 60):
+            edge.receive(connection, encode(Header(Kind.SAMPLE, number), pack(Piece(0, len(body), body))), now)
+        closed += edge.closed(connection)
+        edge.lost(connection, now)
+        now += 0.1
+    taken = sum(len(sample.picture) for _, sample in desk.came)
+    assert taken <= 2 * LARGEST_PICTURE + 10_000 and closed >= 39
+    assert edge.totals()["samples over budget"] > 400
+    honest = edge.connected("honest", now)
+    edge.receive(honest, encode(Header(Kind.HELLO, 1, flags=teaching.LEARNS), pack(Hello("honest", "0", (JPEG,)))), now)
+    edge.receive(honest, encode(Header(Kind.SAMPLE, 1), pack(Piece(0, len(body), body))), now)
+    assert desk.came[-1][0] == "honest" and not edge.closed(honest)

@@ -27,7 +27,7 @@ from tests.pickers import CASCADE, LEARN, NOTHING, Picked, Picker
 
 INTERVAL, DEADLINE = 0.1, 0.2
 TAUGHT = Answer((Box(0.1, 0.1, 0.2, 0.2, 0.9, "taught"),))
-WISH = Learning(samples=100.0, bytes=1e6)
+WISH = Learning(samples=100.0, bytes=1e6, cascade=0.5)
 UNSURE = Doubt(0.5, np.full(2, 0.5, np.float32))
 
 

@@ -35,7 +35,7 @@ from edgewise.runtime.bundle import Bundle
 from tests.pickers import CASCADE, NOTHING, Picked, Picker
 from tests.small_bundles import COLOURS, colours, painted
 
-WISH = Learning(samples=100.0, bytes=1e6, level=90)
+WISH = Learning(samples=100.0, bytes=1e6, cascade=0.5, level=90)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,11 @@ class RunOutcome(Struct, frozen=True):
     cut: int
     guarded: int
     """Frames that went with fewer layers than they had: for the link's sake, and by the byte guard."""
+    samples: int
+    sample_bytes: float
+    asked: int
+    taught: int
+    """Samples that went up to be learned from, their bytes; frames answered here that asked for a better answer and got one."""
     energy: float
     energy_source: str
     """Modelled joules of all frames and of work in vain, and by what model."""
@@ -77,6 +82,10 @@ def ledger_table(outcomes: dict[str, RunOutcome]) -> Grid:
         for what, n in (("cut for the link", o.cut), ("cut by the byte guard", o.guarded)):
             if n:
                 grid.add_row(name, what, str(n))
+        if o.samples:
+            grid.add_row(name, "samples to learn from", str(o.samples), "", "", "", f"{o.sample_bytes:,.0f} in all")
+        if o.asked:
+            grid.add_row(name, f"taught {o.taught} of {o.asked} asked", "")
         lost = sum(o.dropped.values()), sum(o.failed.values())
         grid.add_row(name, "all that went up", "", "", "", "", f"{o.bytes_up:,} in all", f"{o.energy:.1f} J in all")
         verdict = "[green]balanced[/]" if o.balanced else "[red]does not add up[/]"

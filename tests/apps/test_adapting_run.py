@@ -22,7 +22,8 @@ from edgewise.runtime.bundle import bundle_files
 from tests.apps.small_school import pictures, school, teacher
 
 RECIPE = "rate = 0.03\nfresh = 16\nreplayed = 32\npatience = 1.0\nsamples = 50.0\nstatistics = false\n"
-LONG = 90.0  # s; a machine that does other things loads torch slowly
+pytestmark = pytest.mark.timeout(600)
+LONG = 240.0  # s; a machine that does other things loads torch slowly
 
 
 class Site:

@@ -64,10 +64,11 @@ class Parts:
         spec = self.manifest.parts[part].inputs[0]
         return np.zeros([1 if d is None else d for d in spec.shape[1:]], np.float32)
 
-    def run(self, part: PartName, batch: NDArray[Any]) -> Outputs:
-        """Every output of the part for a `batch` (n, …), each with n rows."""
+    def run(self, part: PartName, batch: NDArray[Any], follows: bool = True) -> Outputs:
+        """Every output of the part for a `batch` (n, …), each with n rows; as it came, if this is no batch to follow."""
         spec = self.manifest.parts[part].inputs[0]
-        session: Session | Tracked = self.tracking.of(part) or self._bundle.session(part, self._threads)
+        tracked = self.tracking.of(part) if follows else None
+        session: Session | Tracked = tracked or self._bundle.session(part, self._threads)
         size = spec.shape[0]
         if size is None or size == len(batch):
             return session.run({spec.name: batch})

@@ -60,10 +60,13 @@ class Tails:
 
     def add(self, bundle: Bundle) -> None:
         """Serve one more version. It is loaded first: a broken model shows itself now, not at the first frame."""
-        parts = Parts(bundle, self._threads)
+        parts = Parts(bundle, self._threads, ("tail",))
         for part in bundle.manifest.parts:
             if part != "local":
                 parts.load(cast(PartName, part))
+        before = [p for p in self._parts.values() if p.manifest.name == bundle.manifest.name]
+        if before:
+            parts.tracking.succeed(before[-1].tracking)
         self._parts = {**self._parts, bundle.address: parts}
         self._bundles = {**self._bundles, bundle.address: bundle}  # others may be looking at the old one
 
@@ -73,6 +76,16 @@ class Tails:
         self._parts = {a: p for a, p in self._parts.items() if a != address}
         self._codecs.drop(address)
         self._batches = {key: b for key, b in list(self._batches.items()) if key[0] != address}
+
+    def follow(self, name: str, on: bool) -> None:
+        """Whether the normalisation of the tails of the model `name` follows what its devices send as features, from now on.
+
+        The statistics of a version are those of all its devices together: right where they see the same weather. Pictures, which
+        no statistics of a device went over, are answered as ever. Loads models, so call it from a thread of your own.
+        """
+        for parts in self._parts.values():
+            if parts.manifest.name == name:
+                parts.tracking.turn(on, wait=True)
 
     def tutor(self, name: str, teacher: Teacher | None) -> None:
         """From now on this teacher answers pictures for all versions of the model `name`; None: nobody does but they."""
@@ -121,6 +134,8 @@ class Tails:
             outputs = self._look(parts, batch[: len(places)], pictures)
             for place, answer in zip(places, _answered(outputs, bundle, len(places)), strict=True):
                 outcome[place] = answer
+                if not pictures and isinstance(answer, Answer):
+                    parts.answered("tail", answer)
         return outcome
 
     def teaches(self, stream: Stream) -> bool:
@@ -202,7 +217,7 @@ class Tails:
             if parts.manifest.first != "head":
                 batch = parts.run(parts.manifest.first, batch)[EARLY]
             batch = parts.run("head", batch)[parts.manifest.parts["head"].outputs[0].name]
-        return parts.run("tail", batch)
+        return parts.run("tail", batch, follows=not pictures)
 
     def _unknown(self, address: str) -> str:
         held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())

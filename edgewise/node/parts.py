@@ -64,10 +64,16 @@ class Parts:
         spec = self.manifest.parts[part].inputs[0]
         return np.zeros([1 if d is None else d for d in spec.shape[1:]], np.float32)
 
-    def run(self, part: PartName, batch: NDArray[Any], follows: bool = True) -> Outputs:
-        """Every output of the part for a `batch` (n, …), each with n rows; as it came, if this is no batch to follow."""
+    def run(self, part: PartName, batch: NDArray[Any]) -> Outputs:
+        """Every output of the part for a `batch` (n, …), each with n rows."""
+        return self._run(part, batch, self.tracking.of(part))
+
+    def unfollowed(self, part: PartName, batch: NDArray[Any]) -> Outputs:
+        """The same by the part as it came, which learns nothing from this batch."""
+        return self._run(part, batch, None)
+
+    def _run(self, part: PartName, batch: NDArray[Any], tracked: Tracked | None) -> Outputs:
         spec = self.manifest.parts[part].inputs[0]
-        tracked = self.tracking.of(part) if follows else None
         session: Session | Tracked = tracked or self._bundle.session(part, self._threads)
         size = spec.shape[0]
         if size is None or size == len(batch):

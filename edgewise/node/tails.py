@@ -217,7 +217,8 @@ class Tails:
             if parts.manifest.first != "head":
                 batch = parts.run(parts.manifest.first, batch)[EARLY]
             batch = parts.run("head", batch)[parts.manifest.parts["head"].outputs[0].name]
-        return parts.run("tail", batch, follows=not pictures)
+            return parts.unfollowed("tail", batch)
+        return parts.run("tail", batch)
 
     def _unknown(self, address: str) -> str:
         held = ", ".join(f"{a[:12]} ({n})" for a, n in self.models.items())

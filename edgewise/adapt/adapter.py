@@ -171,6 +171,8 @@ class Adapter:
         told = Learning(0.0, r.bytes, r.audit, r.selection, cascade=r.cascade, statistics=r.statistics, level=r.level)
         if self._teacher_out:
             return replace(told, audit=0.0, cascade=0.0)
+        if self._memory.suspects:  # a shift is known sooner if more is seen
+            told = replace(told, audit=max(r.audit, r.trial - r.cascade))
         if phase == "rest":  # a teacher who disagrees is worth asking, even where nothing can be learned from him
             return replace(told, cascade=r.cascade if self._watch.rested >= self._rules.worth else 0.0)
         if not r.learn:

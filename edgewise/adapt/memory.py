@@ -9,10 +9,10 @@ The adapt notes (2.6) take mean and variance of what the first normalisation lay
 answers, and so is a look, of filters that do not depend on the model and need no device to send anything (ours). Fog takes the
 deviations down, night the means, noise the roughness up, blur down.
 
-A domain is left when the newest pictures are `far` from it; of the domains that are remembered the nearest one within `near`
-is taken, or a new one is begun. Slow drift moves a domain along. What a look cannot tell apart (a rendition of like colours)
-stays one domain, and the gate has to do. It does not know what is stored with a domain, nor whether it still helps: candidates
-are tried first.
+A domain is left when the newest pictures, and the first of their newer half, are `far` from it; of the domains that are
+remembered the nearest one within `near` is taken, or a new one is begun. Slow drift moves a domain along. What a look cannot
+tell apart (a rendition of like colours) stays one domain, and the gate has to do. It does not know what is stored with a
+domain, nor whether it still helps: candidates are tried first.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from edgewise.adapt.teacher import Picture
 from edgewise.core.moments import Statistics
 
 Look = NDArray[np.float64]
+SUSPECT = 1.3  # of `far`: four pictures scatter twice as widely as sixteen
 FLOOR = 0.02  # a spread of looks smaller than this is not believed
 DRIFT = 0.002  # what one picture weighs in the key of its domain, once that is known from many
 
@@ -118,9 +119,22 @@ class Memory:
         if len(self._recent) < self.window:
             return None
         newest = np.stack(self._recent)
-        if self.current is not None and apart(newest.mean(axis=0), self.current) <= self.far:
-            return None
+        if self.current is not None:
+            half, quarter = self.window // 2, self.window // 4
+            turned = newest[half : half + quarter]  # where these are of another domain, all of the newest half is
+            if min(apart(part.mean(axis=0), self.current) for part in (newest, turned)) <= self.far:
+                return None
         return self._enter(newest)
+
+    @property
+    def suspects(self) -> bool:
+        """Whether the newest few pictures look like another domain: more of them are wanted soon."""
+        few = self._recent[-(self.window // 4) :]
+        return (
+            len(few) == self.window // 4
+            and self.current is not None
+            and apart(np.mean(few, axis=0), self.current) > SUSPECT * self.far
+        )
 
     def remember(self, phi: Phi, version: str, statistics: Statistics | None = None) -> None:
         """What is best in the domain that the stream is in."""
@@ -133,7 +147,7 @@ class Memory:
             self._keep(replace(self.current, phi=None, version=""))
 
     def _enter(self, newest: Look) -> Domain:
-        """The nearest domain that is known, or a new one; half of the window may still be of the domain that was left."""
+        """The nearest domain that is known, or a new one, by the newer half of the window."""
         mean = newest[self.window // 2 :].mean(axis=0)
         others = [d for d in self._known if self.current is None or d.number != self.current.number]
         nearest = min(others, key=lambda d: apart(mean, d), default=None)
@@ -143,7 +157,7 @@ class Memory:
             self._numbers += 1
             entered = domain_of(self._numbers, newest[self.window // 2 :])
             spread = np.maximum(entered.spread, self.current.spread / 2) if self.current is not None else entered.spread
-            entered = replace(entered, spread=spread, count=self.window // 6)  # some of these are of the domain that was left
+            entered = replace(entered, spread=spread, count=self.window // 4)  # so that what comes soon counts more
         self._recent = self._recent[self.window // 2 :]
         self.current = entered
         self._keep(entered)

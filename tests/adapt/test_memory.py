@@ -74,6 +74,17 @@ def test_a_shift_is_known_from_few_pictures() -> None:
     assert after <= 24
 
 
+def test_a_shift_is_suspected_at_once_and_the_usual_is_not() -> None:
+    memory = Memory(source=shifted("", 100))
+    usual = []
+    for part in np.split(shifted("", 200, 1), 50):
+        memory.seen(part)
+        usual.append(memory.suspects)
+    assert np.mean(usual[4:]) < 0.05
+    memory.seen(shifted("night", 4, 2))
+    assert memory.suspects
+
+
 def test_slow_drift_moves_a_domain_along() -> None:
     memory = Memory(source=shifted("", 100))
     entered(memory, "", 60, 1)

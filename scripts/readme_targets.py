@@ -1,7 +1,7 @@
-"""Writes the README's tables of targets from bench/results: `python scripts/readme_targets.py` after a full benchmark run.
+"""Writes the tables of targets in README and docs from bench/results: `python scripts/readme_targets.py` after a full run.
 
-A table stands between two comments; a group of benchmarks has one of its own, which says so where results are missing. A test
-compares README and results, so that the README cannot say other figures.
+A table stands between two comments; a group of benchmarks has one of its own, on the page of PAGES or in the README, and says so
+where results are missing. A test compares pages and results, so that no page can say other figures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,26 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = {"targets of delivery": ("delivery", "faults"), "targets of split": ("split_wire",)}
+README = "README.md"
+GROUPS = {
+    "targets of delivery": ("delivery", "faults"),
+    "targets of split": ("split_wire",),
+    "targets of rates": ("split",),
+}
+PAGES = {"targets of rates": "docs/rates.md"}  # other than the README
+WAYS = {
+    "lean-task": "ours, taught the classes too",
+    "lean": "ours, taught without a label",
+    "entropic": "Entropic Student (narrow)",
+    "bottlefit-coded": "BottleFit, with our coder",
+    "image-codec-tuned": "a learned picture codec, tuned tail",
+    "avif-tuned": "AVIF, tuned tail",
+    "webp-tuned": "WebP, tuned tail",
+    "jpeg-shared-tuned": "JPEG without its tables, tuned tail",
+    "jpeg-tuned": "JPEG, tuned tail",
+    "jpeg": "JPEG, tail as is",
+}
+POINTS = (1, 2, 2.5)  # of accuracy below the teacher
 Results = Mapping[str, Any]  # by name, as `bench.report` writes them
 
 
@@ -39,13 +58,28 @@ def group(found: Results, names: Sequence[str]) -> str:
     return "\n".join(filter(None, [table(there), *missing]))
 
 
-def rewritten(text: str, found: Results | None = None) -> str:
-    """The README with its tables made anew."""
+def sizes(found: Results) -> str:
+    """Bytes of a whole frame by way and accuracy, as the benchmark of splits has them."""
+    if "split" not in found:
+        return "`./dev bench split` measures it; no full result is committed yet.\n"
+    known = {(r["case"].split(" (")[0], r["metric"]): r["value"] for r in found["split"]["rows"]}
+    head = "| bytes of a frame at the teacher's accuracy less |" + "".join(f" {p:g} points |" for p in POINTS)
+    lines = [head, "|---" * (len(POINTS) + 1) + "|"]
+    for case, words in WAYS.items():
+        values = [known.get((case, f"bytes at teacher -{p:g} points")) for p in POINTS]
+        lines.append(f"| {words} |" + "".join(f" {v:,.0f} |" if v is not None else " – |" for v in values))
+    return "\n".join(lines) + "\n"
+
+
+def rewritten(text: str, found: Results | None = None, page: str = README) -> str:
+    """A page with its tables made anew."""
     found = results() if found is None else found
     grouped = {name for names in GROUPS.values() for name in names}
-    text = _between(text, "targets", table({name: result for name, result in found.items() if name not in grouped}))
-    for title, names in GROUPS.items():
-        text = _between(text, title, group(found, names))
+    tables = {title: group(found, names) for title, names in GROUPS.items()} | {"bytes of rates": sizes(found)}
+    tables["targets"] = table({name: result for name, result in found.items() if name not in grouped})
+    for title, new in tables.items():
+        if PAGES.get(title, README) == page:
+            text = _between(text, title, new)
     return text
 
 
@@ -57,5 +91,6 @@ def _between(text: str, name: str, new: str) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(rewritten(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in {README, *PAGES.values()}:
+        path = ROOT / page
+        path.write_text(rewritten(path.read_text(encoding="utf-8"), page=page), encoding="utf-8")

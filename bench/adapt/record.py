@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -88,7 +89,7 @@ def taken(path: Path) -> Record:
                 for i, (name, tally) in enumerate(facts.tallies.items())
             }
             found = Replayed(facts.domains, kept["number"], trails, facts.timeline, facts.events, facts.told)
-    except (OSError, KeyError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile, msgspec.DecodeError) as error:
         raise SourceError(
             "a record cannot be read", got=f"{path.name} ({error})", hint="Remove it and run its job again."
         ) from error

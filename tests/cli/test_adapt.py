@@ -1,4 +1,4 @@
-"""The verbs of adaptation and docs/adapt.md: commands are understood, the example prints what it says, tables have all methods."""
+"""The verbs of adaptation and docs/adapt.md: its commands, its example, tables with all methods."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ of the time; the teacher is the same model with scale and shift that undo the ti
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ TINT = np.array([0.35, 1.0, 1.0]), np.array([0.0, 60.0, 0.0])  # times, plus
 SHARP = 8.0
 
 
-def network(scale: NDArray[np.float32], shift: NDArray[np.float32], colours: int = 3) -> bytes:
+def network(scale: NDArray[Any], shift: NDArray[Any], colours: int = 3) -> bytes:
     held = {
         "white": np.array(255, np.float32),
         "conv.weight": np.eye(3, dtype=np.float32)[:, :, None, None],

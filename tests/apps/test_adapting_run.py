@@ -42,7 +42,7 @@ class Site:
     def serve(self, *more: str, port: str = "0") -> subprocess.Popen[bytes]:
         words = ["serve", str(self.folder / "bundle"), "--keys", str(self.keys), "--host", "127.0.0.1", "--headless"]
         words += ["--adapt", "--teacher", str(self.folder / "teacher.onnx"), "--recipe", str(self.folder / "recipe.toml")]
-        words += ["--upload-budget", "100KB/s", "--canary", "100%", "--window", "1s"]
+        words += ["--upload-budget", "100KB/s", "--canary", "100%", "--window", "1s", "--guard", "failed<60%"]
         words += [*more, "--port", port, "--announce", str(self.folder / "serve.ready")]
         self.process = self._begin(words, "serve")
         return self.process

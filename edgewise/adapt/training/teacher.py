@@ -85,6 +85,12 @@ class TorchTeacher:
         self._optimiser = torch.optim.SGD(learnt, lr=rate, momentum=0.9) if learnt else None
         self._answers(labels)
 
+    def spoken(self) -> bytes:
+        """It as an ONNX file, to answer without torch; ModelError where that cannot be."""
+        from edgewise.adapt.training.spoken import spoken
+
+        return spoken(self._net, self._look, self._decoding, self._raw)
+
     def probabilities(self, pictures: Sequence[Pixels]) -> Values:
         """(n, C) of pictures, each uint8 (height, width, 3) of any size; a row of NaN where the network gives no numbers.
 

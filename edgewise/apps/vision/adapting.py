@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from edgewise.adapt.recipe import Recipe
 from edgewise.apps.vision import adapting_release, trust
-from edgewise.apps.vision.adapting_cascade import answering
+from edgewise.apps.vision.adapting_cascade import answering, check
 from edgewise.apps.vision.adapting_child import Child
 from edgewise.apps.vision.adapting_course import Course
 from edgewise.apps.vision.adapting_log import Journal
@@ -121,6 +121,8 @@ class Adapting:
 
     async def begin(self) -> Ready:
         """Let the key be known, start the child, and wait until it is ready; a sentence is raised where it cannot be."""
+        if self._cascades:
+            check(self.manifest)
         if trust.admit_adapter(self._keys, [self.manifest.name], self._clock()):
             log.info("the trust lets this server release %s", self.manifest.name)
         self._releases.settle()
@@ -141,10 +143,15 @@ class Adapting:
         log.info("%s is adapted by %s: %d values", ready.model, ready.teacher, ready.values)
         return ready
 
-    def answering(self) -> Spoken | None:
+    def answering(self, ready: Ready) -> Spoken | None:
         """The teacher as one who answers what goes up, where a cascade was asked for; ConfigError where it cannot."""
-        config = self._config
-        return answering(config.teacher, self.manifest, config.threads) if config.recipe.cascade > 0 else None
+        if not self._cascades:
+            return None
+        return answering(self._config.teacher, ready.spoken, self.manifest, self._config.threads)
+
+    @property
+    def _cascades(self) -> bool:
+        return self._config.recipe.cascade > 0
 
     async def run(self) -> None:
         """Pass samples on and look after rollouts, until cancelled."""

@@ -35,7 +35,7 @@ Files = Mapping[str, bytes]
 
 class Engaged(Struct, frozen=True):
     """Shadow and teacher, ready; `prepare` gives the inputs of the shadow's first part for pictures of any size, `layout` the
-    channels of the layers of which a device sends statistics: those of its own parts.
+    channels of the layers of which a device sends statistics: those of its own parts. `spoken` is a teacher in torch as ONNX.
     """
 
     model: str
@@ -44,10 +44,14 @@ class Engaged(Struct, frozen=True):
     prepare: Callable[[Sequence[Picture]], NDArray[Any]]
     kind: Kind
     layout: Mapping[str, int]
+    spoken: bytes = b""
 
 
-def engaged(source: Files, teacher: str, threads: int = 1) -> Engaged:
-    """All of it; ConfigError or ModelError, a sentence, where bundle and teacher do not go together."""
+def engaged(source: Files, teacher: str, threads: int = 1, answers: bool = False) -> Engaged:
+    """All of it, with a teacher that `answers` devices too.
+
+    ConfigError or ModelError, a sentence, where bundle and teacher do not go together.
+    """
     manifest = manifest_of(source)
     first = way(manifest)[0]
     if first not in manifest.pictures:
@@ -65,7 +69,10 @@ def engaged(source: Files, teacher: str, threads: int = 1) -> Engaged:
     def prepare(pictures: Sequence[Picture]) -> NDArray[Any]:
         return np.concatenate([parts.sample(first, picture) for picture in pictures])
 
-    return Engaged(manifest.name, AffineStep(student), taught, prepare, student.kind, layout(source, manifest))
+    from edgewise.adapt.training.teacher import TorchTeacher
+
+    said = taught.spoken() if answers and isinstance(taught, TorchTeacher) else b""
+    return Engaged(manifest.name, AffineStep(student), taught, prepare, student.kind, layout(source, manifest), said)
 
 
 def layout(files: Files, manifest: Manifest) -> dict[str, int]:

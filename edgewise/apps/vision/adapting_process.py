@@ -65,12 +65,12 @@ def main() -> int:
 
 def opened(begin: Begin) -> tuple[Tutor, Ready]:
     """The tutor of a beginning, and what it says of itself."""
-    found = engaged(begin.source, begin.teacher, begin.threads)
+    found = engaged(begin.source, begin.teacher, begin.threads, begin.recipe.cascade > 0)
     line = Line(begin.source, begin.current)
     home = calibration(begin.home, manifest_of(begin.source))
     adapter = Adapter(found.step, found.teacher, line.source, found.prepare, begin.recipe, home, found.kind)
     values = found.step.affine()
-    ready = Ready(found.model, found.teacher.name, len(values), sum(v.size for v in values.values()))
+    ready = Ready(found.model, found.teacher.name, len(values), sum(v.size for v in values.values()), found.spoken)
     return Tutor(adapter, line, found.layout, lambda: (time.process_time(), round(resident()))), ready
 
 

@@ -60,12 +60,16 @@ class Outcome(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """The process has loaded model and teacher: `paths` parameters of normalisation with `values` values are adapted."""
+    """The process has loaded model and teacher: `paths` parameters of normalisation with `values` values are adapted.
+
+    `spoken` is a teacher in torch as an ONNX file, where it is to answer devices too.
+    """
 
     model: str
     teacher: str
     paths: int
     values: int
+    spoken: bytes = b""
 
 
 class Failed(Struct, frozen=True, tag=True):

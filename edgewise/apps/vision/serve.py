@@ -180,10 +180,10 @@ async def _begin(adapting: Adapting, tails: Tails, server: EdgeServer, console: 
     """Wait until the adapting process is ready; nothing of it is left where it cannot begin."""
     adapting.on_wanted = server.relearn
     try:
-        if (teacher := adapting.answering()) is not None:
-            tails.tutor(adapting.manifest.name, teacher)
         with console.status("the teacher is loaded …"):
             ready = await adapting.begin()
+        if (teacher := adapting.answering(ready)) is not None:
+            tails.tutor(adapting.manifest.name, teacher)
     except BaseException:
         await adapting.close()
         raise

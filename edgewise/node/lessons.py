@@ -95,7 +95,8 @@ class Lessons:
 
     def answered(self, it: OpenFrame, own: Standby, doubt: Doubt | None, way: OperatingPoint | None, now: float) -> bool:
         """The device's `own` answer is there: whether the frame goes up by `way` for a better one (None: it cannot; `asking`)."""
-        lesson = self._consider(it, doubt, now, answered=True)
+        size = max(self._size, self._policy.cost(way.name).bytes_up) if way is not None else self._size
+        lesson = self._consider(it, doubt, now, size, answered=True)
         if lesson is None:
             return False
         if lesson.choice.cascade:
@@ -127,7 +128,7 @@ class Lessons:
 
     def unanswered(self, it: OpenFrame, now: float, dropped: bool = False) -> None:
         """The device has no answer of its own: the server gave one for its features, or the filter left the frame out."""
-        lesson = self._consider(it, None, now, answered=False, dropped=dropped)
+        lesson = self._consider(it, None, now, self._size, answered=False, dropped=dropped)
         if lesson is not None and lesson.choice.cascade:
             self._withdraw(lesson, lesson.asked, "answered already")
         elif lesson is not None:
@@ -149,7 +150,7 @@ class Lessons:
             return teaching.told(doubt=lesson.doubt)
         if it.point is None or it.point.mode != "image" or it.point.codec != CODED:
             return 0
-        lesson_too = self._consider(it, None, now, answered=False, dropped=it.learn)
+        lesson_too = self._consider(it, None, now, self._size, answered=False, dropped=it.learn)
         if lesson_too is None:
             return 0
         assert self.learner is not None
@@ -219,17 +220,19 @@ class Lessons:
 
     # Inside
 
-    def _consider(self, it: OpenFrame, doubt: Doubt | None, now: float, answered: bool, dropped: bool = False) -> Lesson | None:
+    def _consider(
+        self, it: OpenFrame, doubt: Doubt | None, now: float, size: float, answered: bool, dropped: bool = False
+    ) -> Lesson | None:
         """Put a frame to the learner, once; the lesson where it chooses it."""
         if self.learner is None or self._wish is None or not self._session.open or it.considered:
             return None
         it.considered = True
         self._tell(now)
-        choice = self.learner.consider(doubt, now, self._size, answered)
+        choice = self.learner.consider(doubt, now, size, answered)
         if not (choice.learn or choice.cascade):
             return None
         known = doubt.entropy if doubt is not None else None
-        return Lesson(it.frame, it.captured, choice, self._size, known, dropped)
+        return Lesson(it.frame, it.captured, choice, size, known, dropped)
 
     def _queue(self, lesson: Lesson) -> None:
         if len(self._coding) >= QUEUE:

@@ -3,96 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewise.core.answer import Answer, Box
-from edgewise.core.artifact import Filter
-from edgewise.core.cost import Budget
-from edgewise.core.learning import AUDIT, CARRIED, DROPPED, Learning, Sample
+from edgewise.core.answer import Answer
+from edgewise.core.learning import AUDIT, CARRIED, DROPPED
 from edgewise.core.link import Link, Trace
-from edgewise.core.placement import OperatingPoint, Quality
-from edgewise.data.doubt import Doubt
-from edgewise.meter.energy import EnergyModel
+from edgewise.core.placement import OperatingPoint
 from edgewise.net.sampling import WORTH
-from edgewise.node.edge import Edge
-from edgewise.node.samples import Samples
-from edgewise.node.simulate import SimulatedDevice, SimulatedEdge, World, camera
-from edgewise.plan.online import OnlinePolicy
+from tests.learning_site import BEST, LOCAL, POOR, SPLIT, TAUGHT, WISH, Run, worth
 from tests.pickers import CASCADE, LEARN, NOTHING, Picked, Picker
-
-INTERVAL, DEADLINE = 0.1, 0.2
-TAUGHT = Answer((Box(0.1, 0.1, 0.2, 0.2, 0.9, "taught"),))
-WISH = Learning(samples=100.0, bytes=1e6, cascade=0.5)
-UNSURE = Doubt(0.5, np.full(2, 0.5, np.float32))
-
-
-def worth(value: float) -> dict[str, Quality]:
-    return {"all": Quality(value, value, value, 1)}
-
-
-LOCAL = OperatingPoint("local", "local", device_time=0.01, quality=worth(0.6))
-SPLIT = OperatingPoint("split", "split", "rans", 0, bytes_up=2_500, device_time=0.008, edge_time=0.006, quality=worth(0.85))
-POOR = OperatingPoint("jpeg-75", "image", "jpeg", 75, bytes_up=6_000, device_time=0.003, edge_time=0.01, quality=worth(0.5))
-BEST = OperatingPoint("jpeg-75", "image", "jpeg", 75, bytes_up=6_000, device_time=0.003, edge_time=0.01, quality=worth(0.9))
-GOOD = Link("good", rate_up=2e7, rate_down=2e7, delay=0.005)
-
-
-class Run:
-    """A device and a server over a link, for `count` frames; `wish` is what the server wants at a time."""
-
-    def __init__(
-        self,
-        learner: Picker | None,
-        points: tuple[OperatingPoint, ...] = (LOCAL, SPLIT),
-        link: Link = GOOD,
-        count: int = 60,
-        wish: Callable[[float], Learning | None] = lambda now: WISH,
-        sees: Callable[[int], float] | None = None,
-        budget: str = "",
-        teacher: float = 0.02,
-        picture: int = 5_000,
-        learn: float = 0.0,
-    ) -> None:
-        self.samples: list[Sample] = []
-        world = World()
-        intake = Samples(lambda node: wish(world.now), lambda node, several: self.samples.extend(several))
-        self.edge = Edge(lambda s: None, lambda s: s.point, samples=intake, teaches=lambda s: s.codec == "jpeg" and teacher < 1e9)
-        server = SimulatedEdge(world, self.edge, lambda r: teacher if r.taught else 0.006, teaches=lambda job: TAUGHT)
-        policy = OnlinePolicy(points, INTERVAL, Budget.parse(budget), seed=1)
-        sieve = Filter(threshold=0.5, recall=0.9, confidence=0.9, n=9, of="", learn=learn) if sees is not None else None
-        self.agent = camera("camera", points, policy, EnergyModel(2.0, 5.0), DEADLINE, filter=sieve, learner=learner)
-        for t in range(1, count):
-            world.at(t * INTERVAL, lambda: self.edge.relearn(world.now))
-        self.device = SimulatedDevice(
-            world,
-            server,
-            self.agent,
-            link,
-            INTERVAL,
-            count,
-            size=lambda w: round(w.point.bytes_up),
-            seconds=lambda w: w.point.device_time,
-            sees=sees or (lambda frame: 1.0),
-            looks=0.002,
-            doubts=lambda frame: UNSURE,
-            picture=lambda frame: picture,
-        )
-        world.run(count * INTERVAL + 20.0)
-        self.agent.close(world.now, "stopped")
-        self.records = [*self.device.records, *self.agent.records()]
-
 
 RULES = st.lists(st.sampled_from([NOTHING, LEARN, Picked(learn=True, audit=True), CASCADE]), min_size=1, max_size=6)
 RATES = st.lists(st.sampled_from([0.0, 3e5, 5e6]), min_size=1, max_size=4)
 SETS = st.sampled_from([(LOCAL,), (LOCAL, SPLIT), (LOCAL, POOR), (LOCAL, SPLIT, BEST), (SPLIT, POOR)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(RULES, RATES, SETS, st.booleans(), st.sampled_from([4_000.0, 1e12]))
 def test_every_choice_has_one_end_and_the_books_close_whatever_the_link_does(
     rules: list[Picked], rates: list[float], points: tuple[OperatingPoint, ...], sieve: bool, most: float
@@ -214,9 +143,9 @@ def test_learning_takes_what_the_budget_leaves_and_answers_come_first() -> None:
 @pytest.mark.parametrize("rate", [1e6, 4e6])
 def test_samples_fill_the_gaps_and_no_frame_waits_for_more_than_a_piece(rate: float) -> None:
     link = Link("narrow", rate_up=rate, rate_down=2e7, delay=0.01)
-    alone = Run(None, (LOCAL, SPLIT), link, 200)
-    with_samples = Run(Picker(lambda n: LEARN), (LOCAL, SPLIT), link, 200, picture=20_000)
-    assert len(with_samples.samples) > 20
+    alone = Run(None, (LOCAL, SPLIT), link, 100)
+    with_samples = Run(Picker(lambda n: LEARN), (LOCAL, SPLIT), link, 100, picture=20_000)
+    assert len(with_samples.samples) > 10
     for before, now in zip(alone.records, with_samples.records, strict=True):
         assert now.outcome == "answered" and not now.late
         assert now.latency < max(before.latency, 0.06) + 1.5 * WORTH

@@ -37,8 +37,8 @@ from edgewise.adapt.training.methods.ours import Ours
 from edgewise.adapt.training.methods.table import BATCH, METHODS, Setting, made
 from edgewise.adapt.training.student import of_bundle
 from edgewise.adapt.uplink import Ask, Crossing
-from edgewise.adapt.way import way
 from edgewise.adapt.upload import Calibration
+from edgewise.adapt.way import way
 from edgewise.core.artifact import Manifest
 from edgewise.core.errors import ConfigError, TensorError
 from edgewise.data.album import UNKNOWN, Album, open_album

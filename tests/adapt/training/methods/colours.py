@@ -1,7 +1,8 @@
-"""Pictures of four colours, a net of two normalisations that tells them apart, and a teacher that knows: in a second of training."""
+"""Pictures of four colours, a net of two normalisations that tells them apart, and a teacher: in a second of training."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,9 @@ from edgewise.data.dataset import Entry
 
 LABELS = ("red", "green", "blue", "grey")
 MEANS = np.array([[170, 100, 100], [100, 170, 100], [100, 100, 170], [130, 130, 130]])
+DUSK = np.array([0.55, 0.5, 0.3])
 SIDE = 8
+USUAL = Recipe()
 
 
 class Net(nn.Module):
@@ -61,13 +64,24 @@ def trained() -> Net:
     return net.eval()
 
 
+def disturbed(net: Net, seed: int = 2) -> Net:
+    """A copy whose scales and shifts of normalisation are off: what learning φ can mend, and statistics cannot."""
+    own = copy.deepcopy(net)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in (own.one[1], own.two[1]):
+            layer.weight.mul_(0.2 + 1.6 * torch.rand(layer.weight.shape, generator=draw))
+            layer.bias.add_(0.6 * torch.randn(layer.bias.shape, generator=draw))
+    return own
+
+
 def dark(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """At dusk: half as bright, and yellow."""
-    return (pictures * np.array([0.55, 0.5, 0.3])).astype(np.uint8)
+    return (pictures * DUSK).astype(np.uint8)
 
 
 class Knowing:
-    """A teacher that looks at the mean colour, whatever the light; `asked` pictures so far."""
+    """A teacher that knows both lights, and looks at the mean colour alone; `asked` pictures so far."""
 
     name = "knowing"
 
@@ -77,8 +91,8 @@ class Knowing:
     def probabilities(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.asked += len(pictures)
         mean = np.stack([p.reshape(-1, 3).mean(0) for p in pictures])
-        shape = mean / mean.sum(1, keepdims=True)
-        near = -((shape[:, None] - (MEANS / MEANS.sum(1, keepdims=True))[None]) ** 2).sum(2) * 2000
+        apart = [((mean[:, None] - light[None]) ** 2).sum(2) for light in (MEANS, MEANS * DUSK)]
+        near = -np.minimum(*apart) / 100
         said = np.exp(near - near.max(1, keepdims=True))
         said = (said / said.sum(1, keepdims=True)).astype(np.float32)
         return np.full_like(said, np.nan) if self._broken else said
@@ -92,7 +106,7 @@ def stacked(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack(list(pictures))
 
 
-def setting(net: Net, teacher: Knowing, recipe: Recipe = Recipe(), **more: object) -> Setting:
+def setting(net: Net, teacher: Knowing, recipe: Recipe = USUAL, **more: object) -> Setting:
     crossing = Crossing(teacher.probabilities)
     return Setting(lambda: of_net(net), LABELS, stacked, teacher, crossing, recipe, **more)  # type: ignore[arg-type]
 

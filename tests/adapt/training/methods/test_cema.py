@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 
 from edgewise.adapt.training.methods.cema import PAPER, SHIPPED, Cema, Published  # noqa: E402
+from edgewise.adapt.training.methods.table import Setting  # noqa: E402
 from edgewise.core.wire import FRAME_HEADER  # noqa: E402
 from tests.adapt.training.methods import colours  # noqa: E402
 from tests.adapt.training.methods.test_ours import through  # noqa: E402
@@ -20,14 +20,13 @@ def net() -> colours.Net:
     return colours.trained()
 
 
-def cema(net, published: Published = PAPER) -> tuple[colours.Setting, Cema]:
+def cema(net, published: Published = PAPER) -> tuple[Setting, Cema]:
     setting = colours.setting(net, colours.Knowing())
     return setting, Cema(setting.subject, setting.uplink, setting.prepare, 0, published)
 
 
 def test_exclusions_leave_out_what_they_say_and_all_is_counted(net):
     dusk = colours.dark(colours.drawn(300, 21)[0])
-    everything, _ = cema(net, replace(PAPER, floor=None, warm=None, scale=1.0))
     setting, method = cema(net, replace(PAPER, warm=None))
     through(setting, {"cema": method}, dusk)
     tally = method.tally()

@@ -50,9 +50,7 @@ def test_one_method_does_not_touch_the_source_that_others_begin_from(net, dusk):
     Tent(subject, 1.0).answer(dusk)
     Cotta(subject, 0).answer(dusk)
     assert all(torch.equal(v, source[n]) for n, v in net.state_dict().items())
-    np.testing.assert_array_equal(
-        BatchStatistics(subject).answer(dusk), BatchStatistics(colours.of(net)).answer(dusk)
-    )
+    np.testing.assert_array_equal(BatchStatistics(subject).answer(dusk), BatchStatistics(colours.of(net)).answer(dusk))
 
 
 def test_a_batch_that_is_no_number_changes_nothing(net):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 
@@ -74,38 +73,44 @@ def test_uploads_stay_in_their_budget_of_bytes_and_selections_share_it(net):
 
 
 def test_the_device_holds_what_its_server_believes_to_the_bit(net):
-    dusk = colours.dark(colours.drawn(1600, 13)[0])
-    setting = colours.setting(net, colours.Knowing(), FREELY, delay=2)
+    pictures = colours.drawn(600, 13)[0]
+    setting = colours.setting(colours.disturbed(net, 3), colours.Knowing(), FREELY, delay=2)
     method = METHODS[OURS](setting)
     assert isinstance(method, Ours)
     source = method.affine()
     shipped = []
     deltas = method.adapter.deltas
     method.adapter.deltas = lambda: [shipped.append(s) or s for s in deltas()]  # type: ignore[assignment]
-    through(setting, {OURS: method}, dusk)
+    through(setting, {OURS: method}, pictures)
     tally = method.tally()
-    assert tally.deltas > 1 and tally.steps > tally.deltas / 2
-    method._arrive(1e9) if not method._coming else None
+    assert tally.deltas > 2
     there = method.adapter.there
     for path, value in method.affine().items():
         np.testing.assert_array_equal(value, there[path])
     assert any((value != source[path]).any() for path, value in method.affine().items())
     arrived = shipped[: tally.deltas]
-    lost = sum(len(s.data) + FRAME_HEADER for s in arrived if s.data)
-    answers = tally.bytes_down - lost
-    assert answers >= 0 and all(decode(s.data).parent == s.parent for s in arrived if s.data)
+    assert tally.bytes_down == sum(len(s.data) + FRAME_HEADER for s in arrived)
+    assert all(decode(s.data).parent == s.parent for s in arrived)
 
 
-def test_learning_brings_the_device_nearer_to_its_teacher(net):
-    pictures, labels = colours.drawn(2400, 14)
-    dusk = colours.dark(pictures)
+def test_learning_mends_what_statistics_cannot(net):
+    pictures, labels = colours.drawn(1000, 14)
+    setting = colours.setting(colours.disturbed(net, 3), colours.Knowing(), FREELY)
+    methods = made(["random uploads", STATISTICS], setting)
+    said = through(setting, methods, pictures)
+    right = {name: (s.argmax(1) == labels)[600:].mean() for name, s in said.items()}
+    assert right["random uploads"] > right[STATISTICS] + 0.1
+
+
+def test_where_there_is_nothing_to_win_the_device_is_left_alone(net):
+    dusk = colours.dark(colours.drawn(800, 13)[0])
     setting = colours.setting(net, colours.Knowing(), FREELY)
     methods = made(["random uploads", STATISTICS], setting)
-    said = through(setting, methods, dusk)
-    late = slice(1200, None)
-    right = {name: (s.argmax(1) == labels)[late].mean() for name, s in said.items()}
-    assert methods["random uploads"].tally().deltas > 0
-    assert right["random uploads"] > right[STATISTICS] - 0.01
+    counts = []
+    said = through(setting, methods, dusk, lambda first: counts.append(methods["random uploads"].tally().uploaded))
+    assert (counts[-1] - counts[19]) / 400 < 0.06, "it goes on sending at 80 % though its teacher has nothing to say"
+    assert methods["random uploads"].tally().deltas == 0
+    np.testing.assert_array_equal(said["random uploads"], said[STATISTICS])
 
 
 def test_a_broken_teacher_teaches_nothing_and_answers_nothing(net):

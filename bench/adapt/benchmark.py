@@ -1,7 +1,7 @@
 """Adaptation in foul weather: statistics, learning, cascade and what each costs, beside what others do; targets and a figure.
 
     ./dev bench adapt --quick      a minute: every path once, on a few pictures of CIFAR-10; no figure of it means anything
-    ./dev bench adapt --medium     ten minutes: 1,500 pictures a domain, networks that were hardly trained
+    ./dev bench adapt --medium     ten minutes: 1,200 pictures a domain, networks that were hardly trained
     ./dev bench adapt              some three hours of one core, and an hour before that for networks: 10,000 pictures a domain of
                                    CIFAR-10 and three seeds, 5,000 of Imagenette and one
 

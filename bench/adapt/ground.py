@@ -3,7 +3,7 @@
 | size | CIFAR-10, a domain | Imagenette, a domain | seeds | for |
 |---|---|---|---|---|
 | full | 10,000 | 5,000 | 0, 1, 2; Imagenette 0 | figures |
-| medium | 1,500 | none | 0 | ten minutes: trends |
+| medium | 1,200 | none | 0 | ten minutes: trends |
 | quick | 150 | none | 0 | a minute: does every path work |
 
 A seed draws the student's training, the order of the stream, what is uploaded and every grain of noise; the teacher is the same
@@ -43,6 +43,10 @@ class Scale(Struct, frozen=True):
         """A share of a domain, in whole batches where there are some."""
         return max(50, round(self.each[data_set] * share / 50) * 50)
 
+    def part(self, data_set: Data) -> float:
+        """How much shorter than the full size it is."""
+        return self.each[data_set] / SCALES["full"].each[data_set]
+
 
 SCALES: dict[Size, Scale] = {
     "full": Scale(
@@ -51,7 +55,7 @@ SCALES: dict[Size, Scale] = {
         epochs={("imagenette", "student"): 8, ("imagenette", "teacher"): 6},
     ),
     "medium": Scale(
-        {"cifar10": 1_500}, epochs={("cifar10", "student"): 0.4, ("cifar10", "teacher"): 0.8}, judge=2_000, detector=100
+        {"cifar10": 1_200}, epochs={("cifar10", "student"): 0.4, ("cifar10", "teacher"): 0.8}, judge=2_000, detector=100
     ),
     "quick": Scale(
         {"cifar10": 150}, teach=200, judge=150, epochs={("cifar10", "student"): 0.5, ("cifar10", "teacher"): 0.5}, detector=4
@@ -63,6 +67,13 @@ MINUTES: dict[tuple[Data, Role], float] = {
     ("cifar10", "teacher"): 20,
     ("imagenette", "student"): 22,
     ("imagenette", "teacher"): 29,
+}
+
+SHORT: dict[tuple[Size, Role], float] = {
+    ("medium", "student"): 1.2,
+    ("medium", "teacher"): 3,
+    ("quick", "student"): 0.05,
+    ("quick", "teacher"): 0.15,
 }
 
 
@@ -111,5 +122,5 @@ def _job(data_set: Data, role: Role, seed: int, size: Size) -> Job:
         {"data_set": data_set, "role": role, "seed": seed, "size": size},
         PRIORITY[role] + (0.5 if data_set == "imagenette" else 0),
         plan={"course": str(models.planned(data_set, role, seed, SCALES[size].epochs.get((data_set, role), 0.0)))},
-        minutes=MINUTES[data_set, role] if size == "full" else 1,
+        minutes=MINUTES[data_set, role] if size == "full" else SHORT[size, role],
     )

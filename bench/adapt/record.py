@@ -82,7 +82,7 @@ def keep(record: Record, work: Path) -> Path:
 def taken(path: Path) -> Record:
     """A record of a file; SourceError where it is none."""
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as held, np.load(held) as kept:
             facts = msgspec.json.decode(kept["facts"].tobytes(), type=_Facts)
             trails = {
                 name: Trail(kept[f"right.{i}"], tally, facts.seconds[name])

@@ -88,7 +88,7 @@ class Replay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def job(asked: Replay, minutes: float, priority: float = 4) -> Job:
-    """The job that runs it."""
+    """The job that runs it; it takes so many minutes of a core in the full size."""
     name = record.file(asked.case, asked.group, asked.seed).removeprefix("records/").removesuffix(".npz")
     return Job(
         name,
@@ -98,7 +98,7 @@ def job(asked: Replay, minutes: float, priority: float = 4) -> Job:
         priority,
         before(asked.data, asked.seed),
         {"recipe": msgspec.to_builtins(CHOSEN), "rate": RATE},
-        minutes if asked.size == "full" else round(minutes * asked.each / 10_000, 1),
+        round(minutes * SCALES[asked.size].part(asked.data), 2),
     )
 
 

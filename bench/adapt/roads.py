@@ -1,9 +1,11 @@
 """The junction's detector in fog and at night: what following the stream on the device alone wins back, and how soon.
 
 One camera at a time, frames half a second apart, through our fog and night; the same frames in clear air say what the weather
-cost. The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). Its local part
-runs as it is and followed (`edgewise.runtime.tracked`: forward only, no torch, no upload), side by side. Cells and F1 are those
-of `bench.detector`; a cell counts where its probability is above the manifest's threshold.
+cost. The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). It runs as it
+is and followed (`edgewise.runtime.tracked`: forward only, no torch, no upload), side by side: its local part, and its head before
+the tail, which stays as it is. A camera is set up in clear air, `LEAD` frames long, before the weather comes: what is normal in
+its place is not what the model saw in all places (`edgewise.runtime.follow`). Cells and F1 are those of `bench.detector`; a cell
+counts where its probability is above the manifest's threshold.
 
     won back = (F1 followed − F1 as it is) / (F1 in clear air − F1 as it is), over the frames after a stretch
 
@@ -23,16 +25,20 @@ from bench.adapt.ground import SCALES
 from bench.jobs import Advance, Job, Size
 from bench.report import Row, Target, left_out
 from edgewise.apps.vision.bundles import find
+from edgewise.core.artifact import PartName
 from edgewise.core.decoding import Grid
 from edgewise.data.junction import Junction
 from edgewise.data.metrics import counts, f1
 from edgewise.data.preprocess import fit
 from edgewise.data.streams import Domain, parse, seen
 from edgewise.runtime.bundle import Bundle
+from edgewise.runtime.follow import CAMERA
 from edgewise.runtime.tracked import Tracked
 
 DOMAINS = ("fog:5", "night:5")
 WAYS = ("clear", "as it is", "followed")
+ROUTES = ("local", "split")
+LEAD = 200  # frames in clear air, which count for nothing
 SCENES = 3
 ENDS = {"all": 0.0, "after 500": 0.25, "last fifth": 0.8}  # of the stretch, from where on
 WANT = 0.5
@@ -44,7 +50,14 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     frames = SCALES[size].detector
     scenes = SCENES if size == "full" else 1
     found = [
-        Job(f"roads.{s}", "bench.adapt.roads:leave", (_file(f"junction-{s}"),), {"scene": s, "frames": frames}, 4, minutes=3)
+        Job(
+            f"roads.{s}",
+            "bench.adapt.roads:leave",
+            (_file(f"junction-{s}"),),
+            {"scene": s, "frames": frames},
+            4,
+            minutes=0.0015 * frames,
+        )
         for s in range(scenes)
     ]
     if size != "quick" and (PACKS / "opendatacam.tar").exists():
@@ -57,23 +70,35 @@ def _file(name: str) -> str:
 
 
 class Ways:
-    """The local part of the shipped bundle, as it is and followed, one for each domain."""
+    """The shipped bundle by both routes, as it is and followed, one for each domain."""
 
     def __init__(self, domains: tuple[Domain, ...]) -> None:
         self.bundle = Bundle.open(find("vehicles"))
         decoding = self.bundle.manifest.decoding
         assert isinstance(decoding, Grid)
-        self._size, self._threshold = self.bundle.manifest.pictures["local"], decoding.cell_threshold
-        self._plain = self.bundle.session("local")
-        self.followed = {d.name: Tracked.of(self.bundle, "local", aside=False) for d in domains}
+        self._threshold = decoding.cell_threshold
+        self.followed = {
+            (d.name, part): Tracked.of(self.bundle, part, CAMERA, aside=False) for d in domains for part in ("local", "head")
+        }
         self.table: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
 
     def see(self, domain: Domain, way: str, image: NDArray[np.uint8], cells: NDArray[np.bool_]) -> None:
-        """Count the cells of one frame."""
-        feed = {"picture": fit(image, self._size)}
-        outputs = self.followed[domain.name].run(feed) if way == "followed" else self._plain.run(feed)
-        said = outputs["occupied"][0, 0] >= self._threshold
-        self.table.setdefault((domain.name, way), []).append(counts(said[None], cells[None])[0])
+        """Count the cells of one frame, by both routes."""
+        for route in ROUTES:
+            outputs = self._run(domain, "local" if route == "local" else "head", way, image)
+            if route == "split":
+                outputs = self.bundle.session("tail").run({"bottleneck": outputs["bottleneck"]})
+            said = outputs["occupied"][0, 0] >= self._threshold
+            self.table.setdefault((f"{domain.name}, {route}", way), []).append(counts(said[None], cells[None])[0])
+
+    def lead(self, domain: Domain, image: NDArray[np.uint8]) -> None:
+        """A frame of the time in which the camera is set up."""
+        for part in ("local", "head"):
+            self._run(domain, part, "followed", image)
+
+    def _run(self, domain: Domain, part: PartName, way: str, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        feed = {"picture": fit(image, self.bundle.manifest.pictures[part])}
+        return self.followed[domain.name, part].run(feed) if way == "followed" else self.bundle.session(part).run(feed)
 
     def keep(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,14 +109,18 @@ def leave(work: Path, advance: Advance, scene: int, frames: int) -> None:
     """A job: one rendered camera, every frame clear, in fog and at night."""
     domains = tuple(parse(",".join(DOMAINS)))
     ways, junction = Ways(domains), Junction(SEEDS["report"] + scene, "clear")
-    for number in range(frames):
+    for number in range(LEAD):
+        image, _, _ = junction.frame(number * TICK)
+        for domain in domains:
+            ways.lead(domain, image)
+    for number in range(LEAD, LEAD + frames):
         image, _, cells = junction.frame(number * TICK)
         for domain in domains:
             shifted = seen(image, domain, [SEEDS["report"] + scene, number])
             ways.see(domain, "clear", image, cells)
             for way in WAYS[1:]:
                 ways.see(domain, way, shifted, cells)
-        advance(f"junction {scene}", number / frames)
+        advance(f"junction {scene}", (number - LEAD) / frames)
     ways.keep(work / _file(f"junction-{scene}"))
 
 
@@ -99,6 +128,8 @@ def darkened(work: Path, advance: Advance) -> None:
     """A job: the labelled frames of the clip that report, in order, several times over, as it is and darkened."""
     domains = tuple(parse("night:4"))
     ways = Ways(domains)
+    for clear, _ in _both(domains[0]):
+        ways.lead(domains[0], clear.image)
     for again, (clear, dark) in enumerate(_both(domains[0])):
         ways.see(domains[0], "clear", clear.image, clear.cells)
         for way in WAYS[1:]:
@@ -128,7 +159,7 @@ def rows(work: Path) -> tuple[list[Row], list[Target]]:
             pooled = f1(np.concatenate([t[int(share * len(t)) :] for t in parts]))
             n = sum(len(t) for t in parts)
             lines.append(Row(f"roads, {domain}", f"cell F1, {way}, {name}", pooled, "", n, min(scores), max(scores)))
-    return lines, [_target(tables, domain) for domain in (*DOMAINS, "clip, night:4")]
+    return lines, [_target(tables, f"{domain}, {route}") for domain in (*DOMAINS, "clip, night:4") for route in ROUTES]
 
 
 def _target(tables: dict[tuple[str, str], list[NDArray[np.int64]]], domain: str) -> Target:

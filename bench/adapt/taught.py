@@ -48,7 +48,18 @@ class Better(Struct, frozen=True, forbid_unknown_fields=True):
 def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
     if seed or size == "quick":
         return []
-    return [Job("taught.0", "bench.adapt.taught:leave", (FILE,), {"size": size}, 5, before("cifar10", 0), {"ways": WAYS}, 2.5)]
+    return [
+        Job(
+            "taught.0",
+            "bench.adapt.taught:leave",
+            (FILE,),
+            {"size": size},
+            5,
+            before("cifar10", 0),
+            {"ways": WAYS},
+            2.5 * SCALES[size].part("cifar10"),
+        )
+    ]
 
 
 def leave(work: Path, advance: Advance, size: Size) -> None:

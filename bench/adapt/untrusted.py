@@ -66,7 +66,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
             4.5,
             before("cifar10", 0),
             {"recipe": msgspec.to_builtins(CHOSEN)},
-            1.5 if size == "full" else 0.5,
+            round(1.5 * SCALES[size].part("cifar10"), 2),
         )
         for kind in kinds
     ]

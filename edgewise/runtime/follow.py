@@ -28,6 +28,8 @@ It does not know which model this is, nor time: it counts frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,7 +55,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     calm: float = 0.008
     crowd: float = 0.07
     deep: float = 0.5
-    every: int = 20
+    every: int = 24
     look: int = 128
     prior: float = 8
     dense: float = 128
@@ -158,11 +160,12 @@ def mixed(course: Course, source: Source, rules: Rules) -> tuple[Vector, Vector]
     return base_mean + part_mean * course.running.mean, base_variance + part_variance * course.running.variance
 
 
-def told(course: Course, label: int, labels: int, rules: Rules) -> Course:
-    """The course after an answer with this label of so many."""
+def told(course: Course, label: int | Sequence[int], labels: int, rules: Rules) -> Course:
+    """The course after an answer with this label of so many, or after several, the newest last."""
     counts = np.zeros(labels) if course.labels is None or len(course.labels) != labels else course.labels
-    counts = (1 - 1 / rules.memory) * counts
-    counts[label] += 1
+    said = np.atleast_1d(label)
+    fading = (1 - 1 / rules.memory) ** np.arange(len(said) - 1, -1, -1)
+    counts = counts * (1 - 1 / rules.memory) ** len(said) + np.bincount(said, fading, labels)
     return replace(course, labels=counts)
 
 
@@ -213,7 +216,7 @@ def _alarmed(course: Course, moments: tuple[Vector, Vector], source: Source, rul
     if compared < 2 * rules.recent or course.running.samples < rules.dense:
         return after
     apart = (fast - slow) ** 2 / (spread * (pace / (2 - pace)) + 1e-3)
-    odd = max(float(apart[half, at].mean()) for half in (0, 1) for at in layers)
+    odd = float(_by_layer(apart, layers).max())
     if odd < rules.alarm:
         return replace(after, odd=odd)
     running, plain = (replace(seen, samples=min(seen.samples, rules.prior)) for seen in (course.running, course.plain))
@@ -225,7 +228,13 @@ def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector], slices: tuple[
     spread = old[1] + EPSILON
     ratio = (new[1] + EPSILON) / spread
     nats = (new[0] - old[0]) ** 2 / spread + ratio - 1 - np.log(ratio)
-    return float(0.5 * np.mean([nats[at].mean() for at in slices]))
+    return float(0.5 * _by_layer(nats, slices).mean())
+
+
+def _by_layer(values: Vector, slices: Sequence[slice]) -> Vector:
+    """The means of values (…, ΣC) over each layer's channels: (…, layers)."""
+    starts = [at.start for at in slices]
+    return np.add.reduceat(values, starts, axis=-1) / np.diff([*starts, slices[-1].stop])
 
 
 def features(moments: tuple[Vector, Vector], source: Source, stop: int) -> Vector:

@@ -53,6 +53,7 @@ from edgewise.runtime.session import Session
 from edgewise.runtime.slots import gently
 
 Outputs = dict[str, NDArray[Any]]
+_ROWS = 6  # vectors a layer that are fed
 _OFTEN = 2  # samples, while every frame is watched, after which the source sees one
 
 
@@ -96,8 +97,14 @@ class Tracked:
         self._source = Source(mean, variance, slices)
         self._home = self._fast = home or Session.load(model, threads)
         self._at = mean, variance  # what the fast session has
-        self.course = begun(self._source, rules)
-        self.tally = Tally()
+        # where each vector of a layer stands among those of its kind: in the feed, and in the moments
+        whole = np.arange(len(mean))
+        self._to_feed = np.concatenate([(whole[at] + row * len(mean)) for at in slices for row in range(_ROWS)])
+        self._of_moments = np.argsort(np.concatenate([(whole[at] + row * len(mean)) for at in slices for row in range(2)]))
+        self._course = begun(self._source, rules)
+        self._labels: list[int] = []  # of answers since the last watched run
+        self._of = 0  # so many labels there are
+        self._count = dict.fromkeys(Tally.__struct_fields__, 0)
         self._waiting = self._unseen = 0  # samples since the last watched run, and since the source saw one
         self._runs = self._due = 0  # runs since the last build, and how many there must be before the next
         self._ready: tuple[Session, tuple[Vector, Vector]] | None = None
@@ -108,6 +115,17 @@ class Tracked:
         """A part of a bundle, its layers named by the bundle's parameter paths."""
         paths = {one.initialiser: path for path, one in bundle.manifest.parameters.items() if one.part == part}
         return Tracked(bundle.model(part), paths, rules, threads, aside, bundle.session(part, threads))
+
+    @property
+    def course(self) -> Course:
+        """Where the stream has led."""
+        if self._labels:
+            self._course, self._labels = told(self._course, self._labels, self._of, self.rules), []
+        return self._course
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(**self._count)
 
     @property
     def source(self) -> Statistics:
@@ -132,11 +150,11 @@ class Tracked:
         self._runs += 1
         if self._ready is not None:
             (self._fast, self._at), self._ready = self._ready, None
-        watching = dense(self.course, self.rules)
-        watch = watching or self._waiting >= self.rules.every
-        self.tally = replace(self.tally, runs=self.tally.runs + 1, watched=self.tally.watched + watch)
-        if not watch:
+        self._count["runs"] += 1
+        watching = dense(self._course, self.rules)
+        if not watching and self._waiting < self.rules.every:
             return self._fast.run(feeds)
+        self._count["watched"] += 1
         if self.course.gone and self._unseen >= (_OFTEN if watching else self.rules.look):
             self._look(feeds, samples)
         outputs = self._watch(feeds, samples)
@@ -145,7 +163,9 @@ class Tracked:
 
     def told(self, label: int, labels: int) -> None:
         """The last answer was this label of so many: streams of one class are followed with more care."""
-        self.course = told(self.course, label, labels, self.rules)
+        if labels != self._of:
+            self._labels, self._of = [], labels
+        self._labels.append(label)
 
     def follow(self, statistics: Statistics, samples: float) -> None:
         """Go on from these running statistics (of a memory, or of another device) as if so many samples had led there."""
@@ -154,21 +174,21 @@ class Tracked:
             raise TensorError("statistics are of another model", got=f"{len(statistics)} layers", allowed=f"{len(wanted)} layers")
         mean = np.concatenate([statistics[layer.path].mean for layer in self.layers]).astype(np.float64)
         second = np.concatenate([statistics[layer.path].second for layer in self.layers])
-        self.course = replace(self.course, running=Seen(mean, second, samples), gone=1.0)
+        self._course = replace(self.course, running=Seen(mean, second, samples), gone=1.0)
         self._due = 0
 
     def succeed(self, before: Tracked) -> None:
         """Go on where another version of the part was, from the next run on; as begun where it normalises elsewhere."""
         source, theirs = self._source, before._source
         if source.slices == theirs.slices and (source.mean == theirs.mean).all() and (source.variance == theirs.variance).all():
-            self.course = before.course
+            self._course = before.course
             if self.course.gone:
                 wanted = mixed(self.course, source, self.rules)
                 self._ready = self._built(wanted), wanted
 
     def reset(self) -> None:
         """Back to the source, as if nothing had been seen; the model is what it came as, bit for bit."""
-        self.course = begun(self._source, self.rules)
+        self._course = begun(self._source, self.rules)
         self._fast, self._at, self._ready = self._home, (self._source.mean, self._source.variance), None
         self._waiting = self._unseen = self._due = 0
 
@@ -182,9 +202,9 @@ class Tracked:
         self._waiting = 0
         if not course.gone:
             self._unseen = 0
-        self.course = observed(course, moments, samples, waiting, self._source, self.rules)
-        self.tally = replace(self.tally, alarms=self.course.alarms)
-        if dense(self.course, self.rules) and not dense(course, self.rules):
+        self._course = observed(course, moments, samples, waiting, self._source, self.rules)
+        self._count["alarms"] = self._course.alarms
+        if dense(self._course, self.rules) and not dense(course, self.rules):
             self._due = 0
         return outputs
 
@@ -192,7 +212,7 @@ class Tracked:
         """A run under the source's own statistics, whose answers nobody gets."""
         _, moments = self._moments(feeds, 0.0, replace(self.course, gone=0.0))
         if moments is not None:
-            self.course = looked(self.course, moments, samples, self._unseen, self._source, self.rules)
+            self._course = looked(self.course, moments, samples, self._unseen, self._source, self.rules)
         self._unseen = 0
 
     def _moments(
@@ -202,18 +222,19 @@ class Tracked:
         base_mean, part_mean, base_variance, part_variance = mixture(course, self._source, self.rules)
         kept = (1 - w) * course.running.mean, (1 - w) * course.running.second
         rows = np.stack([*kept, base_mean, base_variance, part_mean, part_variance])
-        feed = np.concatenate([rows[:, at].ravel() for at in self._source.slices])
-        outputs = self._watched.run({**feeds, FEED: feed.astype(np.float32), WEIGHT: np.array([w], np.float32)})
+        feed = rows.ravel()[self._to_feed].astype(np.float32)
+        outputs = self._watched.run({**feeds, FEED: feed, WEIGHT: np.array([w], np.float32)})
         moved = outputs.pop(MOMENTS).astype(np.float64)
         if not np.isfinite(moved).all():
-            self.tally = replace(self.tally, refused=self.tally.refused + 1)
+            self._count["refused"] += 1
             return outputs, None
-        halves = [moved[2 * at.start : 2 * at.stop].reshape(2, -1) for at in self._source.slices]
-        mean, second = np.concatenate(halves, axis=1)
+        mean, second = moved[self._of_moments].reshape(2, -1)
         return outputs, (mean, second)
 
     def _renew(self) -> None:
         """A new fast session where what it has is too far from what is used, and enough frames have passed to pay for it."""
+        if not self._course.gone and self._fast is self._home:
+            return
         if dense(self.course, self.rules) or self._runs < self._due or self._builder is not None or self._ready is not None:
             return
         going_home = not self.course.gone and self._fast is not self._home
@@ -224,7 +245,7 @@ class Tracked:
         if not self.course.gone:
             self._ready = self._home, wanted
             return
-        self.tally = replace(self.tally, built=self.tally.built + 1)
+        self._count["built"] += 1
         if not self._aside:
             self._ready = self._built(wanted), wanted
             return
@@ -235,7 +256,7 @@ class Tracked:
         try:
             self._ready = gently(lambda: self._built(wanted)), wanted
         except EdgewiseError:  # a thread's border: the old session goes on
-            self.tally = replace(self.tally, refused=self.tally.refused + 1)
+            self._count["refused"] += 1
         finally:
             self._builder = None
 

@@ -69,7 +69,8 @@ def test_settled_it_watches_one_frame_in_so_many() -> None:
     seen(part, pictures(3, 200))
     before = part.tally
     seen(part, pictures(5, 400))
-    assert (part.tally.runs - before.runs, part.tally.watched - before.watched) == (400, 400 // PLAIN.every)
+    assert part.tally.runs - before.runs == 400
+    assert abs(part.tally.watched - before.watched - 400 / PLAIN.every) <= 1
 
 
 def test_clean_again_it_is_the_source_again() -> None:

@@ -13,7 +13,7 @@ from edgewise.core.learning import AUDIT, CARRIED, DROPPED
 from edgewise.core.link import Link, Trace
 from edgewise.core.placement import OperatingPoint
 from edgewise.net.sampling import WORTH
-from tests.learning_site import BEST, LOCAL, POOR, SPLIT, TAUGHT, WISH, Run, worth
+from tests.learning_site import BEST, DEADLINE, LOCAL, POOR, SPLIT, TAUGHT, WISH, Run, worth
 from tests.pickers import CASCADE, LEARN, NOTHING, Picked, Picker
 
 RULES = st.lists(st.sampled_from([NOTHING, LEARN, Picked(learn=True, audit=True), CASCADE]), min_size=1, max_size=6)
@@ -102,6 +102,7 @@ def test_a_link_that_dies_costs_no_answer() -> None:
     run = Run(Picker(lambda n: CASCADE), (LOCAL, POOR), Link("dies", trace_up=trace, rate_down=2e7, delay=0.005))
     assert all(r.outcome == "answered" and not r.late for r in run.records)
     assert {r.mode for r in run.records if r.frame > 30} == {"local"}
+    assert all(r.latency < DEADLINE - 0.003 for r in run.records), "what stands by is said before the deadline, not at it"
     assert run.agent.lessons.counts["fell back"] + run.agent.lessons.counts["the link took nothing"] > 0
 
 

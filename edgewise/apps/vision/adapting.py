@@ -250,7 +250,7 @@ class Adapting:
             release = await self._releases.publish(word, now)
         except EdgewiseError as error:
             log.error("what was learned cannot be published: %s", error)
-            self._tell(Outcome(word.number, word.address, str(error)))
+            self._tell(Outcome(word.number, word.address, "it could not be published"))
             self.course.note(now, "unpublished", str(error))
             return
         self.course.published(word, release.version, now)
@@ -271,7 +271,7 @@ class Adapting:
         self.course.staged(of, stage, why, takers, self._clock())
         if stage == "done":
             self._address = of.address
-        decided = outcome(of, stage, why)
+        decided = outcome(of, stage)
         if decided is not None:
             self._tell(decided)
 

@@ -33,6 +33,7 @@ from edgewise.runtime.slots import gently
 BY = "adapter"  # who stands in the audit log
 LIFE = 90.0  # days of a release
 ABOUT = 400  # characters
+ENDS = {"reverted": "devices were taken back from it", "refused": "its rollout could not begin"}
 
 
 class Manner(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,11 +156,11 @@ class Releases:
         return {name: self._stock.blobs.read(entry.sha256) for name, entry in release.files.items()}
 
 
-def outcome(of: Underway, stage: str, why: str) -> Outcome | None:
-    """What the adapter is to hear of a stage; nothing while it is on its way."""
+def outcome(of: Underway, stage: str) -> Outcome | None:
+    """What the adapter is to hear of a stage; nothing while it is on its way. Figures stay in the log: reasons are counted."""
     if stage == "done":
         return Outcome(of.number, of.address)
-    return Outcome(of.number, of.address, why or stage) if stage in ("reverted", "refused") else None
+    return Outcome(of.number, of.address, ENDS[stage]) if stage in ENDS else None
 
 
 def checked(manner: Manner) -> Manner:

@@ -51,12 +51,12 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     the past; `memory`: answers whose labels are counted. The fast session is renewed where it is `renew` nats off, after `every`,
     twice, four times … so many runs, `spacing` at most."""
 
-    rate: float = 0.02
+    rate: float = 0.01
     calm: float = 0.008
     crowd: float = 0.07
     deep: float = 0.5
-    every: int = 24
-    look: int = 128
+    every: int = 64
+    look: int = 256
     prior: float = 8
     dense: float = 128
     settle: float = 0

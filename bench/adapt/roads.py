@@ -3,7 +3,7 @@
 One camera at a time, frames half a second apart, through our fog and night; the same frames in clear air say what the weather
 cost. The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). It runs as it
 is and followed (`edgewise.runtime.tracked`: forward only, no torch, no upload), side by side: its local part, and its head before
-the tail, which stays as it is. A camera is set up in clear air, `LEAD` frames long, before the weather comes: what is normal in
+the tail, which stays as it is. A camera is set up in clear air, `LEAD` frames long at most, before the weather comes: what is normal in
 its place is not what the model saw in all places (`edgewise.runtime.follow`). Cells and F1 are those of `bench.detector`; a cell
 counts where its probability is above the manifest's threshold.
 
@@ -56,7 +56,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
             (_file(f"junction-{s}"),),
             {"scene": s, "frames": frames},
             4,
-            minutes=0.0015 * frames,
+            minutes=0.0025 * frames,
         )
         for s in range(scenes)
     ]
@@ -109,18 +109,19 @@ def leave(work: Path, advance: Advance, scene: int, frames: int) -> None:
     """A job: one rendered camera, every frame clear, in fog and at night."""
     domains = tuple(parse(",".join(DOMAINS)))
     ways, junction = Ways(domains), Junction(SEEDS["report"] + scene, "clear")
-    for number in range(LEAD):
+    lead = min(LEAD, frames)
+    for number in range(lead):
         image, _, _ = junction.frame(number * TICK)
         for domain in domains:
             ways.lead(domain, image)
-    for number in range(LEAD, LEAD + frames):
+    for number in range(lead, lead + frames):
         image, _, cells = junction.frame(number * TICK)
         for domain in domains:
             shifted = seen(image, domain, [SEEDS["report"] + scene, number])
             ways.see(domain, "clear", image, cells)
             for way in WAYS[1:]:
                 ways.see(domain, way, shifted, cells)
-        advance(f"junction {scene}", (number - LEAD) / frames)
+        advance(f"junction {scene}", (number - lead) / frames)
     ways.keep(work / _file(f"junction-{scene}"))
 
 

@@ -147,4 +147,4 @@ class Uplink:
 
     def tally(self, seen: int) -> Tally:
         """All counts so far, after `seen` pictures."""
-        return Tally(seen=seen, **self.counts, reasons=dict(self.reasons))
+        return Tally(seen=seen, **self.counts, reasons={why: n for why, n in self.reasons.items() if n})

@@ -51,6 +51,7 @@ Advance = Callable[[str, float], None]
 MOMENTS = 50  # of a timeline
 HOME = 100  # pictures of the source's own domain (adapt notes, 2.5)
 RATE = 10.0  # frames/s
+HOMELESS = "no pictures of the model's own domain: no gate knows what it could do there, and EATA holds nothing"
 
 
 class Course(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,6 +177,7 @@ def replay(
     labels = classed(album, manifest.labels)
     crossing = Crossing(teacher.probabilities, course.level, process_time)
     student = of_bundle(files, parts)
+    own = _home(home, source, seed, album, manifest)
     setting = Setting(
         lambda: of_bundle(files, parts),
         manifest.labels,
@@ -183,7 +185,7 @@ def replay(
         teacher,
         crossing,
         replace(recipe, bytes=budget, seed=seed, level=course.level),
-        _home(home, source, seed, album, manifest),
+        own,
         delay,
         base=manifest.address,
     )
@@ -192,7 +194,8 @@ def replay(
     with torch.no_grad():
         classes = student.logits(torch.from_numpy(prepare([album.of(0)]))).shape[1]
     judge = Judge(labels, teacher.probabilities, student.kind)
-    return run(shown, album, chosen, crossing, prepare, judge, classes, course, advance)
+    found = run(shown, album, chosen, crossing, prepare, judge, classes, course, advance)
+    return found if own is not None else replace(found, told=(*found.told, HOMELESS))
 
 
 def classed(album: Album, labels: Sequence[str]) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def test_the_configuration_that_ships_is_another_method(net):
     setting, method = cema(net, SHIPPED)
     through(setting, {"cema": method}, dusk)
     reasons = method.tally().reasons
-    assert reasons["low-informative"] == 0 and reasons["redundant"] > 0
+    assert "low-informative" not in reasons and reasons["redundant"] > 0
 
 
 def test_the_device_gets_statistics_too_and_every_byte_is_counted(net):

@@ -1,7 +1,7 @@
 """The junction's detector in fog and at night: what following the stream on the device alone wins back, and how soon.
 
 One camera at a time, frames half a second apart, through our fog and night; the same frames in clear air say what the weather
-cost.The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). It runs as it
+cost. The shipped detector was trained in all weathers of the renderer, but not through these (`bench.adapt.data`). It runs as it
 is and followed (`edgewise.runtime.tracked`: forward only, no torch, no upload), side by side: its local part, and its head before
 the tail, which stays as it is. A camera is set up in clear air, at most `LEAD` frames long, before the weather comes: what is
 normal in its place is not what the model saw in all places (`edgewise.runtime.follow`). Cells and F1 are those of

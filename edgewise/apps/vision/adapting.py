@@ -34,13 +34,10 @@ from edgewise.apps.vision.adapting_store import Held
 from edgewise.apps.vision.adapting_view import AdaptingView
 from edgewise.apps.vision.adapting_words import Begin, Failed, Outcome, Ready, Recall, Said, Seen, Standing, Told, Version, Wanted
 from edgewise.apps.vision.stock import Stock
-from edgewise.core.artifact import Grid, Manifest, Things
 from edgewise.core.errors import ConfigError, EdgewiseError, LinkError
 from edgewise.core.learning import Learning, Sample
-from edgewise.core.rollout import Condition
 from edgewise.core.wire import FRAME_HEADER
 from edgewise.node.background import background, cancel, within
-from edgewise.node.delivery.guard import parse
 from edgewise.node.spoken import Spoken
 from edgewise.runtime.bundle import bundle_files
 from edgewise.runtime.update import manifest_of
@@ -49,8 +46,6 @@ log = logging.getLogger("edgewise.adapting")
 PATIENCE = 180.0  # s for teacher and shadow to be loaded
 EVERY = 0.5  # s between two looks at a rollout
 METHOD = "adapt"  # in the provenance of versions that were learned
-WORST = "failed<5%"  # the guard where none is said
-PROBED = "quality>-10pt failed<5%"  # and where the bundle brings a probe of what it must not forget
 
 
 class AdaptConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +80,7 @@ class Adapting:
         self._config = replace(config, recipe=replace(config.recipe, bytes=config.budget))
         self._source = bundle_files(folder)
         self.manifest = manifest_of(self._source)
-        manner = adapting_release.checked(replace(config.manner, guard=guarded(config.guard, self.manifest)))
+        manner = adapting_release.checked(replace(config.manner, guard=adapting_release.guarded(config.guard, self.manifest)))
         self._stock, self._keys, self._clock = stock, keys, clock
         self._releases = Releases(stock, keys, self.manifest.name, manner)
         self._held = Held()
@@ -293,14 +288,3 @@ class Adapting:
     def view(self) -> AdaptingView:
         """For the page."""
         return self.course.view(self.wanted, self.ended, len(self._held), self._clock())
-
-
-def guarded(words: str, manifest: Manifest) -> tuple[Condition, ...]:
-    """The guard of versions in a user's words; ours where there are none.
-
-    What was learned in the dark may well cost something on a probe of all weathers: that bound is wide.
-    """
-    if words:
-        return parse(words)
-    probed = bool(manifest.probe) and isinstance(manifest.decoding, Grid | Things)
-    return parse(PROBED if probed else WORST)

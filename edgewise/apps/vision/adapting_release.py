@@ -21,18 +21,21 @@ from msgspec import Struct
 from edgewise.apps.vision import trust
 from edgewise.apps.vision.adapting_words import Outcome, Recall, Version
 from edgewise.apps.vision.stock import CHANNEL, Stock
-from edgewise.core.artifact import MANIFEST
+from edgewise.core.artifact import MANIFEST, Grid, Manifest, Things
 from edgewise.core.errors import ConfigError, EdgewiseError, ModelError
 from edgewise.core.release import FileEntry, Release, Route
 from edgewise.core.rollout import Condition, Plan
 from edgewise.net.certificates import DAY
 from edgewise.node.delivery.course import Rollout
+from edgewise.node.delivery.guard import parse
 from edgewise.node.delivery.words import digest
 from edgewise.runtime.slots import gently
 
 BY = "adapter"  # who stands in the audit log
 LIFE = 90.0  # days of a release
 ABOUT = 400  # characters
+WORST = "failed<5%"  # the guard where none is said
+PROBED = "quality>-10pt failed<5%"  # and where the bundle brings a probe of what it must not forget
 ENDS = {"reverted": "devices were taken back from it", "refused": "its rollout could not begin"}
 
 
@@ -172,3 +175,14 @@ def checked(manner: Manner) -> Manner:
             allowed="a share above 0, up to 6 h, 0 frames or more",
         )
     return manner
+
+
+def guarded(words: str, manifest: Manifest) -> tuple[Condition, ...]:
+    """The guard of versions in a user's words; ours where there are none.
+
+    What was learned in the dark may well cost something on a probe of all weathers: that bound is wide.
+    """
+    if words:
+        return parse(words)
+    probed = bool(manifest.probe) and isinstance(manifest.decoding, Grid | Things)
+    return parse(PROBED if probed else WORST)

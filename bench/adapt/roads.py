@@ -66,7 +66,7 @@ def jobs(seed: int = 0, size: Size = "full") -> list[Job]:
 
 
 def _file(name: str) -> str:
-    return f"records/roads.{name}.npz"
+    return f"roads/{name}.npz"
 
 
 class Ways:
@@ -147,8 +147,8 @@ def _both(domain: Domain) -> Iterator[tuple[View, View]]:
 
 def rows(work: Path) -> tuple[list[Row], list[Target]]:
     tables: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
-    for path in sorted((work / "records").glob("roads.*.npz")):
-        front = "clip, " if path.name.startswith("roads.clip") else ""
+    for path in sorted((work / "roads").glob("*.npz")):
+        front = "clip, " if path.stem == "clip" else ""
         with np.load(path) as kept:
             for key in kept.files:
                 domain, way = key.split("|")

@@ -68,6 +68,12 @@ def test_without_records_every_target_is_left_out_with_its_reason(tmp_path: Path
     assert "adapt" in names() and benchmark("adapt").__module__ == "bench.adapt.benchmark"
 
 
+def test_every_file_of_a_road_is_its_own_kind() -> None:
+    places = {f.rpartition("/")[0] for j in planned("full") if j.name.startswith("roads") for f in j.leaves}
+    others = {f.rpartition("/")[0] for j in planned("full") if not j.name.startswith("roads") for f in j.leaves}
+    assert not places & others  # records of replays are all the .npz files of their folder
+
+
 def _by_name(work: Path) -> dict[str, Target]:
     return {t.name: t for t in reported(work, "full").targets}
 

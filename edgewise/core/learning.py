@@ -60,9 +60,10 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True, array_like=True)
 class Sample(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """What goes up to be learned from: a frame's number, when it was `captured` (s, the device's clock), its `picture` (JPEG).
 
-    `flags` are AUDIT, DROPPED and CARRIED (then `captured` is 0, for a frame does not carry it). `doubt` is the entropy of the device's own answer in units of ln C; None where there was no
-    answer. `version` is the address of the model that gave it. `statistics` (packed by `edgewise.core.moments`) come with some
-    samples, and are empty with the others.
+    `flags` are AUDIT, DROPPED and CARRIED (then `captured` is 0, for a frame does not carry it). `doubt` is the entropy of the
+    device's own answer in units of ln C; None where there was no answer. `version` is the address of the model that gave it.
+    `statistics` (packed by `edgewise.core.moments`) come with some samples,
+    and are empty with the others.
     """
 
     frame: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]

@@ -5,7 +5,7 @@
     Given       normalises with the statistics that it holds
     OfBatch     with those of the batch before it, through which gradients pass (BN-adapt, Tent)
 
-or of a kind that somebody else adds (`Renormalised`, `Rowwise`). Objects of their own and not one with a mode: what a forward
+or of a kind that somebody else adds (`Renormalised`, `Lastwise`). Objects of their own and not one with a mode: what a forward
 pass means never changes. Layer and group normalisation stay as they are; they have affine parameters alone. Nothing in the copy
 needs a gradient but what `affine` lists.
 

@@ -2,14 +2,16 @@
 
 The rules are those of devices (`edgewise.runtime.follow`): one frame in a few is watched, its moments go into a moving average,
 and what normalises is the source's statistics mixed with the running ones, exactly the source's while nothing has changed. Here
-frames come in batches, whose rows are frames one after the other: each row that is due is watched by itself, so that the average
-is the same whatever the batch. What is in use changes between batches, as it changes between frames on a device once a session
-is built.
+frames come in batches, whose rows are frames one after the other. They are taken in turns, as a device takes them: up to the next
+frame that is due, no further, since what follows is answered by what that frame changed; so each frame alone while everything is
+watched. A stream has the same answers however it was cut into batches, up to rounding.
 
-Only the rows that are watched cost anything: a settled stream is as quick as the source model.
+Only frames that are watched cost anything: a settled stream is as quick as the source model.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -29,18 +31,18 @@ OFTEN = 2  # frames between two looks while everything is watched
 Vector = NDArray[np.float64]
 
 
-class Rowwise(Given):
-    """As Given, and notes E[x] and E[x²], (rows, channel) each, of the `rows` of its input that are asked for."""
+class Lastwise(Given):
+    """As Given, and notes E[x] and E[x²] (channel,) of the last row of its input where it is `watched`."""
 
     def __init__(self, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> None:
         super().__init__(weight, bias, mean, variance, epsilon)
-        self.rows: list[int] = []
+        self.watched = False
         self.noted: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.rows:
-            seen = x.detach()[self.rows].flatten(2) if x.ndim > 2 else x.detach()[self.rows][..., None]
-            self.noted = seen.mean(2), seen.square().mean(2)
+        if self.watched:
+            seen = x.detach()[-1].reshape(x.shape[1], -1)
+            self.noted = seen.mean(1), seen.square().mean(1)
         return super().forward(x)
 
 
@@ -52,8 +54,8 @@ class Following:
     """
 
     def __init__(self, subject: Subject, rules: Rules = PLAIN) -> None:
-        self.net, layers = taken(subject.net, Rowwise)
-        self._home, home = taken(subject.net, Rowwise)
+        self.net, layers = taken(subject.net, Lastwise)
+        self._home, home = taken(subject.net, Lastwise)
         self.layers = {subject.layers.get(path, path): layer for path, layer in layers.items()}
         self._at_home = list(home.values())
         self.rules, self.refused, self._kind = rules, 0, subject.kind
@@ -67,15 +69,18 @@ class Following:
             self.course: Course = begun(self._source, rules)
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """(n, C) of frames (n, …), by the statistics of before; these then follow the frames that were due."""
-        rows = self._due(len(inputs))
-        for layer in self.layers.values():
-            layer.rows = rows
-        with torch.inference_mode():
-            said: NDArray[np.float32] = self.net(torch.from_numpy(inputs)).float().numpy()
-        if self.layers:
-            self._follow(inputs, rows, said)
-        return said
+        """(n, C) of frames (n, …): each by the statistics that a device would have had by then, which follow the frames that
+        were due."""
+        if not self.layers or not len(inputs):
+            return self._said(inputs)
+        parts, first = [], 0
+        while first < len(inputs):
+            due = 1 if dense(self.course, self.rules) else max(self.rules.every - self._waiting, 1)
+            turn = inputs[first : first + due]
+            first += len(turn)
+            self._waiting += len(turn)
+            parts.append(self._turn(turn, len(turn) == due))
+        return np.concatenate(parts)
 
     @property
     def statistics(self) -> Statistics:
@@ -85,36 +90,31 @@ class Following:
             found[path] = Moments(layer.mean.numpy().copy(), layer.variance.numpy().copy())
         return found
 
-    def _due(self, count: int) -> list[int]:
-        """The rows of the next `count` frames that are watched: all while it is dense, else one in `every`."""
-        if not self.layers:
-            return []
-        if dense(self.course, self.rules):
-            self._waiting = 0
-            return list(range(count))
-        first = self.rules.every - self._waiting - 1
-        rows = list(range(max(first, 0), count, self.rules.every))
-        self._waiting = (count - 1 - rows[-1]) if rows else self._waiting + count
-        return rows
+    def _said(self, inputs: Inputs) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            said: NDArray[np.float32] = self.net(torch.from_numpy(inputs)).float().numpy()
+        return said
 
-    def _follow(self, inputs: Inputs, rows: list[int], said: NDArray[np.float32]) -> None:
-        """The course after the frames of a batch, of which `rows` were watched."""
-        watching = dense(self.course, self.rules)
-        stands = 1 if watching else self.rules.every
-        watched = dict(zip(rows, zip(*_noted(list(self.layers.values()))))) if rows else {}
-        at_home: dict[int, tuple[Vector, Vector]] = {}
-        for row in range(len(inputs)):
-            if row in watched:
-                self._unseen += stands
-                if self.course.gone and self._unseen >= (OFTEN if watching else self.rules.look):
-                    if row not in at_home:  # the rest of a batch at once, where looks come often
-                        at_home = self._home_of(inputs, [r for r in rows if r >= row] if watching else [row])
-                    self._look(at_home[row])
-                self._observe(watched[row], stands)
-            if self._kind == "classes" and np.isfinite(said[row]).all():
-                self.course = told(self.course, int(said[row].argmax()), said.shape[1], self.rules)
-        if rows:
+    def _turn(self, inputs: Inputs, watching: bool) -> NDArray[np.float32]:
+        """Answers of frames between which nothing moves; the last of them is looked at where it is to be watched."""
+        for layer in self.layers.values():
+            layer.watched = watching
+        said, stands = self._said(inputs), self._waiting
+        self._tell(said[:-1] if watching else said)
+        if watching:
+            self._waiting = 0
+            self._unseen += stands
+            if self.course.gone and self._unseen >= (OFTEN if dense(self.course, self.rules) else self.rules.look):
+                self._look(inputs[-1:])
+            self._observe(_noted(self.layers.values()), stands)
+            self._tell(said[-1:])
             self._use()
+        return said
+
+    def _tell(self, said: NDArray[np.float32]) -> None:
+        labels = said[np.isfinite(said).all(1)].argmax(1) if self._kind == "classes" else ()
+        if len(labels):
+            self.course = told(self.course, list(map(int, labels)), said.shape[1], self.rules)
 
     def _observe(self, moments: tuple[Vector, Vector], stands: int) -> None:
         if not all(np.isfinite(one).all() for one in moments):
@@ -124,15 +124,13 @@ class Following:
             self._unseen = 0
         self.course = observed(self.course, moments, 1, stands, self._source, self.rules)
 
-    def _home_of(self, inputs: Inputs, rows: list[int]) -> dict[int, tuple[Vector, Vector]]:
-        """What layers see of these rows under the source's own statistics; nobody gets the answers."""
+    def _look(self, inputs: Inputs) -> None:
+        """What layers see of a frame (1, …) under the source's own statistics; nobody gets the answer."""
         for layer in self._at_home:
-            layer.rows = list(range(len(rows)))
+            layer.watched = True
         with torch.inference_mode():
-            self._home(torch.from_numpy(inputs[rows]))
-        return dict(zip(rows, zip(*_noted(self._at_home))))
-
-    def _look(self, moments: tuple[Vector, Vector]) -> None:
+            self._home(torch.from_numpy(inputs))
+        moments = _noted(self._at_home)
         if all(np.isfinite(one).all() for one in moments):
             self.course = looked(self.course, moments, 1, self._unseen, self._source, self.rules)
         self._unseen = 0
@@ -145,12 +143,14 @@ class Following:
             layer.variance.copy_(torch.from_numpy(variance[at]))
 
 
-def _noted(layers: list[Rowwise]) -> tuple[Vector, Vector]:
-    """E[x] and E[x²] of the watched rows, (rows, ΣC) each; ModelError where a layer did not run."""
-    noted = [layer.noted for layer in layers if layer.noted is not None]
-    if len(noted) < len(layers):
-        raise ModelError("a normalisation layer was not reached", allowed="a net whose layers all run for every frame")
-    return torch.cat([m for m, _ in noted], 1).double().numpy(), torch.cat([s for _, s in noted], 1).double().numpy()
+def _noted(layers: Iterable[Lastwise]) -> tuple[Vector, Vector]:
+    """E[x] and E[x²] of the watched frame, (ΣC,) each; ModelError where a layer did not run."""
+    noted = []
+    for layer in layers:
+        if layer.noted is None:
+            raise ModelError("a normalisation layer was not reached", allowed="a net whose layers all run for every frame")
+        noted.append(layer.noted)
+    return torch.cat([m for m, _ in noted]).double().numpy(), torch.cat([s for _, s in noted]).double().numpy()
 
 
 class MovingStatistics:

@@ -76,7 +76,7 @@ async def look(browser: Browser) -> AsyncIterator[Look]:
         context = await browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         contexts.append(context)
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # ms; a machine that does other things draws slowly
         own.append(address)
         page.on("request", lambda r: None if r.url.startswith((*own, "blob:")) else complaints.append(f"asked for {r.url}"))
         page.on("pageerror", lambda e: complaints.append(f"broke: {e}"))

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgewise[train]'")
 
 from bench.rates import detected, detections  # noqa: E402
-from bench.rates.detections import Curve, Scored, difference, file, judged, keep  # noqa: E402
+from bench.rates.detections import Curve, Scored, above, difference, file, judged, keep  # noqa: E402
 from bench.rates.jobs import jobs_of  # noqa: E402
 from bench.rates.record import About  # noqa: E402
 from bench.rates.scenes import DECODING, Source  # noqa: E402
@@ -47,6 +47,14 @@ def test_only_scores_that_both_reach_count() -> None:
     assert difference(one, curve("b", SIZE, SCORE + 0.5), "box") is None
     assert difference(one, curve("b", SIZE[:1], SCORE[:1]), "box") is None
     assert difference(one, curve("b", SIZE, SCORE * np.nan), "box") is None
+
+
+def test_where_every_point_scores_higher_the_smallest_frames_are_compared() -> None:
+    one = curve("a", SIZE, SCORE)
+    found = above(one, curve("b", SIZE / 4, SCORE + 0.5), "box")
+    assert found is not None and found.value == pytest.approx(-0.75) and found.scores == pytest.approx((0.37, 0.7))
+    assert above(one, curve("b", SIZE / 4, SCORE), "box") is None and above(curve("b", SIZE, SCORE + 0.5), one, "box") is None
+    assert above(one, curve("b", SIZE, SCORE * np.nan), "box") is None
 
 
 def curve(method: str, size: np.ndarray, score: np.ndarray) -> Curve:

@@ -206,7 +206,7 @@ async def test_samples_go_in_versions_come_out_and_a_person_or_a_fault_ends_it(
     line = Line(site.source, site.source)
 
     async def until(holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not holds():
                 site.step()
                 await asyncio.sleep(0.01)

@@ -21,7 +21,10 @@ source is the *difference* of the running means, and the ratio of variances, to 
 camera is set up in weather that its model knows; one that begins `known` nats from the source is measured against the source.
 
 An alarm, when what some layer of the earlier half sees in the newest frames differs from before by more than its spread allows,
-lets the past count for a few samples only, and every frame is watched; settled, one in `every` is, and stands for all of them.
+lets the past count for a few samples only, and every frame is watched; settled, one in `every` is, and stands for all of them. An
+alarm takes nothing for granted: `plain` begins at home again, so that the way home is as short as the way out. A mean of
+watched frames is slow where one in many is watched, so one strange frame has the next ones watched as well, while their sum of
+strangeness beyond what is `usual` stays above nothing (Page 1954): most often one is enough to clear it.
 
 It does not know which model this is, nor time: it counts frames.
 """
@@ -44,12 +47,12 @@ _ENOUGH = 16  # samples that the source has to have seen before it says that som
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """`rate`: weight of 50 samples; `calm`, `crowd`: nats a channel; `deep`: share of the last layer; `every`: one frame in so
-    many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past
-    weighs, in samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then;
-    `settle`: samples that make up what is normal here (0: the source is), if they are less than `known` nats from the source;
-    `alarm`, and `suspicion` (the next frame is watched too): squared deviations; `recent`: watched frames that are compared with
-    the past; `memory`: answers whose labels are counted. The fast session is renewed where it is `renew` nats off, after `every`,
-    twice, four times … so many runs, `spacing` at most."""
+    many is watched when settled; `look`: one in so many is shown to the source as well while away; `prior`: what the past weighs,
+    in samples, at the start, after an alarm and on leaving home; `dense`: samples for which each frame is watched then; `settle`:
+    samples that make up what is normal here (0: the source is), if they are less than `known` nats from the source; `alarm`, and
+    `suspicion` (the next frame is watched too): squared deviations, of the mean of recent frames; `usual`, of one; `recent`:
+    watched frames that are compared with the past; `memory`: answers whose labels are counted. The fast session is renewed where
+    it is `renew` nats off, after `every`, twice, four times … so many runs, `spacing` at most."""
 
     rate: float = 0.01
     calm: float = 0.008
@@ -63,6 +66,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     known: float = 0.25
     alarm: float = 9.0
     suspicion: float = 6.0
+    usual: float = 2.5
     recent: int = 8
     memory: int = 64
     renew: float = 0.002
@@ -87,8 +91,8 @@ class Seen(Struct, frozen=True, eq=False):
 
 class Course(Struct, frozen=True, eq=False):
     """Where a stream has led: the averages, how far it is `away`, the part 0..1 of the way that is `gone` (0: the source itself),
-    features of the earlier layers (2, C): their `slow` and `fast` mean and `spread`, how `odd` the newest are; labels of recent
-    answers."""
+    features of the earlier layers (2, C): their `slow` and `fast` mean and `spread`, how `odd` the newest are, and how `strange`
+    the last ones by themselves; labels of recent answers."""
 
     running: Seen
     plain: Seen
@@ -100,6 +104,7 @@ class Course(Struct, frozen=True, eq=False):
     spread: Vector | None = None
     compared: int = 0
     odd: float = 0.0
+    strange: float = 0.0
     labels: Vector | None = None
     alarms: int = 0
 
@@ -134,7 +139,7 @@ def weight(seen: Seen, samples: int, stands_for: int, rules: Rules) -> float:
 
 def dense(course: Course, rules: Rules) -> bool:
     """Whether every frame is watched: something moves, or may, or too little has been seen."""
-    return course.running.samples < rules.dense or course.odd > rules.suspicion
+    return course.running.samples < rules.dense or course.odd > rules.suspicion or course.strange > 0
 
 
 def shares(course: Course, layers: int, rules: Rules) -> Vector:
@@ -212,15 +217,18 @@ def _alarmed(course: Course, moments: tuple[Vector, Vector], source: Source, rul
     slowly = max(1 / compared, 1 / (16 * rules.recent))
     fast, off = course.fast + pace * (now - course.fast), now - course.slow
     slow, spread = course.slow + slowly * off, (1 - slowly) * (course.spread + slowly * off**2)
-    after = replace(course, slow=slow, fast=fast, spread=spread, compared=compared, odd=0.0)
+    after = replace(course, slow=slow, fast=fast, spread=spread, compared=compared, odd=0.0, strange=0.0)
     if compared < 2 * rules.recent or course.running.samples < rules.dense:
         return after
+    single = float(_by_layer(off**2 / (course.spread + 1e-3), layers).mean(0).max())
+    strange = max(0.0, course.strange + min(single - rules.usual, rules.usual))
     apart = (fast - slow) ** 2 / (spread * (pace / (2 - pace)) + 1e-3)
     odd = float(_by_layer(apart, layers).max())
     if odd < rules.alarm:
-        return replace(after, odd=odd)
-    running, plain = (replace(seen, samples=min(seen.samples, rules.prior)) for seen in (course.running, course.plain))
-    return replace(after, running=running, plain=plain, slow=fast, compared=1, alarms=course.alarms + 1)
+        return replace(after, odd=odd, strange=strange)
+    running = replace(course.running, samples=min(course.running.samples, rules.prior))
+    home = begun(source, rules).plain if course.normal is None else replace(course.normal, samples=rules.prior)
+    return replace(after, running=running, plain=home, slow=fast, compared=1, alarms=course.alarms + 1)
 
 
 def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector], slices: tuple[slice, ...]) -> float:

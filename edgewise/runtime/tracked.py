@@ -204,7 +204,7 @@ class Tracked:
             self._unseen = 0
         self._course = observed(course, moments, samples, waiting, self._source, self.rules)
         self._count["alarms"] = self._course.alarms
-        if dense(self._course, self.rules) and not dense(course, self.rules):
+        if self._course.alarms > course.alarms:
             self._due = 0
         return outputs
 

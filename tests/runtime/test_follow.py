@@ -65,6 +65,29 @@ def test_an_alarm_lets_every_frame_be_watched() -> None:
     assert frames < 20 and dense(course, PLAIN) and course.running.samples <= PLAIN.prior
 
 
+def test_the_way_home_is_as_short_as_the_way_out() -> None:
+    home = stream(begun(SOURCE, PLAIN), 0.0, 300)
+    out = next(n for n in range(1, 100) if (home := stream(home, 2.0, 1, seed=n)).gone)
+    away = stream(home, 2.0, 600, seed=1)
+    back = next(n for n in range(1, 400) if not (away := stream(away, 0.0, 1, seed=n)).gone)
+    assert back <= out + 10
+
+
+def test_one_strange_frame_has_the_next_watched_and_a_usual_one_clears_it() -> None:
+    settled = stream(begun(SOURCE, PLAIN), 0.0, 300)
+    strange = stream(settled, 0.6, 1)
+    assert not dense(settled, PLAIN) and dense(strange, PLAIN) and not strange.alarms
+    cleared = stream(strange, 0.0, 3)
+    assert not dense(cleared, PLAIN) and not cleared.alarms and not cleared.gone
+
+
+def test_after_an_alarm_a_camera_asks_how_far_it_is_from_its_own_place() -> None:
+    place = stream(begun(SOURCE, CAMERA), 0.4, 300, CAMERA)
+    away = stream(place, 1.4, 400, CAMERA)
+    back = stream(away, 0.4, 100, CAMERA, seed=1)
+    assert away.gone == 1 and back.alarms > away.alarms and not back.gone
+
+
 def test_answers_of_one_label_keep_late_layers_at_home_and_ask_for_more() -> None:
     away = stream(begun(SOURCE, PLAIN), 0.18, 150)
     assert away.gone and not away.concentration

@@ -1,7 +1,7 @@
 """Split methods and picture codecs on the same pictures: bytes against accuracy, latency, energy; targets and figures.
 
-    ./dev bench split --quick      a minute: every path once, on CIFAR-10 at 32 px; no figure of it means anything
-    ./dev bench split --medium     ten minutes: fewer pictures, epochs and points, on Imagenette at 128 px
+    ./dev bench split --quick      a minute: the first half of the paths, on CIFAR-10 at 32 px; no figure of it means anything
+    ./dev bench split --medium     ten minutes: fewer pictures, epochs and points, on Imagenette at 128 px, without the junction
     ./dev bench split              hours: every job of every method, seed 0, and two points of seeds 1 and 2
 
 Each method is a file of bench/rates: its `jobs(seed, size)` leave records, and `rows(work)` of those that have one make rows,

@@ -22,9 +22,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgewise.core.errors import ModelError
+from edgewise.graph.nodes import INITIALIZER, graph_place
 from edgewise.graph.protobuf import BYTES, VARINT, fields, lengths, varint, words
 
-_GRAPH, _INITIALIZER = 7, 5
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
 _DTYPES = {
     1: "float32",
@@ -59,11 +59,8 @@ class Initialiser(Struct, frozen=True, forbid_unknown_fields=True):
 def initialisers(model: bytes) -> dict[str, Initialiser]:
     """Every initialiser of the main graph by its name; ModelError where `model` is not an ONNX file, or is ambiguous."""
     found: dict[str, Initialiser] = {}
-    graphs = [(start, stop) for field, start, stop in lengths(model) if field == _GRAPH]
-    if len(graphs) != 1:
-        raise ModelError("a file is not an ONNX model", got=f"{len(graphs)} graphs in {len(model)} bytes", allowed="one graph")
-    for field, start, stop in lengths(model, *graphs[0]):
-        if field == _INITIALIZER:
+    for field, start, stop in lengths(model, *graph_place(model)):
+        if field == INITIALIZER:
             one = _initialiser(model, start, stop)
             if one.name in found:
                 raise ModelError("an ONNX file has two initialisers of one name", got=repr(one.name))

@@ -16,6 +16,7 @@ It does not know normalisation inside of loops and branches, nor layers whose sc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Literal
 
 from msgspec import Struct
@@ -147,7 +148,7 @@ def _fused(
         names[1],
         mean,
         variance,
-        _size(kept[names[0]]),
+        prod(kept[names[0]]),
         _epsilon(node),
         node.taken[0],
         node.given[0],
@@ -168,13 +169,13 @@ def _apart(
     after = takers.get(node.given[0], ())
     shift = _constant(after[0], kept) if len(after) == 1 and after[0].kind == "Add" else ""
     given = after[0].given[0] if shift else node.given[0]
-    return Normalisation(_path(scale, paths), kind, scale, shift, "", "", _size(kept[scale]), _epsilon(inner), taken, given)
+    return Normalisation(_path(scale, paths), kind, scale, shift, "", "", prod(kept[scale]), _epsilon(inner), taken, given)
 
 
 def _constant(node: Node, kept: Mapping[str, tuple[int, ...]]) -> str:
     """The one vector among the inputs of a node that is an initialiser, or ""."""
-    found = [name for name in node.taken if name in kept and _size(kept[name]) > 1]
-    return found[0] if len(found) == 1 and max(kept[found[0]]) == _size(kept[found[0]]) else ""
+    found = [name for name in node.taken if name in kept and prod(kept[name]) > 1]
+    return found[0] if len(found) == 1 and max(kept[found[0]]) == prod(kept[found[0]]) else ""
 
 
 def _source(node: Node, kept: Mapping[str, tuple[int, ...]]) -> str:
@@ -195,10 +196,3 @@ def _path(scale: str, paths: Mapping[str, str]) -> str:
     """`head.body.0.1` of `head.body.0.1.weight`; the whole name where it has no dot."""
     whole = paths.get(scale, scale)
     return whole.rpartition(".")[0] or whole
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for one in shape:
-        size *= one
-    return size

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from edgewise.core.errors import TensorError
 
 Vector = NDArray[np.float32]
+Wide = NDArray[np.float64]
 MOST_LAYERS, MOST_CHANNELS = 4096, 1 << 20
 GROUP = 50  # samples that a rate of the moving average is told for
 _HEAD = struct.Struct("<BHI")  # version, layers, checksum of the layout
@@ -44,7 +45,7 @@ class Moments(Struct, frozen=True, eq=False):
     variance: Vector
 
     @property
-    def second(self) -> NDArray[np.float64]:
+    def second(self) -> Wide:
         """E[x²] (channels,)."""
         return self.variance.astype(np.float64) + self.mean.astype(np.float64) ** 2
 
@@ -83,10 +84,16 @@ def mixed(source: Moments, running: Moments, share: float) -> Moments:
 
 def distance(source: Moments, running: Moments, epsilon: float = 1e-5) -> float:
     """How far `running` has moved from `source`: nats a channel, 0 where they are equal. `epsilon` is added to variances."""
-    spread = source.variance.astype(np.float64) + epsilon
-    ratio = (running.variance.astype(np.float64) + epsilon) / spread
-    shift = (running.mean.astype(np.float64) - source.mean) ** 2 / spread
-    return float(0.5 * np.mean(shift + ratio - 1 - np.log(ratio)))
+    old, new = ((one.mean.astype(np.float64), one.variance.astype(np.float64)) for one in (source, running))
+    return float(0.5 * np.mean(divergence(old, new, epsilon)))
+
+
+def divergence(old: tuple[Wide, Wide], new: tuple[Wide, Wide], epsilon: float = 1e-5) -> Wide:
+    """Twice the nats of each channel (channels,) from one (mean, variance) to another."""
+    spread = old[1] + epsilon
+    ratio = (new[1] + epsilon) / spread
+    nats: Wide = (new[0] - old[0]) ** 2 / spread + ratio - 1 - np.log(ratio)
+    return nats
 
 
 def far(source: Statistics, running: Statistics) -> float:

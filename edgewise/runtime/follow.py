@@ -38,7 +38,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from edgewise.core.moments import momentum
+from edgewise.core.moments import divergence, momentum
 
 Vector = NDArray[np.float64]
 EPSILON = 1e-5
@@ -233,10 +233,7 @@ def _alarmed(course: Course, moments: tuple[Vector, Vector], source: Source, rul
 
 def apart(old: tuple[Vector, Vector], new: tuple[Vector, Vector], slices: tuple[slice, ...]) -> float:
     """The distance of two (mean, variance), the mean over layers: nats a channel."""
-    spread = old[1] + EPSILON
-    ratio = (new[1] + EPSILON) / spread
-    nats = (new[0] - old[0]) ** 2 / spread + ratio - 1 - np.log(ratio)
-    return float(0.5 * _by_layer(nats, slices).mean())
+    return float(0.5 * _by_layer(divergence(old, new, EPSILON), slices).mean())
 
 
 def _by_layer(values: Vector, slices: Sequence[slice]) -> Vector:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgewise.adapt.shipment import Report as Learned
 from edgewise.adapt.shipment import Shipment
 from edgewise.apps.vision import adapting, keys, trust
 from edgewise.apps.vision.adapting import AdaptConfig, Adapting
@@ -184,7 +185,8 @@ class Process:
         return 0
 
 
-STANDING = Standing("trial", 9, 3, 9000, 1, 1, 0, 0, 0.5, 0.2, 2.0, 1e-3, 1, (), {}, (), 1.0, 1)
+REPORT = Learned("trial", "a", 9, 3, 9000, 0, 1, 1, 0, 0, 0, 0, 0, 0.5, 0.2, 2.0, 1e-3, 1, (), {}, ())
+STANDING = Standing(REPORT, 1.0, 1)
 
 
 async def test_samples_go_in_versions_come_out_and_a_person_or_a_fault_ends_it(

@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from edgewise.adapt.shipment import Event, Report
 from edgewise.apps.vision.adapting_course import Course
 from edgewise.apps.vision.adapting_log import Journal
-from edgewise.apps.vision.adapting_words import Happened, Ready, Standing
+from edgewise.apps.vision.adapting_words import Ready, Standing
 from edgewise.core.learning import Learning
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -354,7 +355,7 @@ async def test_how_a_model_is_adapted_is_shown_and_why_it_ended(make_feed: Feed,
     assert await page.locator("#adapting").is_hidden(), "a server that adapts nothing says nothing of it"
     course.begun(Ready("colours", "big", 2, 6), 0.0)
     course.frames = 1000
-    event = Happened(1.0, "trial", "<b>the teacher</b> disagrees on 68% of 34")
+    event = Event(1.0, "trial", "<b>the teacher</b> disagrees on 68% of 34")
     for at in range(30):
         course.stands(standing(10 * at, (event,) if at == 3 else ()))
         course.write("", 20.0 * at)
@@ -367,24 +368,28 @@ async def test_how_a_model_is_adapted_is_shown_and_why_it_ended(make_feed: Feed,
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def standing(uploads: int, happened: tuple[Happened, ...]) -> Standing:
-    return Standing(
-        "learning",
-        uploads,
-        uploads,
-        900 * uploads,
-        9,
-        7,
-        2,
-        0,
-        0.3,
-        0.1,
-        3.0,
-        1e-3,
-        1,
-        (),
-        {"no picture": 2},
-        happened,
-        4.2,
-        1 << 28,
+def standing(uploads: int, happened: tuple[Event, ...]) -> Standing:
+    report = Report(
+        state="learning",
+        version="a",
+        uploads=uploads,
+        audits=uploads,
+        bytes_up=900 * uploads,
+        bytes_down=0,
+        steps=9,
+        accepted=7,
+        rejected=2,
+        shipped=0,
+        acknowledged=0,
+        reverts=0,
+        recalls=0,
+        disagreement=0.3,
+        gain=0.1,
+        z=3.0,
+        rate=1e-3,
+        domains=1,
+        doubted=(),
+        refused={"no picture": 2},
+        timeline=happened,
     )
+    return Standing(report, 4.2, 1 << 28)

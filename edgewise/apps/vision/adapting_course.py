@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 
+from edgewise.adapt.shipment import Event, Report
 from edgewise.apps.vision.adapting_log import Begun, Journal, Noted, Published, Staged, Stood, Wished
 from edgewise.apps.vision.adapting_release import Underway
-from edgewise.apps.vision.adapting_view import AdaptingView, Mark, Moment
+from edgewise.apps.vision.adapting_view import AdaptingView, Moment
 from edgewise.apps.vision.adapting_words import Ready, Recall, Standing, Version
 from edgewise.core.learning import Learning
 
@@ -32,7 +33,7 @@ class Course:
         self._delta = 0  # bytes of the way to the version that is published and not yet decided upon
         self._down = self._reverts = 0  # bytes of deltas that went down, versions that came back
         self._moments: deque[Moment] = deque(maxlen=KEPT)
-        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._marks: deque[Event] = deque(maxlen=MARKS)
         self._written = 0.0
 
     def begun(self, ready: Ready, now: float) -> None:
@@ -42,13 +43,13 @@ class Course:
     def stands(self, standing: Standing) -> None:
         """What the process says of itself."""
         self._standing = standing
-        for event in standing.happened:
+        for event in standing.report.timeline:
             self.note(event.at, event.what, event.why)
 
     def note(self, at: float, what: str, why: str) -> None:
         """Something happened."""
         self._journal.write(Noted(at, what, why))
-        self._marks.append(Mark(at, what, why))
+        self._marks.append(Event(at, what, why))
 
     def wished(self, learning: Learning | None, now: float) -> None:
         """Devices are told this."""
@@ -59,12 +60,12 @@ class Course:
         whole = sum(len(data) for data in word.files.values())
         self._delta = len(word.routes.get(word.parent, b"")) if isinstance(word, Version) else 0
         self._journal.write(Published(now, word.number, version, word.address, whole, self._delta, word.why))
-        self._marks.append(Mark(now, "version", f"{version}: {word.why}"))
+        self._marks.append(Event(now, "version", f"{version}: {word.why}"))
 
     def staged(self, of: Underway, stage: str, why: str, takers: int, now: float) -> None:
         """A rollout of ours entered a stage; `takers` nodes have fetched it."""
         self._journal.write(Staged(now, of.version, stage, why))
-        self._marks.append(Mark(now, stage, f"{of.version}: {why}" if why else str(of.version)))
+        self._marks.append(Event(now, stage, f"{of.version}: {why}" if why else str(of.version)))
         if stage in ("done", "reverted"):
             self._down += self._delta * takers
         if stage == "done":
@@ -76,29 +77,29 @@ class Course:
         if self._standing is None or now - self._written < EVERY:
             return
         self._written = now
-        it = self.stood(self._standing, state, now)
+        it = self.stood(self._standing.report, state, now)
         self._journal.write(it)
         self._moments.append(Moment(now, it.agreement, it.source, it.uploads, it.bytes_up, it.bytes_down, it.version, it.reverts))
 
-    def stood(self, standing: Standing, state: str, now: float) -> Stood:
+    def stood(self, report: Report, state: str, now: float) -> Stood:
         """How it stands, with what the server itself counted."""
-        source = None if standing.disagreement is None else 1 - standing.disagreement
+        source = None if report.disagreement is None else 1 - report.disagreement
         return Stood(
             at=now,
-            state=state or standing.state,
+            state=state or report.state,
             frames=self.frames,
-            uploads=standing.uploads,
-            audits=standing.audits,
-            bytes_up=standing.bytes_up,
+            uploads=report.uploads,
+            audits=report.audits,
+            bytes_up=report.bytes_up,
             bytes_down=self._down,
-            steps=standing.steps,
-            accepted=standing.accepted,
-            rejected=standing.rejected,
-            reverts=standing.reverts + self._reverts,
+            steps=report.steps,
+            accepted=report.accepted,
+            rejected=report.rejected,
+            reverts=report.reverts + self._reverts,
             version=self.version,
-            agreement=None if source is None else source + (standing.gain or 0.0),
+            agreement=None if source is None else source + (report.gain or 0.0),
             source=source,
-            refused=self._refused(standing.refused),
+            refused=self._refused(report.refused),
         )
 
     def view(self, wanted: Learning | None, ended: str, waiting: int, now: float) -> AdaptingView:
@@ -111,7 +112,7 @@ class Course:
             wanted=wanted,
             ended=ended,
             waiting=waiting,
-            standing=None if standing is None else self.stood(standing, "ended" if ended else "", now),
+            standing=None if standing is None else self.stood(standing.report, "ended" if ended else "", now),
             seconds=standing.seconds if standing is not None else 0.0,
             moments=tuple(self._moments)[:: -max(1, -(-len(self._moments) // SHOWN))][::-1],
             marks=tuple(reversed(self._marks)),

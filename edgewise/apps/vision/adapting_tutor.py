@@ -14,16 +14,16 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.adapt.adapter import Adapter
 from edgewise.adapt.shipment import Event
 from edgewise.adapt.upload import Upload
 from edgewise.apps.vision.adapting_line import FITTED_ON, Line
-from edgewise.apps.vision.adapting_words import Happened, Outcome, Said, Seen, Standing, Wanted
+from edgewise.apps.vision.adapting_words import Outcome, Said, Seen, Standing, Wanted
 from edgewise.codec.image import ImageCodec
 from edgewise.core.errors import EdgewiseError, ImageError, InputError
 from edgewise.core.learning import Learning
@@ -111,7 +111,7 @@ class Tutor:
             self._wanted = self.adapter.learning
             words.append(Wanted(self._wanted))
         standing = self._standing()
-        if words or standing.happened or now - self._told >= EVERY:
+        if words or standing.report.timeline or now - self._told >= EVERY:
             self._told = now
             words.append(standing)
         return words
@@ -122,29 +122,5 @@ class Tutor:
         fresh = report.timeline[known + 1 :]
         self._shown = fresh[-1] if fresh else self._shown
         seconds, memory = self._used()
-        said: dict[str, Any] = {name: getattr(report, name) for name in COUNTS}
-        return Standing(
-            **said,
-            refused=dict(Counter(report.refused) + self._refused),
-            happened=tuple(Happened(e.at, e.what, e.why) for e in fresh),
-            seconds=seconds,
-            memory=memory,
-        )
-
-
-COUNTS = (
-    "state",
-    "uploads",
-    "audits",
-    "bytes_up",
-    "steps",
-    "accepted",
-    "rejected",
-    "reverts",
-    "disagreement",
-    "gain",
-    "z",
-    "rate",
-    "domains",
-    "doubted",
-)
+        refused = dict(Counter(report.refused) + self._refused)
+        return Standing(replace(report, timeline=fresh, refused=refused), seconds, memory)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edgewise.adapt.shipment import Event
 from edgewise.apps.vision.adapting_log import Stood
 from edgewise.core.learning import Learning
 
@@ -26,14 +27,6 @@ class Moment(Struct, frozen=True):
     reverts: int
 
 
-class Mark(Struct, frozen=True):
-    """Something that happened."""
-
-    at: float
-    what: str
-    why: str
-
-
 class AdaptingView(Struct, frozen=True):
     """`budget` in B/s of each device; `waiting` samples are here and not yet with the process, whose CPU took `seconds`."""
 
@@ -46,4 +39,4 @@ class AdaptingView(Struct, frozen=True):
     standing: Stood | None
     seconds: float
     moments: tuple[Moment, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[Event, ...]

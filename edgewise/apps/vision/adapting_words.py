@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgewise.adapt.recipe import Recipe
+from edgewise.adapt.shipment import Report
 from edgewise.core.errors import FrameError
 from edgewise.core.learning import Learning, Sample
 
@@ -106,36 +107,12 @@ class Recall(Struct, frozen=True, tag=True):
     why: str
 
 
-class Happened(Struct, frozen=True):
-    """Something in the course of learning: when (s since 1970), what, and why."""
-
-    at: float
-    what: str
-    why: str
-
-
 class Standing(Struct, frozen=True, tag=True):
-    """How learning stands. Counts are since it began; `disagreement` is the source's with the teacher on audits, `gain` what the
-    adapted version agrees more; both are shares of 1 and None before there are enough. `seconds` of CPU and `memory` (bytes) are
-    the process's own, `refused` counts what it left out by reason, `happened` is new since the last Standing.
+    """How learning stands: what the Adapter reports, but `timeline` holds only what is new since the last one, and `refused`
+    counts what the process left out too. `seconds` of CPU and `memory` (bytes) are the process's own.
     """
 
-    state: str
-    uploads: int
-    audits: int
-    bytes_up: int
-    steps: int
-    accepted: int
-    rejected: int
-    reverts: int
-    disagreement: float | None
-    gain: float | None
-    z: float | None
-    rate: float
-    domains: int
-    doubted: tuple[str, ...]
-    refused: Mapping[str, int]
-    happened: tuple[Happened, ...]
+    report: Report
     seconds: float
     memory: Annotated[int, Meta(ge=0)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,26 +11,22 @@ from types import ModuleType
 
 import pytest
 
+from tests.pages import commands
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def commands() -> list[list[str]]:
-    """Every line of a bash block, without its comment."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.S)
-    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line.strip()]
-
-
 def edgewise_calls() -> list[list[str]]:
     dev = {"demo": ["demo"], "run": []}
-    calls = [c[1:] for c in commands() if c[0] == "edgewise"]
-    return calls + [dev[c[1]] + c[2:] for c in commands() if c[0] == "./dev" and c[1] in dev]
+    calls = [c[1:] for c in commands(README) if c[0] == "edgewise"]
+    return calls + [dev[c[1]] + c[2:] for c in commands(README) if c[0] == "./dev" and c[1] in dev]
 
 
 def test_there_are_commands_to_check() -> None:
     assert len(edgewise_calls()) >= 8
-    assert [c[:2] for c in commands()[:2]] == [["./dev", "demo"], ["./dev", "test"]]
+    assert [c[:2] for c in commands(README)[:2]] == [["./dev", "demo"], ["./dev", "test"]]
 
 
 @pytest.mark.parametrize("words", edgewise_calls(), ids=" ".join)

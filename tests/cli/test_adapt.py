@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,44 +15,25 @@ from edgewise.adapt.recipe import Recipe
 from edgewise.adapt.replay import Replayed, Trail
 from edgewise.apps.vision.adapting_options import read_recipe
 from edgewise.cli.adapt import replay_table
+from tests.pages import DOCS, blocks, commands
 
-TEXT = (Path(__file__).parents[2] / "docs" / "adapt.md").read_text(encoding="utf-8")
-
-
-def _blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
-
-
-COMMANDS = [shlex.split(line, comments=True)[1:] for block in _blocks("bash") for line in block.splitlines() if line.strip()]
+TEXT = (DOCS / "adapt.md").read_text(encoding="utf-8")
+COMMANDS = [words[1:] for words in commands(TEXT)]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_a_command_of_the_page_is_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[str] = []
-
-    def understood(name, verb):  # type: ignore[no-untyped-def]
-        @wraps(verb)
-        def only_heard(*args: object, **kwargs: object) -> int:
-            heard.append(name)
-            return 0
-
-        return only_heard
-
-    monkeypatch.setattr(cli, "VERBS", {n: understood(n, v) for n, v in cli.VERBS.items()})
-    groups = {n: (about, {v: understood(v, f) for v, f in verbs.items()}) for n, (about, verbs) in cli.GROUPS.items()}
-    monkeypatch.setattr(cli, "GROUPS", groups)
-    assert cli.dispatch(words) == 0
-    assert heard == [words[1] if words[0] in cli.GROUPS else words[0]]
+def test_a_command_of_the_page_is_understood(words: list[str], understood: Callable[[list[str]], list[str]]) -> None:
+    assert understood(words) == [words[1] if words[0] in cli.GROUPS else words[0]]
 
 
 def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
-    [code], [said] = _blocks("python"), _blocks("text")
+    [code], [said] = blocks(TEXT, "python"), blocks(TEXT, "text")
     exec(compile(code, "docs/adapt.md", "exec"), {})
     assert capsys.readouterr().out == said
 
 
 def test_the_recipe_of_the_page_can_be_read(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(_blocks("toml")[0])
+    (tmp_path / "recipe.toml").write_text(blocks(TEXT, "toml")[0])
     assert read_recipe(tmp_path / "recipe.toml") == Recipe(cascade=0.25)
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "split.md"
+from edgewise import cli
+from tests.pages import DOCS, commands
+
+PAGE = DOCS / "split.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-
-
-def commands() -> list[list[str]]:
-    blocks = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    return [shlex.split(line, comments=True)[1:] for block in blocks for line in block.splitlines() if line.strip()]
+COMMANDS = [words[1:] for words in commands(TEXT)]
 
 
 def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,27 +21,9 @@ def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == said
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_a_command_of_the_page_is_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import edgewise.cli as cli
-
-    heard: list[str] = []
-
-    def understood(name: str, verb):  # type: ignore[no-untyped-def]
-        from functools import wraps
-
-        @wraps(verb)
-        def only_heard(*args: object, **kwargs: object) -> int:
-            heard.append(name)
-            return 0
-
-        return only_heard
-
-    monkeypatch.setattr(cli, "VERBS", {n: understood(n, v) for n, v in cli.VERBS.items()})
-    groups = {n: (about, {v: understood(v, f) for v, f in verbs.items()}) for n, (about, verbs) in cli.GROUPS.items()}
-    monkeypatch.setattr(cli, "GROUPS", groups)
-    assert cli.dispatch(words) == 0
-    assert heard == [words[1] if words[0] in cli.GROUPS else words[0]]
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_of_the_page_is_understood(words: list[str], understood: Callable[[list[str]], list[str]]) -> None:
+    assert understood(words) == [words[1] if words[0] in cli.GROUPS else words[0]]
 
 
 def test_pictures_of_the_page_are_there() -> None:

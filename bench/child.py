@@ -89,7 +89,7 @@ class Child:
         self.hear(advance)
         self.out.close()
         status = self.process.returncode
-        missing = [f for f in self.job.leaves if not (self.work / f).exists()]
+        missing = self.job.missing(self.work)
         if status == 0 and not missing:
             return ""
         left = f"it ended without leaving {', '.join(missing)}" if status == 0 else f"it ended with status {status}"

@@ -43,9 +43,10 @@ def _modules() -> dict[str, str]:
 
 def benchmark(name: str) -> Callable[..., Report]:
     """The `run` of bench/NAME.py."""
-    if name not in names():
-        raise ConfigError("there is no such benchmark", got=name, allowed=", ".join(names()) or "none yet")
-    run: Callable[..., Report] = importlib.import_module(_modules()[name]).run
+    known = _modules()
+    if name not in known:
+        raise ConfigError("there is no such benchmark", got=name, allowed=", ".join(sorted(known)) or "none yet")
+    run: Callable[..., Report] = importlib.import_module(known[name]).run
     return run
 
 

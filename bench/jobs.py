@@ -46,10 +46,14 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
     def done(self, work: Path) -> bool:
         """Whether all that it leaves is there, and not by another plan."""
-        if not self.leaves or not all((work / file).exists() for file in self.leaves):
+        if not self.leaves or self.missing(work):
             return False
         note = self._note(work)
         return not self.plan or not note.exists() or note.read_text(encoding="utf-8").strip() == self.fingerprint
+
+    def missing(self, work: Path) -> list[str]:
+        """What of all that it leaves is not there."""
+        return [file for file in self.leaves if not (work / file).exists()]
 
     @property
     def fingerprint(self) -> str:
@@ -72,10 +76,15 @@ def folder(work: Path, size: Size) -> Path:
     return work if size == "full" else work / size
 
 
+def modules(room: str, begins: str) -> list[str]:
+    """The modules of bench/ROOM that define a function that begins so, as `rows(work`."""
+    files = sorted((ROOT / "bench" / room).glob("*.py"))
+    return [f.stem for f in files if f"\ndef {begins}" in f.read_text(encoding="utf-8")]
+
+
 def methods(room: str) -> list[str]:
     """The modules of bench/ROOM that define `jobs(seed…`."""
-    files = sorted((ROOT / "bench" / room).glob("*.py"))
-    return [f.stem for f in files if "\ndef jobs(seed" in f.read_text(encoding="utf-8")]
+    return modules(room, "jobs(seed")
 
 
 def jobs_of(room: str, names: Sequence[str], seed: int = 0, size: Size = "full") -> list[Job]:

@@ -28,7 +28,8 @@ from bench.jobs import Advance, Job, Size, folder
 from edgewise.core.errors import EdgewiseError
 
 State = Literal["kept", "done", "failed", "ended", "waits"]
-POLL, GRACE = 0.2, 20.0  # seconds
+DONE: tuple[State, ...] = ("kept", "done")
+POLL = 0.2  # seconds
 
 
 class Outcome(Struct, frozen=True):
@@ -93,7 +94,7 @@ def in_turn(
         start = time.monotonic()
         try:
             call(job, work, functools.partial(_said_of, job.name, advance))
-            missing = [f for f in job.leaves if not (work / f).exists()]
+            missing = job.missing(work)
             reason = f"it ended without leaving {', '.join(missing)}" if missing else ""
         except EdgewiseError as error:
             reason = str(error)
@@ -116,13 +117,13 @@ def _next(waiting: list[Job], outcomes: dict[str, Outcome], jobs: Sequence[Job],
     here = {j.name for j in jobs}
 
     def ready(name: str) -> bool:
-        return name not in here or (name in outcomes and outcomes[name].state in ("kept", "done"))
+        return name not in here or (name in outcomes and outcomes[name].state in DONE)
 
     return next((j for j in waiting if all(ready(name) for name in j.after)), None)
 
 
 def _why(job: Job, outcomes: dict[str, Outcome]) -> str:
-    unmet = [n for n in job.after if n not in outcomes or outcomes[n].state not in ("kept", "done")]
+    unmet = [n for n in job.after if n not in outcomes or outcomes[n].state not in DONE]
     return f"it comes after {', '.join(unmet)}" if unmet else "the bound of seconds was reached before its turn"
 
 
@@ -147,6 +148,14 @@ def followed(
             progress.update(bars[name], description=what, completed=share, visible=share < 1)
 
         return in_turn(jobs, work, seconds, advance) if together else run(jobs, work, cores, seconds, advance, again)
+
+
+def account(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """For the config of a result: how many jobs came to what, and by name and reason those that are not done."""
+    return {
+        "jobs": {s: sum(o.state == s for o in outcomes) for s in get_args(State)},
+        "not run": {o.job.name: f"{o.state}: {o.reason}" for o in outcomes if o.state not in DONE},
+    }
 
 
 def command(
@@ -182,7 +191,7 @@ def command(
         return 1
     for one in outcomes:
         console.print(f"{one.state:7} {one.job.name:40} {one.seconds:6.0f} s  {one.reason}", markup=False, highlight=False)
-    return 0 if all(o.state in ("kept", "done") for o in outcomes) else 1
+    return 0 if all(o.state in DONE for o in outcomes) else 1
 
 
 def listed(jobs: Sequence[Job], work: Path, console: Console) -> None:

@@ -23,11 +23,12 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.jobs import Job, Size, folder, modules
 from bench.rates import compared
 from bench.rates.ground import DONE
-from bench.rates.jobs import WORK, Job, Size, folder, jobs_of, methods
-from bench.report import ROOT, Report, Row, Target
-from bench.running import Outcome, followed
+from bench.rates.jobs import WORK, jobs_of, methods
+from bench.report import Report, Row, Target
+from bench.running import Outcome, account, followed
 
 SEEDS: dict[Size, tuple[int, ...]] = {"quick": (0,), "medium": (0,), "full": (0, 1, 2)}
 SECONDS: dict[Size, float] = {"quick": 50.0, "medium": 540.0, "full": float("inf")}
@@ -56,17 +57,13 @@ def reported(work: Path, size: Size, outcomes: Sequence[Outcome] = ()) -> Report
         targets += judged
         for figure in drawn:
             figures |= figure
-    config: dict[str, Any] = {"size": size, "methods": compared.epochs(work)}
-    config["jobs"] = {s: sum(o.state == s for o in outcomes) for s in ("kept", "done", "failed", "ended", "waits")}
-    config["not run"] = {o.job.name: f"{o.state}: {o.reason}" for o in outcomes if o.state not in ("kept", "done")}
+    config: dict[str, Any] = {"size": size, "methods": compared.epochs(work), **account(outcomes)}
     return Report(rows, targets, config, "modelled", "onnxruntime and torch, CPU", figures)
 
 
 def reporting() -> list[str]:
     """The modules of bench/rates that define `rows(work…`, this comparison first."""
-    files = sorted((ROOT / "bench" / "rates").glob("*.py"))
-    found = [f.stem for f in files if "\ndef rows(work" in f.read_text(encoding="utf-8")]
-    return sorted(found, key=lambda n: n != "compared")
+    return sorted(modules("rates", "rows(work"), key=lambda n: n != "compared")
 
 
 def planned(size: Size) -> list[Job]:

@@ -29,9 +29,9 @@ from rich.console import Console
 from bench.adapt import record
 from bench.adapt.ground import SCALES, WORK, jobs_of, methods
 from bench.adapt.replays import CHOSEN, LEVEL, RATE, SHARE
-from bench.jobs import Job, Size, folder
-from bench.report import ROOT, Report, Row, Target
-from bench.running import Outcome, followed
+from bench.jobs import Job, Size, folder, modules
+from bench.report import Report, Row, Target
+from bench.running import Outcome, account, followed
 
 SECONDS: dict[Size, float] = {"quick": 55.0, "medium": 540.0, "full": float("inf")}
 DRAWN = {"none": "C7", "moving statistics": "C0", "random uploads": "C1", "cascade": "C2", "ours": "C3", "upload all": "k"}
@@ -70,18 +70,15 @@ def reported(work: Path, size: Size, outcomes: Sequence[Outcome] = ()) -> Report
         "frames_per_second": RATE,
         "share_that_may_go_up": SHARE,
         "jpeg": LEVEL,
-        "jobs": {s: sum(o.state == s for o in outcomes) for s in ("kept", "done", "failed", "ended", "waits")},
-        "not run": {o.job.name: f"{o.state}: {o.reason}" for o in outcomes if o.state not in ("kept", "done")},
+        **account(outcomes),
     }
     return Report(rows, targets, config, "modelled", "torch and onnxruntime, CPU", figure(work))
 
 
 def reporting() -> list[str]:
     """The modules of bench/adapt that define `rows(work…`, statistics first, then learning."""
-    files = sorted((ROOT / "bench" / "adapt").glob("*.py"))
-    found = [f.stem for f in files if "\ndef rows(work" in f.read_text(encoding="utf-8")]
     order = ("continual", "long", "selection", "roads", "coded", "device", "recurring", "untrusted")
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(modules("adapt", "rows(work"), key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def figure(work: Path) -> dict[str, bytes]:

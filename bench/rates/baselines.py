@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.bottlefit import parameters, steps
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.fitted import coding_for
 from edgewise.core.artifact import Bottleneck, Coding

@@ -27,9 +27,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.decoded import Decoded, answered, files
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.fitted import coding_for
 from edgewise.codec.image import ImageCodec

@@ -24,10 +24,10 @@ import numpy as np
 from msgspec import UNSET, Struct
 from numpy.typing import NDArray
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import entropic, ours
 from bench.rates.ground import ground
 from bench.rates.imagenette import Part
-from bench.rates.jobs import Advance, Job, Size
 from bench.report import Row, Target, left_out
 from edgewise.codec import tables
 from edgewise.codec.context import grid, outlook

@@ -22,8 +22,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.jobs import Size
 from bench.rates.ground import Ground
-from bench.rates.jobs import Size
 from edgewise.training.classes import logits, tensor
 from edgewise.training.course import Advance, Course, Pictures, Source, follow
 from edgewise.training.distil import answering

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung

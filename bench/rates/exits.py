@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.decoded import Decoded, answered, files
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.image import ImageCodec
 from edgewise.core.errors import ConfigError

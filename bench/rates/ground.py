@@ -25,9 +25,10 @@ import torch
 from msgspec import Struct
 from torch import nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import imagenette
 from bench.rates.imagenette import Part, right
-from bench.rates.jobs import DATA, Advance, Job, Size
+from bench.rates.jobs import DATA
 from bench.report import ROOT
 from edgewise.core.artifact import Picture
 from edgewise.core.errors import ConfigError

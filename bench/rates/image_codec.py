@@ -27,10 +27,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.decoded import TUNING, Decoded, answered, files, tuned
 from bench.rates.entropic import point
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.features import FeatureCodec
 from edgewise.core.errors import ImageError

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import msgspec
 
 import bench.jobs
-from bench.jobs import Advance, Job, Size, folder
+from bench.jobs import Job, Size
 from bench.report import ROOT
 
-__all__ = ["DATA", "GROUND", "WORK", "Advance", "Job", "Size", "folder", "jobs_of", "methods", "record_file"]
 WORK = ROOT / "build" / "split"
 # what records of each size call their pictures
 DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "full": "imagenette-128"}

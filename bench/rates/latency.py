@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import delays, pieces, published, timing
 from bench.rates.boards import DEVICES, Board, board
-from bench.rates.jobs import Advance, Job, Size
 from bench.rates.recipes import DROP, OURS, OWN, SPLITS, Reached, reached
 from bench.rates.record import records
 from bench.rates.timing import Timed

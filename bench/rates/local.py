@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.ground import Ground, ground
 from bench.rates.imagenette import right
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.training.classes import tensor
 from edgewise.training.course import Course, Pictures, follow

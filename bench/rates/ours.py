@@ -25,9 +25,10 @@ from pathlib import Path
 
 import msgspec
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.entropic import EPOCHS, climbed, point, record
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from edgewise.split.training.ladder import Climb
 from edgewise.split.training.rung import Plan, Rung
 

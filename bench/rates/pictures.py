@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates.decoded import TUNING, Decoded, Files, Through, answered, files, tuned
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep
 from edgewise.codec.bare import bare_bytes
 from edgewise.codec.image import ImageCodec, Kind, there

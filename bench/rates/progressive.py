@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import ours
 from bench.rates.entropic import point
 from bench.rates.ground import Ground, ground
-from bench.rates.jobs import DATA, Advance, Job, Size, record_file
+from bench.rates.jobs import DATA, record_file
 from bench.rates.record import About, Record, keep, records
 from bench.report import Row, Target
 from edgewise.codec.features import FeatureCodec

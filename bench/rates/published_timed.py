@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import published, timing
 from bench.rates.boards import Effort
 from bench.rates.imagenette import PACK
-from bench.rates.jobs import Advance, Job, Size
 from bench.rates.timing import Timed
 from bench.rates.ways import Way
 from edgewise.codec.image import ImageCodec

@@ -16,7 +16,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from bench.rates.jobs import Size
+from bench.jobs import Size
 from edgewise.core.decoding import Things
 from edgewise.data.junction.footage import LABEL, footage
 from edgewise.data.junction.weather import CONDITIONS

@@ -23,8 +23,8 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
+from bench.jobs import Size
 from bench.rates import scenes
-from bench.rates.jobs import Size
 from bench.rates.scenes import Held, Pictures, Source
 from bench.report import ROOT
 from edgewise.core.answer import Answer

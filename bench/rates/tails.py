@@ -26,9 +26,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import scenes, tasks, things
 from bench.rates.detections import DRAWS
-from bench.rates.jobs import Advance, Job, Size
 from bench.rates.sights import BATCH, Name, plain, sight
 from bench.rates.tasks import DECODINGS, LABELS, TASKS, One, Tails, Task
 from bench.report import Row, Target, left_out

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.jobs import Advance
 from bench.rates import scenes
-from bench.rates.jobs import Advance
 from bench.rates.scenes import Pictures, Source
 from bench.rates.sights import Raw, Sight
 from edgewise.codec.image import ImageCodec, Kind

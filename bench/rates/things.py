@@ -26,10 +26,10 @@ import numpy as np
 from msgspec import Struct
 from torch import nn
 
+from bench.jobs import Advance, Job, Size
 from bench.rates import tails_tuned
 from bench.rates.detections import file, frame, judged, keep
 from bench.rates.image_codec import LearnedCodec
-from bench.rates.jobs import Advance, Job, Size
 from bench.rates.record import About
 from bench.rates.scenes import Pictures
 from bench.rates.sights import BATCH, NAMES, Name, Raw, Sight, plain, sight

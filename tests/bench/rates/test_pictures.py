@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from bench.jobs import Advance, Size
 from bench.rates import image_codec, local, pictures
 from bench.rates.decoded import TUNING, Beside, Decoded, Files, answered, files, tuned
 from bench.rates.ground import Ground
 from bench.rates.imagenette import Part
-from bench.rates.jobs import Advance, Size
 from bench.rates.record import records
 from edgewise.codec.image import ImageCodec, Kind
 from edgewise.core.errors import ConfigError, ImageError

@@ -26,8 +26,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.core.artifact import PartName
-from edgewise.core.errors import EdgewiseError, TensorError
-from edgewise.core.moments import Moments, Statistics, widths
+from edgewise.core.errors import EdgewiseError
+from edgewise.core.moments import Moments, Statistics
 from edgewise.graph.normalisation import required
 from edgewise.graph.watched import FEED, MOMENTS, WEIGHT, watched
 from edgewise.runtime.bundle import Bundle
@@ -35,7 +35,6 @@ from edgewise.runtime.follow import (
     PLAIN,
     Course,
     Rules,
-    Seen,
     Source,
     Vector,
     apart,
@@ -167,16 +166,6 @@ class Tracked:
             self._labels, self._of = [], labels
         self._labels.append(label)
 
-    def follow(self, statistics: Statistics, samples: float) -> None:
-        """Go on from these running statistics (of a memory, or of another device) as if so many samples had led there."""
-        wanted = {layer.path: layer.channels for layer in self.layers}
-        if widths(statistics) != wanted:
-            raise TensorError("statistics are of another model", got=f"{len(statistics)} layers", allowed=f"{len(wanted)} layers")
-        mean = np.concatenate([statistics[layer.path].mean for layer in self.layers]).astype(np.float64)
-        second = np.concatenate([statistics[layer.path].second for layer in self.layers])
-        self._course = replace(self.course, running=Seen(mean, second, samples), gone=1.0)
-        self._due = 0
-
     def succeed(self, before: Tracked) -> None:
         """Go on where another version of the part was, from the next run on; as begun where it normalises elsewhere."""
         source, theirs = self._source, before._source
@@ -185,12 +174,6 @@ class Tracked:
             if self.course.gone:
                 wanted = mixed(self.course, source, self.rules)
                 self._ready = self._built(wanted), wanted
-
-    def reset(self) -> None:
-        """Back to the source, as if nothing had been seen; the model is what it came as, bit for bit."""
-        self._course = begun(self._source, self.rules)
-        self._fast, self._at, self._ready = self._home, (self._source.mean, self._source.variance), None
-        self._waiting = self._unseen = self._due = 0
 
     def _watch(self, feeds: Mapping[str, NDArray[Any]], samples: int) -> Outputs:
         """A run under the statistics in use, this batch among them."""

@@ -16,6 +16,7 @@ import math
 from edgewise.core.learning import AUDIT, CARRIED, DROPPED
 
 LEARNS = 1
+CODED = "jpeg"  # what pictures to learn from are coded with
 _TEACHES, _AUDIT, _DROPPED = 1, 2, 4
 _STEPS = 254
 

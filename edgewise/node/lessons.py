@@ -37,7 +37,6 @@ QUEUE = 4  # pictures that wait to be coded
 STATISTICS = 5  # of so many samples one brings statistics, if the server wants them
 FREE = 1.0  # byte; what goes as a frame costs learning nothing, and nothing is given back for it
 ABOUT = 0.1  # of what the budget leaves must have changed before the learner is told
-CODED = "jpeg"  # what pictures to learn from are coded with
 
 
 class Lesson(Struct, frozen=True):
@@ -56,7 +55,6 @@ class Lessons:
 
     def __init__(self, learner: Learner | None, policy: OnlinePolicy, session: DeviceSession) -> None:
         self.learner, self.counts = learner, Counter[str]()
-        self.bytes_up = 0  # of samples that went
         self._policy, self._session = policy, session
         self._charge = Charge(policy.budget)
         self._wish: Learning | None = None
@@ -88,7 +86,6 @@ class Lessons:
             self._withdraw(lesson, size, event.lost)
             return 0
         self.counts["samples"] += 1
-        self.bytes_up += size
         return size
 
     # Frames
@@ -148,7 +145,7 @@ class Lessons:
                 return None
             it.lesson = replace(lesson, asked=float(whole))
             return teaching.told(doubt=lesson.doubt)
-        if it.point is None or it.point.mode != "image" or it.point.codec != CODED:
+        if it.point is None or it.point.mode != "image" or it.point.codec != teaching.CODED:
             return 0
         lesson_too = self._consider(it, None, now, self._size, answered=False, dropped=it.learn)
         if lesson_too is None:
@@ -181,7 +178,7 @@ class Lessons:
         self._running = self._coding.popleft()
         self._coded += 1
         statistics = self._wish.statistics and self._coded % STATISTICS == 1
-        point = OperatingPoint("sample", "image", CODED, self._wish.level)
+        point = OperatingPoint("sample", "image", teaching.CODED, self._wish.level)
         return Work(self._running.frame, "sample", point, look=False, statistics=statistics)
 
     def coded(self, picture: bytes, statistics: bytes) -> None:

@@ -18,25 +18,20 @@ from edgewise.core.errors import EdgewiseError
 from edgewise.core.learning import LARGEST_PICTURE, Learning, Sample
 from edgewise.net import teaching
 from edgewise.net.allowance import Allowance
+from edgewise.net.edge_session import Wants, wants_nothing
 from edgewise.net.messages import Stream
 
 log = logging.getLogger("edgewise.samples")
 SLACK = 1.25  # of its wish that a node may send
 HOLD = 30.0  # s of that which it may send at once, and two samples in any case
 NODES = 4096  # whose use is remembered
-CODED = "jpeg"
-Wants = Callable[[str], Learning | None]
 OnSamples = Callable[[str, list[Sample]], None]
-
-
-def nothing(node: str) -> Learning | None:
-    return None
 
 
 class Samples:
     """`wants` says what a node is to do (None: nothing), `on_samples` takes what came of it, on the loop: it must be quick."""
 
-    def __init__(self, wants: Wants = nothing, on_samples: OnSamples | None = None) -> None:
+    def __init__(self, wants: Wants = wants_nothing, on_samples: OnSamples | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._wants, self._on_samples = wants, on_samples
         self._allowed: OrderedDict[str, Allowance] = OrderedDict()
@@ -62,23 +57,7 @@ class Samples:
         return found.take(size, now)
 
     def came(self, node: str, sample: Sample) -> None:
-        """A sample of this node is whole."""
-        self._hand(node, sample)
-
-    def carried(self, node: str, frame: int, stream: Stream, payload: memoryview, flags: int, now: float) -> None:
-        """A frame came; where it says so, its picture is learned from as well."""
-        found = teaching.learned(flags)
-        if found is None:
-            return
-        if stream.codec != CODED or not 0 < len(payload) <= LARGEST_PICTURE:
-            self.counts["frames that cannot be learned from"] += 1
-        elif not self.allows(node, len(payload), now):
-            self.counts["frames not learned from"] += 1
-        else:
-            self.counts["frames learned from"] += 1
-            self._hand(node, Sample(frame, 0.0, bytes(payload), found[0], found[1], stream.address))
-
-    def _hand(self, node: str, sample: Sample) -> None:
+        """A sample of this node is whole; it is handed on."""
         if self._on_samples is None:
             return
         try:
@@ -86,3 +65,16 @@ class Samples:
         except EdgewiseError as error:  # a full disk must not end the connection
             self.counts["samples that failed"] += 1
             log.error("a sample of %s cannot be taken: %s", node, error)
+
+    def carried(self, node: str, frame: int, stream: Stream, payload: memoryview, flags: int, now: float) -> None:
+        """A frame came; where it says so, its picture is learned from as well."""
+        found = teaching.learned(flags)
+        if found is None:
+            return
+        if stream.codec != teaching.CODED or not 0 < len(payload) <= LARGEST_PICTURE:
+            self.counts["frames that cannot be learned from"] += 1
+        elif not self.allows(node, len(payload), now):
+            self.counts["frames not learned from"] += 1
+        else:
+            self.counts["frames learned from"] += 1
+            self.came(node, Sample(frame, 0.0, bytes(payload), found[0], found[1], stream.address))

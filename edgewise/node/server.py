@@ -26,7 +26,7 @@ from msgspec import Struct
 from edgewise.core.answer import Answer, FrameRecord
 from edgewise.core.errors import FrameError, LinkError
 from edgewise.meter.memory import resident
-from edgewise.net.edge_session import Limits
+from edgewise.net.edge_session import Limits, Wants, wants_nothing
 from edgewise.net.items import Item
 from edgewise.net.listen import Peer
 from edgewise.net.messages import Stream, unpack_records
@@ -36,7 +36,7 @@ from edgewise.node.edge import Edge, News, Run
 from edgewise.node.intake import Transaction
 from edgewise.node.ledger import FILTERED
 from edgewise.node.rows import KIND
-from edgewise.node.samples import OnSamples, Samples, Wants, nothing
+from edgewise.node.samples import OnSamples, Samples
 from edgewise.node.store.database import in_memory
 from edgewise.node.store.inbox import Inbox
 
@@ -111,7 +111,7 @@ class EdgeServer:
         on_rows: OnRows | None = None,
         on_items: OnItems | None = None,
         news: News = lambda node: None,
-        wants: Wants = nothing,
+        wants: Wants = wants_nothing,
         on_samples: OnSamples | None = None,
     ) -> None:
         self.model = model

@@ -32,6 +32,7 @@ from edgewise.apps.vision.stock import Stock
 from edgewise.core.answer import FrameRecord
 from edgewise.core.errors import ConfigError, EdgewiseError, LinkError
 from edgewise.net.allowance import Allowances
+from edgewise.net.edge_session import wants_nothing
 from edgewise.net.identity import Identity, server_context
 from edgewise.net.limits import limits
 from edgewise.net.listen import Listener
@@ -39,7 +40,6 @@ from edgewise.net.renewal import renew_own, renewal_route
 from edgewise.net.revocation import Revocations
 from edgewise.net.tokens import Tokens
 from edgewise.node.background import background, cancel
-from edgewise.node.samples import nothing
 from edgewise.node.server import EdgeServer, Health
 from edgewise.node.tails import Tails
 from edgewise.runtime.bundle import Bundle, read_manifest
@@ -121,7 +121,7 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
         on_rows=stock.rows,
         on_items=stock.items,
         news=stock.news,
-        wants=adapting.learning if adapting is not None else nothing,
+        wants=adapting.learning if adapting is not None else wants_nothing,
         on_samples=adapting.samples if adapting is not None else None,
     )
     audit = partial(_audited, stock)

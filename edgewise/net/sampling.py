@@ -26,8 +26,8 @@ QUEUE = 1 << 20  # bytes that may wait; one sample may always
 class Sampling:
     """The samples of one session, in order. `counts` are the session's."""
 
-    def __init__(self, counts: Counter[str], most: int = QUEUE) -> None:
-        self.counts, self.most = counts, most
+    def __init__(self, counts: Counter[str]) -> None:
+        self.counts = counts
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._number = 0
@@ -42,7 +42,7 @@ class Sampling:
     @property
     def room(self) -> int:
         """Bytes that may be offered."""
-        return self.most - self._bytes if self._waiting else LARGEST_SAMPLE
+        return QUEUE - self._bytes if self._waiting else LARGEST_SAMPLE
 
     @property
     def under(self) -> int:

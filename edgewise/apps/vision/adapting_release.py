@@ -20,12 +20,12 @@ from msgspec import Struct
 
 from edgewise.apps.vision import trust
 from edgewise.apps.vision.adapting_words import Outcome, Recall, Version
+from edgewise.apps.vision.publish import release_of
 from edgewise.apps.vision.stock import CHANNEL, Stock
 from edgewise.core.artifact import MANIFEST, Grid, Manifest, Things
 from edgewise.core.errors import ConfigError, EdgewiseError, ModelError
-from edgewise.core.release import FileEntry, Release, Route
+from edgewise.core.release import Release
 from edgewise.core.rollout import Condition, Plan
-from edgewise.net.certificates import DAY
 from edgewise.node.delivery.course import Rollout
 from edgewise.node.delivery.guard import parse
 from edgewise.node.delivery.words import digest
@@ -68,24 +68,17 @@ class Releases:
 
     async def publish(self, word: Version | Recall, now: float) -> Release:
         """Put a version on the shelf and publish it; it is not on its way yet. A sentence is raised where it cannot be."""
-        blobs = {digest(data): data for data in word.files.values()}
-        routes: Mapping[str, bytes] = word.routes if isinstance(word, Version) else {}
-        entries = {name: FileEntry(digest(data), len(data)) for name, data in word.files.items()}
-        if entries[MANIFEST].sha256 != word.address:
+        if digest(word.files[MANIFEST]) != word.address:
             raise ModelError(
-                "a version is another one than its address says", got=entries[MANIFEST].sha256[:12], allowed=word.address[:12]
+                "a version is another one than its address says", got=digest(word.files[MANIFEST])[:12], allowed=word.address[:12]
             )
-        ways = tuple(Route(base, FileEntry(digest(data), len(data))) for base, data in routes.items())
-        blobs |= {digest(data): data for data in routes.values()}
+        routes = word.routes.items() if isinstance(word, Version) else ()
+        known, about = self._stock.delivery.releases(), f"learned: {word.why}"[:ABOUT]
+        release, blobs = release_of(word.files, routes, None, known, now, LIFE, None, about)
         await asyncio.to_thread(gently, partial(self._put, blobs))
-        known = [row for row in self._stock.delivery.releases() if row.name == self.name]
-        number = 1 + max((row.version for row in known), default=0)
-        floor = max((row.floor for row in known), default=1)
-        about = f"learned: {word.why}"[:ABOUT]
-        release = Release(self.name, number, word.address, entries, now, now + LIFE * DAY, floor, ways, about)
         envelope = trust.sign_adapted(self._keys, release)
         self._stock.delivery.publish(envelope, CHANNEL, False, BY)
-        self.underway = Underway(word.number, number, word.address, envelope.digest, isinstance(word, Recall))
+        self.underway = Underway(word.number, release.version, word.address, envelope.digest, isinstance(word, Recall))
         return release
 
     def _put(self, blobs: Mapping[str, bytes]) -> None:

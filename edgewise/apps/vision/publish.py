@@ -6,7 +6,7 @@ can hold a version back but never make one. It does not know who may publish; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -53,6 +53,20 @@ def prepare(
     if not 0 < days <= MOST_DAYS:
         raise ConfigError("a release cannot live so long", got=f"{days:g} days", allowed=f"above 0, up to {MOST_DAYS:g}")
     files = bundle_files(bundle)
+    return release_of(files, (_way(folder, files) for folder in old), version, known, now, days, floor, about)
+
+
+def release_of(
+    files: Mapping[str, bytes],
+    routes: Iterable[tuple[str, bytes]],
+    version: int | None,
+    known: Sequence[ReleaseRow],
+    now: float,
+    days: float,
+    floor: int | None,
+    about: str = "",
+) -> tuple[Release, dict[str, bytes]]:
+    """The same of a bundle's `files` by name, with `routes`: the address that each begins at, and its delta."""
     name = parse(files[MANIFEST]).name
     before = [row for row in known if row.name == name]
     newest = max(before, key=lambda row: row.version, default=None)
@@ -60,15 +74,11 @@ def prepare(
     lowest = floor if floor is not None else (newest.floor if newest else 1)
     if not 1 <= lowest <= number:
         raise ConfigError("a floor is above the version itself", got=lowest, allowed=f"1 to {number}")
-    blobs = {digest(data): data for data in files.values()}
     entries = {file: FileEntry(digest(data), len(data)) for file, data in files.items()}
-    ways = []
-    for folder in old:
-        base, delta = _way(folder, files)
-        blobs[digest(delta)] = delta
-        ways.append(Route(base, FileEntry(digest(delta), len(delta))))
-    release = Release(name, number, entries[MANIFEST].sha256, entries, now, now + days * DAY, lowest, tuple(ways), about)
-    return release, blobs
+    shorter = list(routes)
+    ways = tuple(Route(base, FileEntry(digest(delta), len(delta))) for base, delta in shorter)
+    release = Release(name, number, entries[MANIFEST].sha256, entries, now, now + days * DAY, lowest, ways, about)
+    return release, {digest(data): data for data in (*files.values(), *(delta for _, delta in shorter))}
 
 
 def _way(folder: Path, files: Mapping[str, bytes]) -> tuple[str, bytes]:

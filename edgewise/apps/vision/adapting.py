@@ -49,17 +49,21 @@ METHOD = "adapt"  # in the provenance of versions that were learned
 
 
 class AdaptConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`teacher` as a user names it; `budget` (B/s) of uploads of each device; the guard in words ("" for ours), and a folder
-    of pictures of the model's own domain, on which nothing may be lost ("" for the bundle's probe).
+    """`teacher` as a user names it; the guard in words ("" for ours), and a folder of pictures of the model's own domain,
+    on which nothing may be lost ("" for the bundle's probe).
     """
 
     teacher: str
-    budget: float = 20_000.0
     recipe: Recipe = Recipe()
     manner: Manner = Manner()
     guard: str = ""
     threads: int = 1
     home: str = ""
+
+    @property
+    def budget(self) -> float:
+        """Of uploads of each device, B/s."""
+        return self.recipe.bytes
 
 
 class Adapting:
@@ -77,7 +81,7 @@ class Adapting:
         state: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config = replace(config, recipe=replace(config.recipe, bytes=config.budget))
+        self._config = config
         self._source = bundle_files(folder)
         self.manifest = manifest_of(self._source)
         manner = adapting_release.checked(replace(config.manner, guard=adapting_release.guarded(config.guard, self.manifest)))

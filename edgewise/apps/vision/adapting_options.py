@@ -46,13 +46,12 @@ def wished(
         raise ConfigError("there are no pictures of the model's own domain", got=home, allowed="a folder with pictures")
     parse(guard)
     manner = checked(Manner(share(canary), span(window), least))
-    rate = budget(upload)
-    made = replace(read_recipe(recipe) if recipe is not None else Recipe(), bytes=rate)
+    made = replace(read_recipe(recipe) if recipe is not None else Recipe(), bytes=budget(upload))
     if cascade is not None:
         if not 0 <= cascade <= 1:
             raise ConfigError("a share of frames is impossible", got=f"--cascade {cascade:g}", allowed="0 to 1")
         made = replace(made, cascade=cascade)
-    return AdaptConfig(teacher, rate, made, manner, guard, home=str(home) if home is not None else "")
+    return AdaptConfig(teacher, made, manner, guard, home=str(home) if home is not None else "")
 
 
 def budget(text: str) -> float:

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 
-from edgewise.apps.vision.adapting_words import LENGTH, Said, Told, length, packed, said
+from edgewise.apps.vision.adapting_words import LENGTH, Begin, Said, Told, length, packed, said
 from edgewise.core.errors import LinkError
 
 MODULE = "edgewise.apps.vision.adapting_process"
@@ -44,17 +44,12 @@ class Child:
             )
         )
 
-    @property
-    def number(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
     async def tell(self, word: Told) -> None:
         """Wait until the pipe has taken the word; LinkError where the process is gone."""
         pipe = self._process.stdin
         assert pipe is not None
         try:
-            pipe.write(await asyncio.to_thread(packed, word) if _is_large(word) else packed(word))
+            pipe.write(await asyncio.to_thread(packed, word) if isinstance(word, Begin) else packed(word))
             await pipe.drain()
         except (BrokenPipeError, ConnectionResetError):
             raise LinkError("the adapting process is gone", got="a closed pipe") from None
@@ -81,7 +76,3 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGKILL)
             return await self._process.wait()
-
-
-def _is_large(word: Told) -> bool:
-    return bool(getattr(word, "source", None))

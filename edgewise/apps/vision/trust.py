@@ -181,7 +181,7 @@ def _publisher(trust: Trust, key: str, model: str) -> str:
     return next(ids, "")
 
 
-def admit_adapter(folder: Path, models: Sequence[str], now: float, root: Path | None = None) -> bool:
+def admit_adapter(folder: Path, models: Sequence[str], now: float) -> bool:
     """Let a key of this server sign releases of `models`, and of nothing else; whether the Trust was changed for it.
 
     The key is made where there is none. IdentityError where the Trust would have to change and the root is not here: its hint
@@ -199,7 +199,7 @@ def admit_adapter(folder: Path, models: Sequence[str], now: float, root: Path | 
         )
     if said.keys.get(ADAPTER) == Key(public(key), "publisher", wanted):
         return False
-    if root is None and not key_path(folder, ROOT).exists():
+    if not key_path(folder, ROOT).exists():
         words = f"--remove {ADAPTER} " if ADAPTER in said.keys else ""
         raise IdentityError(
             f"the trust does not let this server release {', '.join(wanted)}",
@@ -207,7 +207,7 @@ def admit_adapter(folder: Path, models: Sequence[str], now: float, root: Path | 
             hint=f"Call there: edgewise keys trust {words}--add {ADAPTER}={public(key)}:{','.join(wanted)} --root FILE",
         )
     change = add_publisher(ADAPTER, public(key), wanted)
-    renew(folder, now, together([remove_key(ADAPTER), change]) if ADAPTER in said.keys else change, root)
+    renew(folder, now, together([remove_key(ADAPTER), change]) if ADAPTER in said.keys else change)
     return True
 
 

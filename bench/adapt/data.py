@@ -16,29 +16,28 @@ Imagenette and CIFAR-10 are for research alone: no weights that saw them leave t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from bench.jobs import Advance
 from bench.report import ROOT
 from edgewise.core.artifact import Picture
-from edgewise.core.errors import ConfigError
 from edgewise.data.album import Album
 from edgewise.data.boxes import occupied
 from edgewise.data.clip import by_time, frame, read_clip
 from edgewise.data.dataset import Entry
 from edgewise.data.junction import Junction
-from edgewise.data.junction.weather import CONDITIONS, Condition
 from edgewise.data.pack import Pack, open_pack
 from edgewise.data.streams import Domain, parse, seen
 from edgewise.split.gallery import gathered
 
 Part = Literal["teach", "choose", "report"]
-Advance = Callable[[str, float], None]
 PACKS = ROOT.parent / "shared" / "data"
 CIFAR, IMAGENETTE = Picture(32, 32), Picture(128, 128)
 HELD = {"cifar10": 200, "imagenette": 60}  # of each class of train, from its end: for choosing
@@ -88,37 +87,34 @@ def _of_part(names: Sequence[str], part: Part, held: int) -> list[str]:
 
 
 class View(Struct, frozen=True):
-    """A frame of a road: `image` (360, 640, 3; uint8), its boxes (n, 4; fractions), occupied cells (23, 40), domain and block."""
+    """A frame of a road: `image` (360, 640, 3; uint8), its boxes (n, 4; fractions), occupied cells (23, 40); `drawn`: camera and
+    number of the frame, which draw every grain of what it is seen through."""
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float64]
     cells: NDArray[np.bool_]
-    domain: Domain
-    block: str
+    drawn: tuple[int, int]
+
+    def through(self, domain: Domain) -> View:
+        """The same frame through a domain: its truth stays."""
+        return replace(self, image=seen(self.image, domain, self.drawn))
 
 
-def road(
-    scene: int, domain: Domain, frames: int, part: Part = "report", condition: Condition = "clear", tick: float = TICK
-) -> Iterator[View]:
-    """`frames` of one pole camera, `tick` seconds apart, rendered in `condition` and then seen through `domain`.
+def road(scene: int, domain: Domain, frames: int) -> Iterator[View]:
+    """`frames` of one pole camera that reports, TICK apart, rendered in clear air and seen through `domain`.
 
-    `scene` counts the cameras of a part. Truth is exact; frames of one camera are one block for intervals. About 30 ms a frame.
+    `scene` counts the cameras. Truth is exact. About 30 ms a frame.
     """
-    if condition not in CONDITIONS:
-        raise ConfigError("the junction knows no such condition", got=condition, allowed=", ".join(CONDITIONS))
-    seed = SEEDS[part] + scene
-    junction = Junction(seed, condition)
+    seed = SEEDS["report"] + scene
+    junction = Junction(seed, "clear")
     for number in range(frames):
-        image, boxes, cells = junction.frame(number * tick)
-        yield View(seen(image, domain, [seed, number]), boxes, cells, domain, f"junction {seed}")
+        yield View(*junction.frame(number * TICK), (seed, number)).through(domain)
 
 
-def clip(domain: Domain, part: Part = "report", seed: int = 0, packs: Path = PACKS) -> Iterator[View]:
+def clip(domain: Domain, part: Part = "report", packs: Path = PACKS) -> Iterator[View]:
     """Labelled frames of the real clip in order of time, seen through `domain`. **Its boxes are another network's output.**"""
     pack = _opened(packs / "opendatacam.tar")
     parts = dict(zip(("teach", "choose", "report"), by_time(read_clip(pack, ("car", "bus")).pictures), strict=True))
     for number, picture in enumerate(parts[part]):
         boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in picture.boxes], float).reshape(-1, 4)
-        yield View(
-            seen(frame(pack, picture), domain, [seed, number]), boxes, occupied(boxes), domain, f"clip {part} {number // 11}"
-        )
+        yield View(frame(pack, picture), boxes, occupied(boxes), (0, number)).through(domain)

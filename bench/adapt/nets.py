@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.report import ROOT
+from bench.adapt.data import PACKS
 from edgewise.graph.picture import Look
 
-WEIGHTS = ROOT.parent / "shared" / "data" / "cifar-resnets"
+WEIGHTS = PACKS / "cifar-resnets"
 BLOCKS = {20: 3, 32: 5, 56: 9}
 WIDTHS = (16, 32, 64)
 

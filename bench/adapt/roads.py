@@ -14,23 +14,23 @@ and the real clip, darkened, whose boxes are another network's: agreement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.adapt.data import PACKS, SEEDS, TICK, View, clip
+from bench.adapt.data import PACKS, View, clip, road
 from bench.adapt.ground import SCALES
+from bench.adapt.models import CLEAR
 from bench.jobs import Advance, Job, Size
 from bench.report import Row, Target, left_out
 from edgewise.apps.vision.bundles import find
 from edgewise.core.artifact import PartName
 from edgewise.core.decoding import Grid
-from edgewise.data.junction import Junction
 from edgewise.data.metrics import counts, f1
 from edgewise.data.preprocess import fit
-from edgewise.data.streams import Domain, parse, seen
+from edgewise.data.streams import Domain, parse
 from edgewise.runtime.bundle import Bundle
 from edgewise.runtime.follow import CAMERA
 from edgewise.runtime.tracked import Tracked
@@ -72,29 +72,38 @@ def _file(name: str) -> str:
 class Ways:
     """The shipped bundle by both routes, as it is and followed, one for each domain."""
 
-    def __init__(self, domains: tuple[Domain, ...]) -> None:
+    def __init__(self, domains: Sequence[str]) -> None:
+        self.domains = parse(",".join(domains))
         self.bundle = Bundle.open(find("vehicles"))
         decoding = self.bundle.manifest.decoding
         assert isinstance(decoding, Grid)
         self._threshold = decoding.cell_threshold
         self.followed = {
-            (d.name, part): Tracked.of(self.bundle, part, CAMERA, aside=False) for d in domains for part in ("local", "head")
+            (d.name, part): Tracked.of(self.bundle, part, CAMERA, aside=False) for d in self.domains for part in ("local", "head")
         }
         self.table: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
 
-    def see(self, domain: Domain, way: str, image: NDArray[np.uint8], cells: NDArray[np.bool_]) -> None:
-        """Count the cells of one frame, by both routes."""
+    def see(self, view: View) -> None:
+        """Count the cells of one clear frame, as it is and through each domain, by both routes."""
+        for domain in self.domains:
+            self._count(domain, "clear", view)
+            shifted = view.through(domain)
+            for way in WAYS[1:]:
+                self._count(domain, way, shifted)
+
+    def lead(self, view: View) -> None:
+        """A frame of the time in which the camera is set up."""
+        for domain in self.domains:
+            for part in ("local", "head"):
+                self._run(domain, part, "followed", view.image)
+
+    def _count(self, domain: Domain, way: str, view: View) -> None:
         for route in ROUTES:
-            outputs = self._run(domain, "local" if route == "local" else "head", way, image)
+            outputs = self._run(domain, "local" if route == "local" else "head", way, view.image)
             if route == "split":
                 outputs = self.bundle.session("tail").run({"bottleneck": outputs["bottleneck"]})
             said = outputs["occupied"][0, 0] >= self._threshold
-            self.table.setdefault((f"{domain.name}, {route}", way), []).append(counts(said[None], cells[None])[0])
-
-    def lead(self, domain: Domain, image: NDArray[np.uint8]) -> None:
-        """A frame of the time in which the camera is set up."""
-        for part in ("local", "head"):
-            self._run(domain, part, "followed", image)
+            self.table.setdefault((f"{domain.name}, {route}", way), []).append(counts(said[None], view.cells[None])[0])
 
     def _run(self, domain: Domain, part: PartName, way: str, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         feed = {"picture": fit(image, self.bundle.manifest.pictures[part])}
@@ -107,42 +116,27 @@ class Ways:
 
 def leave(work: Path, advance: Advance, scene: int, frames: int) -> None:
     """A job: one rendered camera, every frame clear, in fog and at night."""
-    domains = tuple(parse(",".join(DOMAINS)))
-    ways, junction = Ways(domains), Junction(SEEDS["report"] + scene, "clear")
-    lead = min(LEAD, frames)
-    for number in range(lead):
-        image, _, _ = junction.frame(number * TICK)
-        for domain in domains:
-            ways.lead(domain, image)
-    for number in range(lead, lead + frames):
-        image, _, cells = junction.frame(number * TICK)
-        for domain in domains:
-            shifted = seen(image, domain, [SEEDS["report"] + scene, number])
-            ways.see(domain, "clear", image, cells)
-            for way in WAYS[1:]:
-                ways.see(domain, way, shifted, cells)
-        advance(f"junction {scene}", (number - lead) / frames)
+    ways, lead = Ways(DOMAINS), min(LEAD, frames)
+    for number, view in enumerate(road(scene, CLEAR, lead + frames)):
+        if number < lead:
+            ways.lead(view)
+        else:
+            ways.see(view)
+            advance(f"junction {scene}", (number - lead) / frames)
     ways.keep(work / _file(f"junction-{scene}"))
 
 
 def darkened(work: Path, advance: Advance) -> None:
-    """A job: the labelled frames of the clip that report, in order, several times over, as it is and darkened."""
-    domains = tuple(parse("night:4"))
-    ways = Ways(domains)
-    for clear, _ in _both(domains[0]):
-        ways.lead(domains[0], clear.image)
-    for again, (clear, dark) in enumerate(_both(domains[0])):
-        ways.see(domains[0], "clear", clear.image, clear.cells)
-        for way in WAYS[1:]:
-            ways.see(domains[0], way, dark.image, dark.cells)
-        advance("clip", min(again / 436, 1.0))
+    """A job: the labelled frames of the clip that choose nothing of ours and that report, in order, as they are and darkened;
+    they lead the way in themselves."""
+    ways = Ways(("night:4",))
+    views = [view for part in ("choose", "report") for view in clip(CLEAR, part)]
+    for view in views:
+        ways.lead(view)
+    for number, view in enumerate(views):
+        ways.see(view)
+        advance("clip", number / len(views))
     ways.keep(work / _file("clip"))
-
-
-def _both(domain: Domain) -> Iterator[tuple[View, View]]:
-    """Frames of the parts that choose nothing of ours and that report; those of choosing lead the way in."""
-    for part in ("choose", "report"):
-        yield from zip(clip(Domain(), part), clip(domain, part), strict=True)
 
 
 def rows(work: Path) -> tuple[list[Row], list[Target]]:

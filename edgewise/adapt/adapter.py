@@ -34,7 +34,6 @@ from edgewise.adapt.upload import Calibration, Upload
 from edgewise.adapt.watch import Rules, Watch, audited, begun, judged, rest
 from edgewise.core.learning import Learning
 
-__all__ = ["Adapter", "Prepare"]
 DEFAULT = Recipe()
 RULES = Rules()
 EVENTS = 1000
@@ -89,10 +88,6 @@ class Adapter:
         if self._teacher_out:
             return self._intake.refuse(TEACHER_OUT)
         return self._intake.take(upload, now, self.learning)
-
-    def step_due(self, now: float) -> bool:
-        """Whether a tick would work now, for seconds perhaps."""
-        return self._intake.due(now)
 
     def tick(self, now: float) -> None:
         """Time passes: what waits is labelled, judged, learned from and proved, as far as it is due."""

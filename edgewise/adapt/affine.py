@@ -18,7 +18,7 @@ import numpy as np
 from edgewise.adapt.step import Phi, Values
 from edgewise.codec.delta import Precision, decode
 from edgewise.codec.feedback import ErrorFeedback
-from edgewise.core.delta import FLOAT, Affine, Change, Delta, Full, apply
+from edgewise.core.delta import FLOAT, Full, apply
 from edgewise.core.errors import ModelError
 
 METHOD = "adapt"
@@ -80,20 +80,6 @@ class Line:
         self.version = version
         while len(self._versions) > self._held + 1:
             del self._versions[next(v for v in self._versions if v not in (self.base, version))]
-
-
-def difference(before: Phi, after: Phi, base: str, parent: str) -> Delta:
-    """The Delta that adds what lies between two φ, path by path, as an Affine of scale 1: composes and merges with others of
-    its kind.
-    """
-    changes: dict[str, Change] = {}
-    for path, value in after.items():
-        if path not in before or before[path].shape != value.shape:
-            raise ModelError("two φ are of different models", got=path, allowed=", ".join(list(before)[:5]))
-        shift = np.asarray(value - before[path], np.float32)
-        if shift.any():
-            changes[path] = Affine(np.ones(len(shift), np.float32), shift)
-    return Delta(base, parent, METHOD, changes)
 
 
 def _checked(phi: Phi) -> dict[str, Values]:

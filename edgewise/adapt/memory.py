@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from edgewise.adapt.step import Phi
 from edgewise.adapt.teacher import Picture
-from edgewise.core.moments import Statistics
 
 Look = NDArray[np.float64]
 SUSPECT = 1.3  # of `far`: four pictures scatter twice as widely as sixteen
@@ -36,8 +35,8 @@ DRIFT = 0.002  # what one picture weighs in the key of its domain, once that is 
 
 
 class Domain(Struct, frozen=True, eq=False):
-    """Domain `number`: `mean` and `spread` (K,) of its looks, the φ that was best there with the address of its `version`, the
-    device's `statistics`, how often it was entered (`visits`), and how many pictures its key was told by (`count`).
+    """Domain `number`: `mean` and `spread` (K,) of its looks, the φ that was best there with the address of its `version`, how
+    often it was entered (`visits`), and how many pictures its key was told by (`count`).
     """
 
     number: int
@@ -45,7 +44,6 @@ class Domain(Struct, frozen=True, eq=False):
     spread: Look
     phi: Phi | None = None
     version: str = ""
-    statistics: Statistics | None = None
     visits: int = 1
     count: int = 0
 
@@ -136,10 +134,10 @@ class Memory:
             and apart(np.mean(few, axis=0), self.current) > SUSPECT * self.far
         )
 
-    def remember(self, phi: Phi, version: str, statistics: Statistics | None = None) -> None:
+    def remember(self, phi: Phi, version: str) -> None:
         """What is best in the domain that the stream is in."""
         if self.current is not None:
-            self._keep(replace(self.current, phi=dict(phi), version=version, statistics=statistics or self.current.statistics))
+            self._keep(replace(self.current, phi=dict(phi), version=version))
 
     def forget(self) -> None:
         """What is stored for the domain that the stream is in was no good."""

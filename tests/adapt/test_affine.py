@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
-from edgewise.adapt.affine import HELD, Line, difference
+from edgewise.adapt.affine import HELD, Line
 from edgewise.codec.delta import decode
-from edgewise.core.delta import apply, compose, merge
+from edgewise.core.delta import apply
 from edgewise.core.errors import ModelError
 
 Phi = dict[str, np.ndarray]
@@ -93,17 +92,3 @@ def test_a_version_that_is_not_held_and_values_that_are_none_are_sentences() -> 
     for wrong in (np.full(16, np.nan, np.float32), np.zeros((4, 4), np.float32), np.zeros(16)):
         with pytest.raises(ModelError, match="no usable values"):
             line.ship({"a.weight": wrong})
-
-
-def test_differences_compose_and_merge() -> None:
-    random = np.random.default_rng(4)
-    begin = source()
-    one, two = moved(begin, random), moved(begin, random)
-    a, b = difference(begin, one, "base", "base"), difference(begin, two, "base", "base")
-    both = apply(begin, merge(a, b))
-    for path in begin:
-        assert np.allclose(both[path], one[path] + two[path] - begin[path], atol=1e-6)
-    after = apply(begin, compose(replace(a, result="r"), replace(b, parent="r")))
-    assert all(np.allclose(after[p], both[p], atol=1e-6) for p in begin)
-    with pytest.raises(ModelError, match="different models"):
-        difference(begin, {"c.weight": np.ones(3, np.float32)}, "base", "base")

@@ -6,13 +6,13 @@ The shadow is normalised by the statistics that devices run with (`follow`), its
 (`edgewise.adapt.training.renorm`). `affine` is what a device holds, to the bit, once what was shipped is put back with `restore`.
 
 A batch whose loss or gradients are no numbers changes nothing and is counted in `astray`; rows of `soft` that hold NaN do not
-teach. It does not know whether a step did good: `probe` asks who does.
+teach. It does not know whether a step did good: the gate does (`edgewise.adapt.accept`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,16 +21,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgewise.adapt.step import Batch, Phi, Step, Values
+from edgewise.adapt.step import Batch, Phi, Values
 from edgewise.adapt.training.loss import CELLS, TERMS, Terms, taught
 from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.training.student import Student
 from edgewise.core.delta import Change, Delta
-from edgewise.core.errors import ModelError, TensorError
+from edgewise.core.errors import TensorError
 from edgewise.core.moments import Statistics
 from edgewise.runtime.update import exact
 
-RATES = (3e-4, 1e-3, 3e-3)  # what `probe` tries
 MOMENTUM = 0.9
 CHUNK = 64  # pictures at once where nothing is learned
 METHOD = "adapt"
@@ -152,30 +151,6 @@ class AffineStep:
                 parameter.copy_(value)
             for path, pair in followed.items():
                 _normalise(layers[path], *pair)
-
-
-def probe(
-    step: Step, batches: Sequence[Batch], worth: Callable[[], float], rates: Sequence[float] = RATES
-) -> tuple[float, Mapping[float, float]]:
-    """The rate after whose steps on `batches` the shadow is `worth` most (the gate's figure), and what each was worth.
-
-    φ is as before afterwards, momentum forgotten; of equal rates the smaller is taken. ModelError without a rate.
-    """
-    if not rates:
-        raise ModelError("a probe of step sizes has none", got=0, allowed="1 or more")
-    before, rate = step.affine(), step.rate
-    worths: dict[float, float] = {}
-    try:
-        for one in sorted(rates):
-            step.restore(before)
-            step.rate = one
-            for batch in batches:
-                step.step(batch)
-            worths[one] = worth()
-    finally:
-        step.restore(before)
-        step.rate = rate
-    return max(worths, key=lambda r: (worths[r] if math.isfinite(worths[r]) else -math.inf, -r)), worths
 
 
 def _normalise(layer: Renormalised, mean: Tensor, variance: Tensor) -> None:

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from torch import nn  # noqa: E402
 
-from edgewise.adapt.step import Batch, Step, Values, agreement, confidence, likelihood  # noqa: E402
-from edgewise.adapt.training.step import AffineStep, probe  # noqa: E402
+from edgewise.adapt.step import Batch, Step, Values, confidence, likelihood  # noqa: E402
+from edgewise.adapt.training.step import AffineStep  # noqa: E402
 from edgewise.adapt.training.student import of_bundle, of_net, of_parts  # noqa: E402
 from edgewise.codec.delta import decode, encode  # noqa: E402
 from edgewise.codec.feedback import ErrorFeedback  # noqa: E402
@@ -191,19 +191,6 @@ def test_a_folded_model_says_how_to_export_it() -> None:
     parts = {"local": _folded(model)}
     with pytest.raises(ModelError, match="unfold"):
         of_parts(parts, parameters)
-
-
-def test_the_probe_finds_a_rate_and_leaves_no_trace() -> None:
-    step, x = shadow()[0], pictures(24)
-    batch = lesson(x)
-    before, rate = step.affine(), step.rate
-
-    def worth() -> float:
-        return float(agreement(step.logits(x), batch.soft).mean()) - float(np.abs(step.affine()["local.norm.bias"]).sum()) * 1e-3
-
-    best, worths = probe(step, [batch] * 5, worth, (1e-4, 0.1))
-    assert best == max(worths, key=worths.__getitem__) and set(worths) == {1e-4, 0.1}
-    assert step.rate == rate and all(step.affine()[p].tobytes() == v.tobytes() for p, v in before.items())
 
 
 def test_the_cells_of_a_detector_are_taught() -> None:

@@ -16,7 +16,7 @@ delta, no budget, and the first batches of the device use what the server has at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgewise.adapt.inputs import Prepare
 from edgewise.adapt.method import Inputs, Tally, Values
 from edgewise.adapt.step import CEILING, confidence, likelihood
 from edgewise.adapt.teacher import Picture, Teacher
@@ -37,8 +38,6 @@ from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.uplink import Uplink
 from edgewise.codec.delta import encode
 from edgewise.core.delta import Delta, Full
-
-Prepare = Callable[[Sequence[Picture]], Inputs]
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):

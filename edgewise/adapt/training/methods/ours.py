@@ -21,8 +21,9 @@ import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from edgewise.adapt.adapter import Adapter, Prepare
+from edgewise.adapt.adapter import Adapter
 from edgewise.adapt.device import DeviceLearner
+from edgewise.adapt.inputs import Prepare
 from edgewise.adapt.method import Inputs, Tally, Values
 from edgewise.adapt.recipe import Recipe
 from edgewise.adapt.select import Choice

@@ -85,6 +85,15 @@ def likelihood(logits: NDArray[Any], kind: Kind = "classes") -> Values:
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
+def highest(classes: int, kind: Kind = "classes") -> float:
+    """The entropy of knowing nothing, in nats: ln C, of cells ln 2.
+
+    >>> highest(2) == highest(900, "cells") == math.log(2)
+    True
+    """
+    return math.log(2 if kind == "cells" else max(classes, 2))
+
+
 def entropies(soft: NDArray[Any], kind: Kind = "classes") -> Values:
     """Entropy (n,) of answers (n, C) in units of the largest there can be: 0 is certainty, 1 knowing nothing."""
     p = np.asarray(soft, np.float64)
@@ -102,7 +111,7 @@ def confidence(soft: NDArray[Any], kind: Kind = "classes", ceiling: float = CEIL
     >>> round(float(confidence(np.array([[1.0, 0.0]]))[0]), 2) == round(math.exp(0.4 * math.log(2)), 2)
     True
     """
-    largest = math.log(2) if kind == "cells" else math.log(max(soft.shape[1], 2))
+    largest = highest(soft.shape[1], kind)
     return np.asarray(np.exp(largest * (ceiling - entropies(soft, kind).astype(np.float64))), np.float32)
 
 

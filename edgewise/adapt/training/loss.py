@@ -9,14 +9,12 @@ questions of yes and no: divergence and entropy are the mean over its cells. The
 
 from __future__ import annotations
 
-import math
-
 import torch
 from msgspec import Struct
 from torch import Tensor
 from torch.nn import functional
 
-from edgewise.adapt.step import CEILING, Kind
+from edgewise.adapt.step import CEILING, Kind, highest
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,8 +49,7 @@ def entropy(logits: Tensor, kind: Kind = "classes") -> Tensor:
 
 def sure(entropies: Tensor, classes: int, kind: Kind = "classes", ceiling: float = CEILING) -> Tensor:
     """exp(E0 − H) of entropies (n,), without a gradient; E0 is `ceiling` · ln C, of cells `ceiling` · ln 2."""
-    highest = ceiling * math.log(2 if kind == "cells" else max(classes, 2))
-    return torch.exp(highest - entropies.detach())
+    return torch.exp(ceiling * highest(classes, kind) - entropies.detach())
 
 
 def taught(logits: Tensor, soft: Tensor, weight: Tensor, terms: Terms = TERMS, kind: Kind = "classes") -> Tensor:

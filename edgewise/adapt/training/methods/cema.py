@@ -28,10 +28,9 @@ from torch.nn import functional
 
 from edgewise.adapt.inputs import Prepare
 from edgewise.adapt.method import Inputs, Tally, Values
-from edgewise.adapt.step import CEILING, confidence, likelihood
+from edgewise.adapt.step import CEILING, confidence, highest, likelihood
 from edgewise.adapt.teacher import Picture, Teacher
 from edgewise.adapt.training.loss import Terms, entropy, taught
-from edgewise.adapt.training.methods.entropy import highest
 from edgewise.adapt.training.methods.layers import Given, taken
 from edgewise.adapt.training.methods.subject import Subject, learned
 from edgewise.adapt.training.renorm import Renormalised
@@ -104,7 +103,7 @@ class Cema:
 
     def _kept(self, logits: Tensor) -> list[int]:
         """The rows that go up."""
-        p, most = self.published, highest(logits, self._kind)
+        p, most = self.published, highest(logits.shape[1], self._kind)
         doubt = entropy(logits, self._kind)
         number = doubt.isfinite()
         self._uplink.reasons["doubt is no number"] += int((~number).sum())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise.adapt.method import Inputs, Tally, Values
-from edgewise.adapt.step import CEILING, Kind, likelihood
+from edgewise.adapt.step import CEILING, Kind, highest, likelihood
 from edgewise.adapt.training.loss import entropy, sure
 from edgewise.adapt.training.methods.layers import OfBatch, taken
 from edgewise.adapt.training.methods.subject import Subject, learned
@@ -82,7 +82,7 @@ class Eata(Tent):
 
     def _loss(self, logits: Tensor) -> Tensor | None:
         doubt, said = entropy(logits, self.kind), torch.from_numpy(likelihood(logits.detach().numpy(), self.kind))
-        kept = doubt.detach() < CEILING * highest(logits, self.kind)
+        kept = doubt.detach() < CEILING * highest(logits.shape[1], self.kind)
         if self._mean is not None:
             kept &= functional.cosine_similarity(said, self._mean[None], dim=1).abs() < self._margin
         if not bool(kept.any()):
@@ -118,7 +118,7 @@ class Sar(Tent):
         x = torch.from_numpy(inputs)
         logits = self.net(x)
         self._tally = self._tally.plus(seen=len(inputs))
-        doubt, most = entropy(logits, self.kind), highest(logits, self.kind)
+        doubt, most = entropy(logits, self.kind), highest(logits.shape[1], self.kind)
         kept = doubt.detach() < CEILING * most
         if bool(kept.any()):
             self._descend(x, doubt[kept].mean(), kept, most)
@@ -153,11 +153,6 @@ class Sar(Tent):
                     p.copy_(self._source[path])
             self._tally = self._tally.plus(reverts=1)
             self._begin()
-
-
-def highest(logits: Tensor, kind: Kind) -> float:
-    """The entropy of knowing nothing, nats."""
-    return math.log(2 if kind == "cells" else max(logits.shape[1], 2))
 
 
 def fisher(

@@ -80,6 +80,12 @@ class Bundle:
         described = parse(manifest)
         return _bundle(described, {name: read(part.sha256) for name, part in described.parts.items()})
 
+    @staticmethod
+    def of(files: Mapping[str, bytes]) -> Bundle:
+        """A bundle from its files by name, such as `bundle_files` gives them; believed no more than a folder is."""
+        described = parse(files[MANIFEST])
+        return _bundle(described, {name: files[part.file] for name, part in described.parts.items()})
+
     def session(self, part: PartName, threads: int = 1, providers: tuple[str, ...] | None = None) -> Session:
         """The session of a part; the same one each time it is asked for in the same way."""
         model = self.model(part)

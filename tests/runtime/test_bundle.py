@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from edgewise.core.artifact import MANIFEST, Bottleneck, Grid, Manifest, Picture
 from edgewise.core.errors import ModelError
 from edgewise.core.placement import OperatingPoint
-from edgewise.runtime.bundle import Bundle, write_bundle
+from edgewise.runtime.bundle import Bundle, bundle_files, write_bundle
 
 
 def part(scale: float, source: str, target: str) -> bytes:
@@ -141,6 +141,10 @@ def test_a_bundle_loads_from_anywhere_by_hashes_and_believes_nobody(tmp_path: Pa
     for liar in (lambda _: b"", lambda _: next(iter(blobs.values())), lambda sha: blobs[sha] + b"\0"):
         with pytest.raises(ModelError, match="not the file that its manifest describes"):
             Bundle.load(written.canonical, liar)
+    files = bundle_files(tmp_path)
+    assert Bundle.of(files).address == written.address
+    with pytest.raises(ModelError, match="not the file that its manifest describes"):
+        Bundle.of({**files, written.parts["head"].file: b""})
 
 
 @pytest.mark.parametrize(

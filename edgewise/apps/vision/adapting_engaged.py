@@ -63,8 +63,7 @@ def engaged(source: Files, teacher: str, threads: int = 1, answers: bool = False
     from edgewise.adapt.training.student import of_bundle
 
     student = of_bundle(source, way(manifest))
-    by_hash = {part.sha256: source[part.file] for part in manifest.parts.values()}
-    parts = Parts(Bundle.load(manifest.canonical, by_hash.__getitem__), threads)
+    parts = Parts(Bundle.of(source), threads)
 
     def prepare(pictures: Sequence[Picture]) -> NDArray[Any]:
         return np.concatenate([parts.sample(first, picture) for picture in pictures])

@@ -50,7 +50,7 @@ class Line:
         parent = self._files(shipment.parent)
         files, data = updated(parent, shipment.data), shipment.data
         described = manifest_of(files)
-        if self._crosses_anew(parent, described) and (features := self._features(files, described)):
+        if self._crosses_anew(parent, described) and (features := self._features(files)):
             files = updated(parent, data, codings=refitted(described, features).codings)
         address = manifest_of(files).address
         routes = {shipment.parent: parcel(parent, files, data)}
@@ -82,13 +82,12 @@ class Line:
         before = {"head", new.first} & new.parts.keys()
         return bool(new.codings) and any(new.parts[name].sha256 != old.parts[name].sha256 for name in before)
 
-    def _features(self, files: Files, manifest: Manifest) -> list[NDArray[Any]]:
+    def _features(self, files: Files) -> list[NDArray[Any]]:
         """What crosses for the newest pictures, by the new head; nothing where there are too few to count on."""
         pictures = list(self.recent())[-FITTED_ON:]
         if len(pictures) < FITTED_ON:
             return []
-        by_hash = {part.sha256: files[part.file] for part in manifest.parts.values()}
-        parts = Parts(Bundle.load(manifest.canonical, by_hash.__getitem__))
+        parts = Parts(Bundle.of(files))
         return [crossing(parts, picture) for picture in pictures]
 
 

@@ -30,7 +30,6 @@ from edgewise.node.background import background, cancel, within
 from edgewise.node.delivery.slots import Slot
 from edgewise.node.delivery.updater import Updater
 from edgewise.node.delivery.ways import CHUNK, Fetch
-from edgewise.node.delivery.words import digest
 from edgewise.node.store.blobs import Blobs
 from edgewise.node.store.disk import RealDisk
 from edgewise.node.store.memory import Memory
@@ -77,7 +76,7 @@ class Store:
         """
         self._fit = fit
         files = bundle_files(folder)
-        given = Bundle.load(files[MANIFEST], _reader(files))
+        given = Bundle.of(files)
         name = given.manifest.name
         self.updater.runs(name)
         self.sentence = self.updater.begin(name, given.address, files, self.clock())
@@ -267,8 +266,3 @@ def judged(new: Bundle, old: Bundle) -> Health | None:
         log.warning("the probe cannot be used: %s", error)
         return None
     return None if found is None else Health(0.0, 0, 0, None, *found)
-
-
-def _reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
-    by_hash = {digest(data): data for data in files.values()}
-    return by_hash.__getitem__

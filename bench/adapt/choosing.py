@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.adapt import record
-from bench.adapt.compared import headroom, won
+from bench.adapt.compared import room_rows, won
 from bench.adapt.ground import SCALES
 from bench.adapt.replays import Replay, Variant, job, plain
 from bench.jobs import Job, Size
@@ -46,14 +46,7 @@ def rows(work: Path) -> tuple[list[Row], list[Target]]:
     """What each constant was worth on each shift that chooses; no target."""
     lines: list[Row] = []
     for case, seeds in record.cases(record.records(work), "choosing.").items():
-        n = sum(one.about.n for one in seeds.values())
-        room = headroom(seeds)
-        if room is not None:
-            lines.append(Row(case, "head-room over statistics", 100 * room, "", n))
-        for name in variants():
-            gain = won(seeds, name)
-            if gain is not None:
-                lines.append(
-                    Row(case, f"points over statistics, {name}", 100 * gain.gain, "", n, 100 * gain.low, 100 * gain.high)
-                )
+        lines += room_rows(case, seeds)
+        gains = {name: won(seeds, name) for name in variants()}
+        lines += [gain.row(case, f"points over statistics, {name}") for name, gain in gains.items() if gain is not None]
     return lines, []

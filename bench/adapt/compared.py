@@ -10,7 +10,7 @@ Intervals are 95 %. What a domain's head-room is decides by which target it is j
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 
 import numpy as np
@@ -18,10 +18,9 @@ from msgspec import Struct
 
 from bench.adapt.record import Record
 from bench.report import Row, Target, left_out
-from edgewise.adapt.replay import STATISTICS, TEACHER, Replayed
+from edgewise.adapt.replay import STATISTICS, TEACHER, WIDE, Replayed
 
 Seeds = Mapping[int, Record]
-WIDE = 1.96
 MIDDLE, LARGE = (0.08, 0.12), 0.20  # head-room of the targets
 NEAR = (0.06, 0.20)  # what stands in for the middle where no domain has it
 ROOMS = {"middle": "head-room 8 to 12 points", "large": "head-room 20 points and more"}
@@ -40,6 +39,10 @@ class Won(Struct, frozen=True):
     def words(self) -> str:
         """In points."""
         return f"{100 * self.gain:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+
+    def row(self, case: str, metric: str) -> Row:
+        """In points."""
+        return Row(case, metric, 100 * self.gain, "", self.n, 100 * self.low, 100 * self.high)
 
 
 def won(seeds: Seeds, method: str, over: str = STATISTICS, domain: int | None = None, part: float = 1.0) -> Won | None:
@@ -71,6 +74,13 @@ def headroom(seeds: Seeds, domain: int | None = None, part: float = 1.0) -> floa
     return None if found is None else found.gain
 
 
+def room_rows(case: str, seeds: Seeds) -> list[Row]:
+    """The head-room in points; no row where nothing says it."""
+    room = headroom(seeds)
+    n = sum(one.about.n for one in seeds.values())
+    return [] if room is None else [Row(case, "head-room over statistics", 100 * room, "", n)]
+
+
 def uploaded(seeds: Seeds, method: str, after: int = 0) -> float | None:
     """The share of pictures that went up, of those after the first `after`; the largest of the seeds."""
     shares = []
@@ -96,8 +106,7 @@ def rows(case: str, seeds: Seeds, methods: Sequence[str] = ()) -> list[Row]:
         found.append(Row(label, "accuracy", 100 * fmean(shares), "%", n, 100 * min(shares), 100 * max(shares)))
         gain = won(seeds, name) if name != STATISTICS else None
         if gain is not None:
-            value, low, high = (100 * v for v in (gain.gain, gain.low, gain.high))
-            found.append(Row(label, "points over statistics", value, "", gain.n, low, high))
+            found.append(gain.row(label, "points over statistics"))
         tallies = [r.trails[name].tally for r in of]
         if any(t.uploaded for t in tallies):
             found.append(Row(label, "uploaded", 100 * fmean(t.uploaded_share for t in tallies), "%", n))
@@ -131,10 +140,11 @@ def of_room(cases: Mapping[str, Seeds], room: str) -> dict[str, Seeds]:
 
 
 def judged(
-    name: str, want: str, room: str, cases: Mapping[str, Seeds], found: Mapping[str, tuple[str, bool]], why: str
+    name: str, want: str, room: str, cases: Mapping[str, Seeds], said: Callable[[Seeds], tuple[str, bool] | None], why: str
 ) -> Target:
-    """A target over the cases of a room: `found` says for each what was got and whether that is enough."""
+    """A target over the cases of a room: `said` of each, what was got and whether that is enough; None: it has no say."""
     full = f"{name}, {ROOMS[room]}"
+    found = {case: one for case, seeds in of_room(cases, room).items() if (one := said(seeds)) is not None}
     if not found:
         seen = ", ".join(f"{c} {100 * h:.1f}" for c, s in cases.items() if (h := headroom(s)) is not None)
         return left_out(full, want, f"no domain of this run has it ({seen or 'nothing was replayed'})")

@@ -13,10 +13,11 @@ new noise. (Protocol: adapt notes, long runs, §1 and §7.)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.adapt import record
-from bench.adapt.compared import Seeds, accuracy, headroom, judged, of_room, uploaded, won
+from bench.adapt.compared import Seeds, accuracy, headroom, judged, room_rows, uploaded, won
 from bench.adapt.compared import rows as figures
 from bench.adapt.ground import SCALES
 from bench.adapt.models import Data
@@ -68,60 +69,52 @@ def rows(work: Path) -> tuple[list[Row], list[Target]]:
     lines: list[Row] = []
     for case, seeds in {**shifted, **none}.items():
         lines += figures(case, seeds, CORE)
-        room = headroom(seeds)
-        if room is not None:
-            lines.append(Row(case, "head-room over statistics", 100 * room, "", sum(one.about.n for one in seeds.values())))
-        lines += _fifths(case, seeds)
+        lines += room_rows(case, seeds)
+        last = won(seeds, LEARNING, part=LAST)  # where it has learned longest
+        lines += [last.row(f"{case}, {LEARNING}", "points over statistics, last fifth")] if last is not None else []
     return lines, [*_learning(shifted), *_last(shifted), *_both(shifted), _nothing(none)]
 
 
-def _fifths(case: str, seeds: Seeds) -> list[Row]:
-    """Learning over statistics in the last fifth, where it has learned longest."""
-    gain = won(seeds, LEARNING, part=LAST)
-    if gain is None:
-        return []
-    low, high = 100 * gain.low, 100 * gain.high
-    return [Row(f"{case}, {LEARNING}", "points over statistics, last fifth", 100 * gain.gain, "", gain.n, low, high)]
-
-
 def _learning(cases: Mapping[str, Seeds]) -> list[Target]:
-    wants = {"middle": (0.01, ">= +1.0 points, lower bound > 0"), "large": (0.07, ">= +7 points")}
-    made = []
-    for room, (least, want) in wants.items():
-        found = {}
-        for case, seeds in of_room(cases, room).items():
-            gain = won(seeds, LEARNING)
-            if gain is not None:
-                found[case] = gain.words, gain.gain >= least and (room == "large" or gain.low > 0)
-        made.append(judged("learning over the same statistics", want, room, cases, found, _why(cases)))
-    return made
+    name, why = "learning over the same statistics", _why(cases)
+    return [
+        judged(name, ">= +1.0 points, lower bound > 0", "middle", cases, partial(_gained, least=0.01, surely=True), why),
+        judged(name, ">= +7 points", "large", cases, partial(_gained, least=0.07), why),
+    ]
+
+
+def _gained(seeds: Seeds, least: float, surely: bool = False) -> tuple[str, bool] | None:
+    gain = won(seeds, LEARNING)
+    return None if gain is None else (gain.words, gain.gain >= least and (gain.low > 0 or not surely))
 
 
 def _last(cases: Mapping[str, Seeds]) -> list[Target]:
-    made = []
-    for room, least in (("middle", 0.25), ("large", 0.5)):
-        found = {}
-        for case, seeds in of_room(cases, room).items():
-            gain, whole = won(seeds, LEARNING, part=LAST), headroom(seeds, part=LAST)
-            if gain is not None and whole:
-                found[case] = f"{gain.gain / whole:.0%}", gain.gain / whole >= least
-        made.append(judged("learning, last fifth of the stream", f">= {least:.0%} of head-room", room, cases, found, _why(cases)))
-    return made
+    name, why = "learning, last fifth of the stream", _why(cases)
+    return [
+        judged(name, f">= {least:.0%} of head-room", room, cases, partial(_at_last, least=least), why)
+        for room, least in (("middle", 0.25), ("large", 0.5))
+    ]
+
+
+def _at_last(seeds: Seeds, least: float) -> tuple[str, bool] | None:
+    gain, whole = won(seeds, LEARNING, part=LAST), headroom(seeds, part=LAST)
+    return None if gain is None or not whole else (f"{gain.gain / whole:.0%}", gain.gain / whole >= least)
 
 
 def _both(cases: Mapping[str, Seeds]) -> list[Target]:
-    made = []
-    for room, least in (("middle", 0.75), ("large", 0.65)):
-        found = {}
-        for case, seeds in of_room(cases, room).items():
-            gain, whole, sent = won(seeds, OURS), headroom(seeds), uploaded(seeds, OURS)
-            if gain is not None and whole and sent is not None:
-                good = gain.gain / whole >= least and sent <= SHARE + TOO_MANY
-                found[case] = f"{gain.gain / whole:.0%} at {sent:.0%} sent", good
-        want = f">= {least:.0%} of head-room at <= 33 % uploads"
-        why = "the most doubtful frames are answered, and doubt finds wrong ones as well as the model knows itself"
-        made.append(judged("cascade and learning together", want, room, cases, found, why))
-    return made
+    name = "cascade and learning together"
+    why = "the most doubtful frames are answered, and doubt finds wrong ones as well as the model knows itself"
+    return [
+        judged(name, f">= {least:.0%} of head-room at <= 33 % uploads", room, cases, partial(_together, least=least), why)
+        for room, least in (("middle", 0.75), ("large", 0.65))
+    ]
+
+
+def _together(seeds: Seeds, least: float) -> tuple[str, bool] | None:
+    gain, whole, sent = won(seeds, OURS), headroom(seeds), uploaded(seeds, OURS)
+    if gain is None or not whole or sent is None:
+        return None
+    return f"{gain.gain / whole:.0%} at {sent:.0%} sent", gain.gain / whole >= least and sent <= SHARE + TOO_MANY
 
 
 def _nothing(cases: Mapping[str, Seeds]) -> Target:

@@ -41,7 +41,7 @@ from edgewise.data.corruptions import KINDS
 from edgewise.data.streams import Domain, seen
 from edgewise.graph.picture import Look
 from edgewise.training.classes import MEAN, SMOOTHED, STD, lasting, tensor
-from edgewise.training.course import Advance, Course, Pictures, device, follow
+from edgewise.training.course import Advance, Course, Pictures, follow
 from edgewise.training.fingerprint import fingerprint
 from edgewise.training.nets.resnet import resnet10, resnet18
 
@@ -123,9 +123,8 @@ class Lesson:
         self._number = number
 
     def __call__(self, pictures: Pictures, indices: list[int]) -> Tensor:
-        where = device(self._net)
-        logits = self._net(tensor(self.shown(pictures), self._look).to(where)).float()
-        return functional.cross_entropy(logits, self._labels[indices].to(where), label_smoothing=SMOOTHED)
+        logits = self._net(tensor(self.shown(pictures), self._look)).float()
+        return functional.cross_entropy(logits, self._labels[indices], label_smoothing=SMOOTHED)
 
     def shown(self, pictures: Pictures) -> Pictures:
         """The batch of this step as it is seen."""
@@ -148,7 +147,6 @@ def fit(
     seed: int = 0,
     limit: int = 0,
     epochs: float = 0.0,
-    where: str = "cpu",
 ) -> Fitted:
     """Train the network of that role in `work`, or take up what is there; a job. `limit` pictures; `epochs` if not the plan's.
 
@@ -161,7 +159,7 @@ def fit(
         return msgspec.json.decode(kept.read_bytes(), type=Fitted)
     album = pictures(data_set, "teach", work, limit, advance)
     source = Framed(album, plan.margin)
-    net = lasting(begun(plan)).to(where).train()
+    net = lasting(begun(plan)).train()
     lesson = Lesson(net, album.labels, LOOKS[data_set], plan)
     about = fingerprint(msgspec.json.encode(plan), source, [net])
     steps = follow(
@@ -172,7 +170,7 @@ def fit(
     net = net.eval().requires_grad_(False)
     clean, through = judge(net, judged, LOOKS[data_set], seed, advance)
     done = Fitted(data_set, role, seed, plan.net, steps, len(judged), clean, through, plan.kinds if plan.through else ())
-    save_file({k: v.cpu().contiguous() for k, v in net.state_dict().items()}, _ready(weights_file(work, data_set, role, seed)))
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, _ready(weights_file(work, data_set, role, seed)))
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=1))
     return done
 
@@ -189,7 +187,14 @@ def begun(plan: Plan) -> nn.Module:
     if plan.net.startswith("cifar-"):
         return published(int(plan.net.removeprefix("cifar-")))
     torch.manual_seed(plan.course.seed)
-    return resnet10() if plan.net == "resnet10" else resnet18()
+    return _blank(plan.net)
+
+
+def _blank(name: str) -> nn.Module:
+    """The network of a plan's name, its values drawn."""
+    if name.startswith("cifar-"):
+        return CifarResNet(int(name.removeprefix("cifar-")))
+    return resnet10() if name == "resnet10" else resnet18()
 
 
 def taken(work: Path, data_set: Data, role: Role, seed: int = 0) -> nn.Module:
@@ -199,8 +204,7 @@ def taken(work: Path, data_set: Data, role: Role, seed: int = 0) -> nn.Module:
         raise ConfigError(
             f"the {role} of {data_set} is not trained", got=file, hint=f"bench.adapt.models.fit(work, {data_set=}, {role=}) does."
         )
-    name = PLANS[data_set, role].net
-    net: nn.Module = CifarResNet(int(name[6:])) if name.startswith("cifar-") else resnet10() if name == "resnet10" else resnet18()
+    net = _blank(PLANS[data_set, role].net)
     net.load_state_dict(load_file(file), strict=False)
     return net.eval().requires_grad_(False)
 
@@ -224,7 +228,7 @@ def right(net: nn.Module, album: Album, look: Look, domain: Domain = CLEAR, seed
         for first in range(0, len(album), BATCH):
             indices = range(first, min(first + BATCH, len(album)))
             shown = np.stack([seen(album.of(i), domain, [seed, 0, i]) for i in indices])
-            found.append(net(tensor(shown, look).to(device(net))).argmax(1).cpu().numpy())
+            found.append(net(tensor(shown, look)).argmax(1).numpy())
     return np.asarray(np.concatenate(found) == album.labels)
 
 

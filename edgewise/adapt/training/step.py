@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from edgewise.adapt.step import Batch, Phi, Values
 from edgewise.adapt.training.loss import CELLS, TERMS, Terms, taught
-from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.training.student import Student
 from edgewise.core.delta import Change, Delta
 from edgewise.core.errors import TensorError
@@ -118,7 +117,7 @@ class AffineStep:
                 allowed=", ".join(list(self.student.layers)[:3]),
             )
         for path, one in known.items():
-            _normalise(self.student.layers[path], torch.from_numpy(one.mean), torch.from_numpy(one.variance))
+            self.student.layers[path].follow(torch.from_numpy(one.mean), torch.from_numpy(one.variance))
 
     def _fitting(self, affine: Phi) -> list[tuple[nn.Parameter, Tensor]]:
         pairs = []
@@ -144,19 +143,13 @@ class AffineStep:
             for parameter, value in swapped:
                 parameter.copy_(value)
             for path, layer in layers.items():
-                _normalise(layer, *self.student.source[path])
+                layer.follow(*self.student.source[path])
             yield
         finally:
             for parameter, value in own:
                 parameter.copy_(value)
             for path, pair in followed.items():
-                _normalise(layers[path], *pair)
-
-
-def _normalise(layer: Renormalised, mean: Tensor, variance: Tensor) -> None:
-    with torch.no_grad():
-        layer.mean.copy_(mean)
-        layer.variance.copy_(variance)
+                layers[path].follow(*pair)
 
 
 def _tensor(inputs: NDArray[Any]) -> Tensor:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from edgewise.adapt.step import Kind, Values, likelihood
 from edgewise.adapt.teacher import Picture as Pixels
 from edgewise.adapt.training.loss import entropy, sure
-from edgewise.adapt.training.methods.layers import affine, taken
+from edgewise.adapt.training.methods.layers import affine, moments, taken
 from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.training.student import scores
 from edgewise.core.artifact import Picture
@@ -121,9 +121,8 @@ class TorchTeacher:
         weight = momentum(count, self._follow)
         for path, one in seen.items():
             self._running[path] = moved(self._running[path], one, weight)
-            used, layer = mixed(self._source[path], self._running[path], TRUST), self._layers[path]
-            layer.mean.copy_(torch.from_numpy(used.mean))
-            layer.variance.copy_(torch.from_numpy(used.variance))
+            used = mixed(self._source[path], self._running[path], TRUST)
+            self._layers[path].follow(torch.from_numpy(used.mean), torch.from_numpy(used.variance))
 
     def _step(self, logits: Tensor) -> None:
         if self._optimiser is None:
@@ -198,7 +197,7 @@ def _sized(graph: Any) -> bool:
 
 
 def _note(seen: dict[str, Moments], path: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    variance, mean = torch.var_mean(inputs[0].detach(), [0, *range(2, inputs[0].ndim)], correction=0)
+    mean, variance = moments(inputs[0])
     seen[path] = Moments(_floats(mean), _floats(variance))
 
 

@@ -31,7 +31,7 @@ from edgewise.adapt.method import Inputs, Tally, Values
 from edgewise.adapt.step import CEILING, confidence, highest, likelihood
 from edgewise.adapt.teacher import Picture, Teacher
 from edgewise.adapt.training.loss import Terms, entropy, taught
-from edgewise.adapt.training.methods.layers import Given, taken
+from edgewise.adapt.training.methods.layers import Given, moments, taken
 from edgewise.adapt.training.methods.subject import Subject, learned
 from edgewise.adapt.training.renorm import Renormalised
 from edgewise.adapt.uplink import Uplink
@@ -195,8 +195,7 @@ class Cema:
     def _ship(self) -> None:
         """γ, β, μ and σ² to the device, counted as a coded delta of full float32 values."""
         for path, layer in self._here.items():
-            self._there[path].mean.copy_(layer.mean)
-            self._there[path].variance.copy_(layer.variance)
+            self._there[path].follow(layer.mean, layer.variance)
         values: dict[str, Any] = {}
         for path, value in self._affine.items():
             self.device.get_parameter(path).copy_(value)
@@ -208,6 +207,4 @@ class Cema:
 
 
 def _note(noted: dict[str, tuple[Tensor, Tensor]], path: str, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-    x = given[0].detach()
-    variance, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
-    noted[path] = mean, variance
+    noted[path] = moments(given[0])

@@ -40,6 +40,12 @@ class Given(nn.Module):
         self.register_buffer("variance", variance.clone())
         self.epsilon = epsilon
 
+    @torch.no_grad()
+    def follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Normalise with copies of these, (channel,) each, from now on."""
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
+
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(x, self.mean, self.variance, self.weight, self.bias, False, 0.0, self.epsilon)
 
@@ -86,6 +92,12 @@ def affine(net: nn.Module) -> dict[str, nn.Parameter]:
     for parameter in found.values():
         parameter.requires_grad_(True)
     return found
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (channel,) of the input (n, channel, …) of a normalisation, without a gradient."""
+    variance, mean = torch.var_mean(x.detach(), [0, *range(2, x.ndim)], correction=0)
+    return mean, variance
 
 
 def _made(module: nn.Module, kind: type[Layer]) -> Layer | None:

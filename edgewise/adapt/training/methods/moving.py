@@ -139,8 +139,7 @@ class Following:
         """Normalise with what the course calls for."""
         mean, variance = mixed(self.course, self._source, self.rules)
         for layer, at in zip(self.layers.values(), self._source.slices):
-            layer.mean.copy_(torch.from_numpy(mean[at]))
-            layer.variance.copy_(torch.from_numpy(variance[at]))
+            layer.follow(torch.from_numpy(mean[at]), torch.from_numpy(variance[at]))
 
 
 def _noted(layers: Iterable[Lastwise]) -> tuple[Vector, Vector]:

@@ -53,9 +53,7 @@ def subject(student: Student, labels: tuple[str, ...]) -> Subject:
     own, found = taken(scored, Given)
     for path, layer in found.items():
         if path in layers:
-            mean, variance = student.source[layers[path]]
-            layer.mean.copy_(mean)
-            layer.variance.copy_(variance)
+            layer.follow(*student.source[layers[path]])
     return Subject(own, student.kind, labels, layers, affine)
 
 

@@ -231,14 +231,11 @@ class DeviceNode:
             picture, parts = self.heads.coded(sample, work.point.level)
             statistics = self.heads.statistics() if work.statistics else b""
             return lambda now: self.agent.coded(picture, parts, now, statistics)
-        if work.task == "local" and not unseen and learns:
-            own = self.heads.own(sample, look)
-            return lambda now: self.agent.answered(frame, own.answer, steps | own.parts, now, own.doubt)
         if work.task == "local" and not unseen:
-            answer, parts = self.heads.local(sample, look)
-            return lambda now: self.agent.answered(frame, answer, steps | parts, now)
+            own = self.heads.local(sample, look, learns)
+            return lambda now: self.agent.answered(frame, own.answer, steps | own.parts, now, own.doubt)
         if work.task == "prepare" and work.point.mode == "exit":
-            tried = self.heads.attempt(sample, True) if learns else self.heads.attempt(sample)
+            tried = self.heads.attempt(sample, learns)
             if tried.sure:
                 return lambda now: self.agent.left(frame, tried.answer, tried.doubt, tried.parts, now, tried.known)
             made = self.heads.prepare(sample, work.point, tried)

@@ -182,13 +182,8 @@ class Heads:
             return Prepared(payload, parts)
         return Prepared(payload, parts, codec.prefixes(payload), codec.total - codec.offered(payload))
 
-    def local(self, sample: NDArray[Any], look: Look | None = None) -> tuple[Answer, dict[str, float]]:
-        """The answer of the local model, and seconds by step; one that goes on from the filter's features is given them."""
-        it = self.own(sample, look, doubts=False)
-        return it.answer, it.parts
-
-    def own(self, sample: NDArray[Any], look: Look | None = None, doubts: bool = True) -> Own:
-        """As `local`, with the doubt of the answer where that is wanted."""
+    def local(self, sample: NDArray[Any], look: Look | None = None, doubts: bool = False) -> Own:
+        """The answer of the local model; one that goes on from the filter's features is given them. `doubts` as for `attempt`."""
         start = perf_counter()
         look = (look or self.look(sample)) if self._from_early else None
         feed = look.early if look is not None else self._parts.sample("local", sample)

@@ -30,7 +30,7 @@ from edgewise.net.transport import WebSocketTransport
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.background import cancel
 from edgewise.node.device import DeviceNode
-from edgewise.node.heads import Prepared
+from edgewise.node.heads import Own, Prepared
 from edgewise.plan.online import OnlinePolicy
 from tests.packet_links import need_tun
 
@@ -157,8 +157,8 @@ async def test_the_agent_keeps_its_window_and_its_sum_over_a_slow_link() -> None
     class Heads:
         def warm(self) -> None: ...
 
-        def local(self, image: object, look: object = None) -> tuple[Answer, dict[str, float]]:
-            return Answer(), {"local": 0.001}
+        def local(self, image: object, look: object = None, doubts: bool = False) -> Own:
+            return Own(Answer(), {"local": 0.001})
 
         def prepare(self, image: object, point: object, look: object = None) -> Prepared:
             held.append(session.in_flight)

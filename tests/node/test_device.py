@@ -19,7 +19,7 @@ from edgewise.net.session import Arrived, DeviceSession, EdgeSession, Posted
 from edgewise.net.transport import Pipe
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.device import DeviceNode
-from edgewise.node.heads import Prepared
+from edgewise.node.heads import Own, Prepared
 from edgewise.node.rows import Rows
 from edgewise.node.store.outbox import MemoryOutbox
 from edgewise.plan.online import OnlinePolicy
@@ -50,12 +50,12 @@ class Heads:
 
     def warm(self) -> None: ...
 
-    def local(self, image: object, look: object = None) -> tuple[Answer, dict[str, float]]:
+    def local(self, image: object, look: object = None, doubts: bool = False) -> Own:
         self.n += 1
         if (error := self.bad(self.n)) is not None:
             raise error
         time.sleep(0.005)
-        return Answer(), {"local": 0.005}
+        return Own(Answer(), {"local": 0.005})
 
     def prepare(self, image: object, point: object, look: object = None) -> Prepared:
         time.sleep(0.003)
@@ -213,9 +213,9 @@ async def test_a_task_that_dies_ends_the_run_and_is_told() -> None:
 
 async def test_a_slow_worker_at_the_end_is_waited_for_without_harm() -> None:
     class Slow(Heads):
-        def local(self, image: object, look: object = None) -> tuple[Answer, dict[str, float]]:
+        def local(self, image: object, look: object = None, doubts: bool = False) -> Own:
             time.sleep(1.2)
-            return Answer(), {"local": 1.2}
+            return Own(Answer(), {"local": 1.2})
 
     device = node(Frames(3), heads=Slow())
     await asyncio.wait_for(device.run(), 10)

@@ -20,7 +20,7 @@ from edgewise.net.session import DeviceSession
 from edgewise.net.transport import Pipe
 from edgewise.node.agent import Agent, AgentConfig
 from edgewise.node.device import DeviceNode
-from edgewise.node.heads import Prepared
+from edgewise.node.heads import Own, Prepared
 from edgewise.node.rows import Rows
 from edgewise.node.server import EdgeServer
 from edgewise.node.store.outbox import MemoryOutbox
@@ -50,8 +50,8 @@ class Heads:
 
     filter = None
 
-    def local(self, image: object, look: object = None) -> tuple[Answer, dict[str, float]]:
-        return Answer(), {"local": 0.001}
+    def local(self, image: object, look: object = None, doubts: bool = False) -> Own:
+        return Own(Answer(), {"local": 0.001})
 
     def prepare(self, image: object, point: OperatingPoint, look: object = None) -> Prepared:
         assert point.name in (self.point, "local")

@@ -40,7 +40,7 @@ def test_every_way_says_the_same_colour(coloured: Bundle, point: str) -> None:
     pictures = [painted(c, 250) for c in (2, 0, 1)]
     said = up(coloured, pictures, point)
     assert [a.classes[0].label for a in said if isinstance(a, Answer)] == ["blue", "red", "green"]
-    assert [Heads(coloured).local(p)[0].classes[0].label for p in pictures] == ["blue", "red", "green"]
+    assert [Heads(coloured).local(p).answer.classes[0].label for p in pictures] == ["blue", "red", "green"]
 
 
 def test_the_filter_looks_once_and_the_head_goes_on_from_there(coloured: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_sound_is_answered_by_the_same_heads_and_tails_one_by_one(tmp_path: Path
     said = up(bundle, samples, "split")
     means = [raw.outputs(a)["mean"].item() for a in said if isinstance(a, Answer)]
     assert means == pytest.approx([0.5, -1.0, 2.0], abs=0.05)
-    assert raw.outputs(Heads(bundle).local(samples[0])[0])["mean"].item() == pytest.approx(0.5, abs=1e-3)
+    assert raw.outputs(Heads(bundle).local(samples[0]).answer)["mean"].item() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_what_a_part_does_not_take_is_refused_with_a_sentence(tmp_path: Path, coloured: Bundle) -> None:

@@ -65,7 +65,7 @@ def follow(parts: Parts, batch: NDArray[np.float32]) -> None:
 def test_a_device_follows_when_it_is_told_and_runs_as_ever_when_not(tmp_path: Path) -> None:
     heads = Heads(bundle(tmp_path))
     sample = dimmed(pictures(0, 1))[0]
-    before, _ = heads.local(sample)
+    before = heads.local(sample).answer
     assert heads.statistics() == b"" and not heads.following.tallies
     heads.following.turn(True, wait=True)
     for one in dimmed(pictures(1, 200)):
@@ -75,9 +75,9 @@ def test_a_device_follows_when_it_is_told_and_runs_as_ever_when_not(tmp_path: Pa
     found = unpacked(heads.statistics(), widths(it.source))
     assert set(found) == {"local.first", "local.second"}
     built()
-    assert heads.local(sample)[0] != before
+    assert heads.local(sample).answer != before
     heads.follow(False)
-    assert heads.local(sample)[0] == before
+    assert heads.local(sample).answer == before
 
 
 def test_what_cannot_follow_says_so_and_runs(tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ class Loopback:
         if look is not None and not look.passes:
             return point, b"", None, steps
         if point.mode == "local":
-            answer, spent = self.heads.local(values, look)
-            return point, b"", answer, steps | spent
+            own = self.heads.local(values, look)
+            return point, b"", own.answer, steps | own.parts
         if point.mode == "exit":
             tried = self.heads.attempt(values)
             if tried.sure:

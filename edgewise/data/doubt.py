@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from edgewise.core.decoding import Classes, Decoding, Grid, Regions, Several, Things
 from edgewise.core.errors import ConfigError, TensorError
+from edgewise.data.decoding.regions import middles
 
 SMALLEST = 1e-12  # probability; so that its logarithm is a number
 ASKED = 0.25  # probability above which a cell is in question
@@ -115,10 +116,7 @@ def _of_regions(scores: NDArray[Any], decoding: Regions, temperature: float) -> 
     """Of scores (class, height, width), looked at where the answer looks: in the middle of its cells."""
     if scores.ndim != 3:
         return None
-    height, width = scores.shape[-2:]
-    rows = (2 * np.arange(decoding.rows) + 1) * height // (2 * decoding.rows)
-    columns = (2 * np.arange(decoding.columns) + 1) * width // (2 * decoding.columns)
-    seen = np.asarray(scores[:, rows[:, None], columns], np.float32).reshape(len(scores), -1) / np.float32(temperature)
+    seen = np.asarray(middles(scores, decoding), np.float32).reshape(len(scores), -1) / np.float32(temperature)
     if not np.isfinite(seen).all():
         return None
     if len(seen) == 1:  # one map is yes or no; the answer cuts it at 0

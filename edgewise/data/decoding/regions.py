@@ -30,10 +30,7 @@ def answers(outputs: Mapping[str, NDArray[Any]], decoding: Regions, labels: Sequ
     found = outputs[decoding.output]
     if found.ndim not in (3, 4) or not found.size:
         raise TensorError(f"output {decoding.output!r} is no map", got=found.shape, allowed="(batch, class, height, width)")
-    height, width = found.shape[-2:]
-    rows = (2 * np.arange(decoding.rows) + 1) * height // (2 * decoding.rows)
-    columns = (2 * np.arange(decoding.columns) + 1) * width // (2 * decoding.columns)
-    seen = found[..., rows[:, None], columns]  # (batch, …, rows, columns)
+    seen = middles(found, decoding)  # (batch, …, rows, columns)
     if not np.isfinite(seen).all():
         raise TensorError(f"output {decoding.output!r} holds NaN or infinity", allowed="finite numbers")
     if seen.ndim == 4:
@@ -41,6 +38,15 @@ def answers(outputs: Mapping[str, NDArray[Any]], decoding: Regions, labels: Sequ
     if seen.min() < 0 or seen.max() >= MOST_CLASSES:
         raise TensorError("a map has classes that no answer holds", got=f"{seen.min()} to {seen.max()}", allowed="0 to 255")
     return [Answer(rows=decoding.rows, columns=decoding.columns, regions=zlib.compress(one.tobytes(), 6)) for one in _bytes(seen)]
+
+
+def middles(maps: NDArray[Any], decoding: Regions) -> NDArray[Any]:
+    """Maps (…, height, width) where the answer looks: at the middle of its cells (…, rows, columns)."""
+    height, width = maps.shape[-2:]
+    rows = (2 * np.arange(decoding.rows) + 1) * height // (2 * decoding.rows)
+    columns = (2 * np.arange(decoding.columns) + 1) * width // (2 * decoding.columns)
+    found: NDArray[Any] = maps[..., rows[:, None], columns]
+    return found
 
 
 def classes(answer: Answer) -> NDArray[np.uint8]:

@@ -22,8 +22,7 @@ from edgewise.core.errors import ConfigError, SourceError
 from edgewise.data.dataset import FOR_TESTS, Dataset, Entry, open_dataset
 from edgewise.data.picture import read_picture
 from edgewise.data.preprocess import fit
-from edgewise.data.source import open_source
-from edgewise.data.sources import video
+from edgewise.data.source import moves, open_source
 
 UNKNOWN = -1  # class of a picture that no label speaks of
 MOST = 2_000  # frames kept of a clip, a camera or a rendered junction where no limit is given
@@ -79,7 +78,7 @@ def open_album(
     Of a folder they are drawn by `seed`; else they are the first. SourceError where there is none, ConfigError for labels that
     are malformed. `part` is what `open_dataset` takes of a set that has parts.
     """
-    if _moves(str(spec)):
+    if moves(str(spec)):
         return _watched(str(spec), limit or MOST, picture, advance)
     dataset = open_dataset(spec, limit, seed, part=part)
     if dataset.kind == "arrays":
@@ -99,11 +98,6 @@ def kept(
     if len(entries) != len(pictures):
         raise ConfigError("each picture of an album needs an entry", got=f"{len(entries)} for {len(pictures)}")
     return Album(tuple(entries), lambda i: pictures[i], tuple(names), tuple(told))
-
-
-def _moves(spec: str) -> bool:
-    """Whether frames come one after the other, and cannot be asked for by number."""
-    return "://" in spec or spec.startswith(("junction:", "/dev/video")) or Path(spec).suffix.lower() in video.SUFFIXES
 
 
 def _listed(dataset: Dataset, picture: Picture | None, advance: Advance) -> Album:

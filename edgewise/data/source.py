@@ -22,7 +22,7 @@ from edgewise.data.sources.arrays import Arrays, arrays
 from edgewise.data.sources.feed import Clock, Sample, Source
 from edgewise.data.sources.stills import Stills
 
-__all__ = ["Sample", "Source", "open_source"]
+__all__ = ["Sample", "Source", "moves", "open_source"]
 
 ALLOWED = "pictures or .npy arrays in a folder or .tar, or one; a video, /dev/videoN, rtsp://HOST/PATH, junction:SEED[:CONDITION]"
 
@@ -50,6 +50,13 @@ def open_source(
     if "://" in spec:
         raise SourceError("this kind of address is not a source", got=spec.split("://")[0] + "://", allowed=ALLOWED)
     return _file(Path(spec).expanduser(), rate, loop, clock, stills)
+
+
+def moves(spec: str) -> bool:
+    """Whether its frames come one after the other, and cannot be asked for by number: a clip, a camera, the junction."""
+    from edgewise.data.sources import video
+
+    return "://" in spec or spec.startswith(("junction:", "/dev/video")) or Path(spec).suffix.lower() in video.SUFFIXES
 
 
 def _file(path: Path, rate: float | None, loop: bool, clock: Clock, stills: float | None) -> Source:

@@ -10,6 +10,7 @@ It does not know whether learning is worth it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,11 +21,11 @@ from edgewise.adapt.inputs import Prepare
 from edgewise.adapt.intake import Intake
 from edgewise.adapt.recipe import Recipe
 from edgewise.adapt.reservoir import Kept, Reservoir, strata
-from edgewise.adapt.shadow import Shadow, Shown
+from edgewise.adapt.shadow import Shadow, Shown, alike
 from edgewise.adapt.step import Batch, Values, agreement, confidence, entropies
 from edgewise.adapt.teacher import Picture, Teacher
 from edgewise.adapt.upload import Upload
-from edgewise.core.errors import ModelError, TensorError
+from edgewise.core.errors import TensorError
 from edgewise.core.moments import Moments, Statistics
 
 FOLLOWED = 64  # devices whose statistics are averaged
@@ -52,7 +53,7 @@ class Lessons:
         self._random = np.random.default_rng(recipe.seed)
         self._statistics: dict[str, Statistics] = {}
         self._fresh: list[Kept] = []
-        self._held: dict[int, Kept] = {}  # what is kept apart, by the identity of what the shadow holds
+        self._held: deque[Kept] = deque()  # what is kept apart, in the order in which the shadow holds it
         self._seen = self._pause = 0
         self._since = 0.0
 
@@ -63,13 +64,7 @@ class Lessons:
         soft = self._asked(uploads)
         inputs = self._prepare([u.picture for u in uploads])
         source, adapted = self._shadow.answers(inputs, self._shadow.source), self._shadow.answers(inputs)
-        if soft.shape != source.shape:
-            raise ModelError(
-                "teacher and model answer differently",
-                got=f"{soft.shape[1:]} of the teacher",
-                allowed=f"{source.shape[1:]}",
-                hint="The teacher must know the model's labels, in their order.",
-            )
+        alike(soft, source)
         taught = np.isfinite(soft).all(axis=1)
         sound = taught & np.isfinite(source).all(axis=1)
         for why, number in (("the teacher gave no number", ~taught), ("the model gave no number", taught & ~sound)):
@@ -99,10 +94,9 @@ class Lessons:
             if self._seen % self._recipe.held:
                 self._fresh.append(kept)
                 continue
-            self._held[id(one.shown)] = kept
-            gone = self._shadow.hold(one.shown)
-            if gone is not None:
-                self._keep(self._held.pop(id(gone)))
+            self._held.append(kept)
+            if self._shadow.hold(one.shown):
+                self._keep(self._held.popleft())
         if self._pause:
             self._pause -= 1
             self._stored()
@@ -124,8 +118,9 @@ class Lessons:
 
     def left(self) -> None:
         """The domain was left: what was kept apart in it proves nothing of the next, and statistics are waited for anew."""
-        for shown in self._shadow.release():
-            self._keep(self._held.pop(id(shown)))
+        self._shadow.release()
+        while self._held:
+            self._keep(self._held.popleft())
         self._stored()
 
     def _asked(self, uploads: Sequence[Upload]) -> Values:

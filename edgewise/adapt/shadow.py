@@ -64,20 +64,18 @@ class Shadow:
         """Probabilities (n, C)."""
         return likelihood(self.step.logits(inputs, phi, source), self.kind)
 
-    def hold(self, shown: Shown) -> Shown | None:
-        """Keep a sample apart; the one that has to go for it."""
-        gone = self._probe.popleft() if len(self._probe) == self._probe.maxlen else None
-        if gone is not None:
+    def hold(self, shown: Shown) -> bool:
+        """Keep a sample apart; whether the oldest has to go for it."""
+        full = len(self._probe) == self._probe.maxlen
+        if full:
             self._answers = self._answers[1:]
         self._probe.append(shown)
-        return gone
+        return full
 
-    def release(self) -> list[Shown]:
-        """Everything that was kept apart: of a domain that was left."""
-        gone = list(self._probe)
+    def release(self) -> None:
+        """Let go of everything that was kept apart: of a domain that was left."""
         self._probe.clear()
         self._stale = True
-        return gone
 
     def follow(self, statistics: Statistics) -> None:
         """Be normalised by these; answers on the probe are asked for anew once they moved enough to matter."""
@@ -90,13 +88,7 @@ class Shadow:
         assert self._home is not None
         inputs, truth = self._home
         source = self.answers(inputs, self.source, source=True)
-        if teacher.shape != source.shape:
-            raise ModelError(
-                "teacher and model answer differently",
-                got=f"{teacher.shape[1:]} of the teacher",
-                allowed=f"{source.shape[1:]}",
-                hint="The teacher must know the model's labels, in their order.",
-            )
+        alike(teacher, source)
         return unfit(teacher, source, truth, self.kind)
 
     def learn(self, batches: Sequence[Batch]) -> list[float]:
@@ -171,3 +163,14 @@ class Shadow:
         after = float(agreement(self.answers(inputs, source=True), self._truth, self.kind).mean())
         self.home_lost = self._home_before - after
         return self._home_before, after
+
+
+def alike(teacher: Values, model: Values) -> None:
+    """ModelError unless the answers (n, C) of both are of one form."""
+    if teacher.shape != model.shape:
+        raise ModelError(
+            "teacher and model answer differently",
+            got=f"{teacher.shape[1:]} of the teacher",
+            allowed=f"{model.shape[1:]}",
+            hint="The teacher must know the model's labels, in their order.",
+        )

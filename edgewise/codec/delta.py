@@ -36,8 +36,6 @@ Precision = Literal["float32", "float16", "int8"]
 Array = NDArray[Any]
 MAGIC = b"EWD1"
 LARGEST = 1 << 30  # bytes of a body
-LARGEST_HEADER = 8 << 20
-MOST_CHANGES = 100_000
 _FRONT = struct.Struct("<4sBQ")
 _KINDS: dict[str, type[Change]] = {"full": Full, "rows": Rows, "low_rank": LowRank, "affine": Affine}
 _WORDS = {
@@ -196,8 +194,8 @@ def _body(data: bytes, largest: int) -> bytes:
 def _contents(body: memoryview) -> tuple[_Header, dict[str, _Tensor], int]:
     """Our header, the tensors by name, and where their bytes begin."""
     size = int.from_bytes(body[:8], "little")
-    if len(body) < 8 or size > min(len(body) - 8, LARGEST_HEADER):
-        raise ModelError("a delta's header does not fit", got=f"{size} bytes of {len(body)}", allowed=f"{LARGEST_HEADER}")
+    if len(body) < 8 or size > min(len(body) - 8, narrow.LARGEST_HEAD):
+        raise ModelError("a delta's header does not fit", got=f"{size} bytes of {len(body)}", allowed=f"{narrow.LARGEST_HEAD}")
     try:
         raw = msgspec.json.decode(body[8 : 8 + size], type=dict[str, msgspec.Raw])
         metadata = msgspec.json.decode(raw.pop("__metadata__", b"{}"), type=dict[str, str])
@@ -205,8 +203,8 @@ def _contents(body: memoryview) -> tuple[_Header, dict[str, _Tensor], int]:
         tensors = {name: msgspec.json.decode(value, type=_Tensor) for name, value in raw.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError("a delta's header cannot be read", got=error) from None
-    if len(header.changes) > MOST_CHANGES:
-        raise ModelError("a delta has too many changes", got=len(header.changes), allowed=MOST_CHANGES)
+    if len(header.changes) > narrow.MOST_CHANGES:
+        raise ModelError("a delta has too many changes", got=len(header.changes), allowed=narrow.MOST_CHANGES)
     return header, tensors, 8 + size
 
 

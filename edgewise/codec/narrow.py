@@ -28,9 +28,9 @@ from edgewise.core.delta import FLOAT, Delta, Rows, check
 from edgewise.core.errors import ModelError
 
 MAGIC = b"EWD2"
-LARGEST_HEAD = 8 << 20
-LONGEST_TEXT = 1000
+LARGEST_HEAD = 8 << 20  # bytes; this and the next bound hold for the general form, too
 MOST_CHANGES = 100_000
+LONGEST_TEXT = 1000
 MOST_ELEMENTS = 1 << 24  # of one vector
 _HASH, _SAME = 1, 2  # forms: base and parent are 64 hex digits; parent is base
 _DIGITS = frozenset("0123456789abcdef")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,16 @@ class Shadow:
         self._answers: list[tuple[Values, Values]] = []  # of the source and of `good`, on the first of the probe
         self._after = np.zeros((0, 0), np.float32)
         self._home = at_home
-        self._truth: Values | None = None
-        self._home_before = 1.0
         step.rate = rate
 
     def answers(self, inputs: NDArray[Any], phi: Phi | None = None, source: bool = False) -> Values:
         """Probabilities (n, C)."""
         return likelihood(self.step.logits(inputs, phi, source), self.kind)
+
+    @property
+    def unmoved(self) -> bool:
+        """Whether φ is the source's, so that both answer the same; so it is while nothing is learned."""
+        return all(np.array_equal(value, self.source[path]) for path, value in self.step.affine().items())
 
     def hold(self, shown: Shown) -> bool:
         """Keep a sample apart; whether the oldest has to go for it."""
@@ -86,10 +90,9 @@ class Shadow:
     def unfit(self, teacher: Values) -> str:
         """Why this teacher, whose answers on the calibration pictures are given, should teach nobody; "" where he may."""
         assert self._home is not None
-        inputs, truth = self._home
-        source = self.answers(inputs, self.source, source=True)
+        source = self._source_at_home
         alike(teacher, source)
-        return unfit(teacher, source, truth, self.kind)
+        return unfit(teacher, source, self._home[1], self.kind)
 
     def learn(self, batches: Sequence[Batch]) -> list[float]:
         """One step on each; their losses."""
@@ -156,13 +159,18 @@ class Shadow:
         if self._home is None:
             return None, None
         inputs, truth = self._home
-        if self._truth is None:
-            source = self.answers(inputs, self.source, source=True)
-            self._truth = source if truth is None else truth
-            self._home_before = float(agreement(source, self._truth, self.kind).mean())
-        after = float(agreement(self.answers(inputs, source=True), self._truth, self.kind).mean())
-        self.home_lost = self._home_before - after
-        return self._home_before, after
+        source = self._source_at_home
+        truth = source if truth is None else truth
+        before = float(agreement(source, truth, self.kind).mean())
+        after = float(agreement(self.answers(inputs, source=True), truth, self.kind).mean())
+        self.home_lost = before - after
+        return before, after
+
+    @cached_property
+    def _source_at_home(self) -> Values:
+        """The source's answers on calibration; it never changes, so it is asked once."""
+        assert self._home is not None
+        return self.answers(self._home[0], self.source, source=True)
 
 
 def alike(teacher: Values, model: Values) -> None:

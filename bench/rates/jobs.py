@@ -19,15 +19,13 @@ DATA: dict[Size, str] = {"quick": "cifar10-32", "medium": "imagenette-128", "ful
 GROUND = "ground"  # the job that comes before all others
 
 
-def record_file(
-    method: str, point: str, seed: int = 0, task: str = "classification", data: str = "imagenette-128", suffix: str = "npz"
-) -> str:
+def record_file(method: str, point: str, seed: int = 0, task: str = "classification", data: str = "imagenette-128") -> str:
     """The path, below the work folder, at which `record.keep` puts the record of that name.
 
     >>> record_file("lean", "b3")
     'records/imagenette-128.classification.lean.b3.0.npz'
     """
-    return f"records/{data}.{task}.{method}.{point}.{seed}.{suffix}"
+    return f"records/{data}.{task}.{method}.{point}.{seed}.npz"
 
 
 def methods() -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from bench.rates.jobs import record_file
 from edgewise.core.errors import SourceError
 
 
@@ -51,7 +52,7 @@ class Record(Struct, frozen=True):
 def keep(record: Record, work: Path) -> Path:
     """Write it to `work/records/`; a later one of the same method, point, seed, task and data takes its place."""
     a = record.about
-    path = work / "records" / f"{a.data}.{a.task}.{a.method}.{a.point}.{a.seed}.npz"
+    path = work / record_file(a.method, a.point, a.seed, a.task, a.data)
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = np.frombuffer(msgspec.json.encode(a), np.uint8)
     unfinished = path.with_suffix(".unfinished.npz")

@@ -307,11 +307,10 @@ def _others(at: Field) -> tuple[list[Row], list[Target]]:
             continue
         found = {}
         for other, point in ((at.curves[m], p) for m in methods for p in at.curves[m].points):
-            mine = at.curves[at.counted()]
-            one = against(mine, other, point, at.weights)
-            if one.value is None and GENERAL in at.curves:
-                mine = at.curves[GENERAL]
+            for mine in reversed(at.ours()):  # the general one where the other says nothing
                 one = against(mine, other, point, at.weights)
+                if one.value is not None:
+                    break
             found[point] = one
             made += _row(f"{mine.name} against {other.name} {point}", "bytes at equal accuracy", one)
         best = max(one.accuracy.max() for one in at.ours())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.rates import detections
-from bench.rates.detections import Difference, above, curves, difference, rows_of
+from bench.rates.detections import above, curves, difference, rows_of
 from bench.rates.sights import NAMES, Name
 from bench.rates.things import WAYS
 from bench.report import Row, Target, left_out
@@ -49,31 +49,18 @@ def _against(
         return [], left_out(title, want, "its jobs have not run")
     found, told, lost = [], [], []
     for codec in codecs:
-        one = difference(by[codec], by[method], task)
-        bound = above(by[codec], by[method], task) if one is None else None
-        if bound is not None:
-            found.append(Row(f"{name}, {method} against {codec}", f"smallest frame, {what}", *_percent(bound)))
-            told.append(
-                f"{codec} {_spoken(bound)} from smallest frame to smallest, AP {bound.scores[1]:.3f} for {bound.scores[0]:.3f}"
-            )
-            lost += [codec] if bound.value >= 0 else []
-            continue
-        if one is None:
+        if (one := difference(by[codec], by[method], task)) is not None:
+            metric, where = "BD-rate", f"over AP {one.scores[0]:.3f} … {one.scores[1]:.3f}"
+        elif (one := above(by[codec], by[method], task)) is not None:
+            metric = "smallest frame"
+            where = f"from smallest frame to smallest, AP {one.scores[1]:.3f} for {one.scores[0]:.3f}"
+        else:
             told.append(f"{codec}: all its points score higher")
             lost.append(codec)
             continue
-        case = f"{name}, {method} against {codec}"
-        found.append(Row(case, f"BD-rate, {what}", *_percent(one)))
-        reach = f"AP {one.scores[0]:.3f} … {one.scores[1]:.3f}"
-        told.append(f"{codec} {_spoken(one)} over {reach}")
-        lost += [codec] if one.value >= 0 else []
+        value, low, high = 100 * one.value, 100 * one.low, 100 * one.high
+        found.append(Row(f"{name}, {method} against {codec}", f"{metric}, {what}", value, "%", one.drawings, low, high))
+        told.append(f"{codec} {value:+.0f} % [{low:+.0f}, {high:+.0f}] {where}")
+        lost += [codec] if value >= 0 else []
     reason = f"refuted against {', '.join(lost)}: {TRIED}" if lost else ""
     return found, Target(title, want, "; ".join(told), not lost, reason)
-
-
-def _percent(one: Difference) -> tuple[float, str, int, float, float]:
-    return 100 * one.value, "%", one.drawings, 100 * one.low, 100 * one.high
-
-
-def _spoken(one: Difference) -> str:
-    return f"{100 * one.value:+.0f} % [{100 * one.low:+.0f}, {100 * one.high:+.0f}]"

@@ -148,15 +148,15 @@ def difference(reference: Curve, other: Curve, task: str) -> Difference | None:
 def above(reference: Curve, other: Curve, task: str) -> Difference | None:
     """Where every point of `other` scores higher than all of `reference`: bytes of its cheapest point against the cheapest there,
     less 1, which is a bound, for the score is higher too. None where their scores are not so far apart, in any drawing."""
-    each = []
+    each, scores = [], []
     for draw in range(len(reference.points[0].bytes)):
         (theirs, sizes), (ours, own) = reference.at(task, draw), other.at(task, draw)
         if not (len(ours) and len(theirs) and ours[0] > theirs[-1]):
             return None
         each.append(float(np.expm1(own[0] - sizes[0])))
+        scores.append((float(theirs[-1]), float(ours[0])))
     low, high = np.quantile(each[1:], (0.025, 0.975)).tolist()
-    (theirs, _), (ours, _) = reference.at(task, 0), other.at(task, 0)
-    return Difference(each[0], low, high, (float(theirs[-1]), float(ours[0])), len(each) - 1)
+    return Difference(each[0], low, high, scores[0], len(each) - 1)
 
 
 def rows_of(point: Scored) -> list[Row]:

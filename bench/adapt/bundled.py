@@ -16,6 +16,7 @@ import torch
 
 from bench.adapt.models import LOOKS, Data, Fitted, Role, pictures, record_file, taken
 from bench.adapt.nets import OfBytes
+from edgewise.adapt.replay import WIDE
 from edgewise.codec.image import ImageCodec
 from edgewise.core.artifact import Manifest, Picture
 from edgewise.core.decoding import Classes
@@ -54,11 +55,11 @@ def bundle(work: Path, folder: Path, data_set: Data, role: Role = "student", see
             OperatingPoint(f"jpeg-{LEVEL}", "image", "jpeg", LEVEL, bytes_up=round(sent, 1), edge_time=busy, quality=worth),
         ),
         provenance={"trained": f"bench/adapt/models.py, {about.steps} steps, seed {seed}", "data": data_set},
-        parameters={path: p for part in ("local", "full") for path, p in parameters(part, net, model).items()},  # type: ignore[arg-type]
+        parameters={path: p for part in ("local", "full") for path, p in parameters(part, net, model).items()},
     )
 
 
 def _interval(share: float, n: int) -> tuple[float, float]:
     """95 %, by the normal approximation."""
-    wide = 1.96 * math.sqrt(max(share * (1 - share), 1e-9) / max(n, 1))
+    wide = WIDE * math.sqrt(max(share * (1 - share), 1e-9) / max(n, 1))
     return max(share - wide, 0.0), min(share + wide, 1.0)

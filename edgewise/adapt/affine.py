@@ -22,7 +22,7 @@ from edgewise.core.delta import FLOAT, Full, apply
 from edgewise.core.errors import ModelError
 
 METHOD = "adapt"
-HELD = 8
+HELD = 8  # versions that a group can be taken back to, beside the first
 
 
 class Line:

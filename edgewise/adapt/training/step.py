@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgewise.adapt.affine import METHOD
 from edgewise.adapt.step import Batch, Phi, Values
 from edgewise.adapt.training.loss import CELLS, TERMS, Terms, taught
 from edgewise.adapt.training.student import Student
@@ -31,7 +32,6 @@ from edgewise.runtime.update import exact
 
 MOMENTUM = 0.9
 CHUNK = 64  # pictures at once where nothing is learned
-METHOD = "adapt"
 
 
 class AffineStep:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from edgewise.adapt.adapter import Adapter
+from edgewise.adapt.affine import HELD
 from edgewise.adapt.device import DeviceLearner
 from edgewise.adapt.inputs import Prepare
 from edgewise.adapt.method import Inputs, Tally, Values
@@ -49,7 +50,6 @@ DEVICE = "replayed"
 SCORES = "score"
 CELLS = Things(0.5, 0.5)  # maps of probabilities, whatever they are of: only their doubt is asked for
 STATISTICS_EVERY = 32  # uploads; as many as a step takes new ones
-HELD = 8  # versions that a device can be called back to, beside the first
 
 
 class Ours:

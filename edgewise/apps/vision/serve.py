@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from msgspec import Struct
@@ -19,7 +19,6 @@ from rich.console import Console
 
 from edgewise import __version__
 from edgewise.apps.vision import logs
-from edgewise.apps.vision.adapting import AdaptConfig, Adapting
 from edgewise.apps.vision.api import routes
 from edgewise.apps.vision.bundles import find
 from edgewise.apps.vision.children import announce as say_ready
@@ -44,6 +43,9 @@ from edgewise.node.server import EdgeServer, Health
 from edgewise.node.tails import Tails
 from edgewise.runtime.bundle import Bundle, read_manifest
 from edgewise.web.tally import Row
+
+if TYPE_CHECKING:
+    from edgewise.apps.vision.adapting import AdaptConfig, Adapting
 
 log = logging.getLogger("edgewise.serve")
 RENEW_EVERY = 3600.0  # s between two looks at the calendar
@@ -111,6 +113,8 @@ async def _serve(config: ServeConfig, console: Console, announce: Path | None) -
     stock.own({read_manifest(folder).name: folder for folder in folders})
     adapting = None
     if config.adapt is not None:
+        from edgewise.apps.vision.adapting import Adapting
+
         adapting = Adapting(config.adapt, folders[0], stock, keys, place)
     server = EdgeServer(
         tails,

@@ -24,6 +24,7 @@ from bench.adapt.bundled import bundle
 from bench.adapt.ground import SCALES, before
 from bench.adapt.models import pictures
 from bench.jobs import Advance, Job, Size
+from bench.kept import document
 from bench.report import ROOT, Row, Target, at_most, left_out
 from edgewise.data.doubt import doubt
 from edgewise.data.streams import parse, stream
@@ -99,8 +100,7 @@ def leave(work: Path, advance: Advance, size: Size, frames: int, rounds: int) ->
     share = (part.tally.watched - before_watched) / max(part.tally.runs - before_runs, 1)
     plain, followed, doubts = (tuple(spent[way]) for way in ("plain", "followed", "doubts"))
     paid = Paid(plain, followed, doubts, share, state, _torch(), late.delayed, rounds)
-    (work / FILE).parent.mkdir(parents=True, exist_ok=True)
-    (work / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(paid), indent=1))
+    document(work / FILE, paid)
 
 
 def _torch() -> bool:

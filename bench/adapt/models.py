@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from bench.adapt import data
 from bench.adapt.nets import CifarResNet, published
+from bench.kept import document
 from bench.rates.imagenette import TEACHING
 from edgewise.core.errors import ConfigError
 from edgewise.data.album import Album
@@ -171,7 +172,7 @@ def fit(
     clean, through = judge(net, judged, LOOKS[data_set], seed, advance)
     done = Fitted(data_set, role, seed, plan.net, steps, len(judged), clean, through, plan.kinds if plan.through else ())
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, _ready(weights_file(work, data_set, role, seed)))
-    kept.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=1))
+    document(kept, done)
     return done
 
 

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from bench import kept
 from edgewise.adapt.method import Tally
 from edgewise.adapt.replay import Event, Moment, Replayed, Trail
 from edgewise.core.errors import ConfigError, SourceError
@@ -62,7 +63,6 @@ def keep(record: Record, work: Path) -> Path:
     """Write it; a later one of the same case, group and seed takes its place."""
     a, r = record.about, record.found
     path = work / file(a.case, a.group, a.seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     facts = _Facts(
         a,
         r.domains,
@@ -73,22 +73,19 @@ def keep(record: Record, work: Path) -> Path:
         r.told,
     )
     arrays: dict[str, Any] = {f"right.{i}": trail.right for i, trail in enumerate(r.trails.values())}
-    unfinished = path.with_suffix(".unfinished.npz")
-    np.savez_compressed(unfinished, number=r.number, facts=np.frombuffer(msgspec.json.encode(facts), np.uint8), **arrays)
-    unfinished.replace(path)
-    return path
+    return kept.arrays(path, number=r.number, facts=np.frombuffer(msgspec.json.encode(facts), np.uint8), **arrays)
 
 
 def taken(path: Path) -> Record:
     """A record of a file; SourceError where it is none."""
     try:
-        with path.open("rb") as held, np.load(held) as kept:
-            facts = msgspec.json.decode(kept["facts"].tobytes(), type=_Facts)
+        with path.open("rb") as held, np.load(held) as parts:
+            facts = msgspec.json.decode(parts["facts"].tobytes(), type=_Facts)
             trails = {
-                name: Trail(kept[f"right.{i}"], tally, facts.seconds[name])
+                name: Trail(parts[f"right.{i}"], tally, facts.seconds[name])
                 for i, (name, tally) in enumerate(facts.tallies.items())
             }
-            found = Replayed(facts.domains, kept["number"], trails, facts.timeline, facts.events, facts.told)
+            found = Replayed(facts.domains, parts["number"], trails, facts.timeline, facts.events, facts.told)
     except (OSError, KeyError, ValueError, BadZipFile, msgspec.DecodeError) as error:
         raise SourceError(
             "a record cannot be read", got=f"{path.name} ({error})", hint="Remove it and run its job again."
@@ -98,8 +95,7 @@ def taken(path: Path) -> Record:
 
 def records(work: Path) -> list[Record]:
     """All that were kept, by name."""
-    files = sorted((work / "records").glob("*.npz"))
-    return [taken(path) for path in files if not path.name.endswith(".unfinished.npz")]
+    return [taken(path) for path in kept.finished(work / "records")]
 
 
 def cases(found: Sequence[Record], front: str = "") -> dict[str, dict[int, Record]]:

@@ -24,6 +24,7 @@ from bench.adapt.data import PACKS, View, clip, road
 from bench.adapt.ground import SCALES
 from bench.adapt.models import CLEAR
 from bench.jobs import Advance, Job, Size
+from bench.kept import arrays, finished
 from bench.report import Row, Target, left_out
 from edgewise.apps.vision.bundles import find
 from edgewise.core.artifact import PartName
@@ -110,8 +111,7 @@ class Ways:
         return self.followed[domain.name, part].run(feed) if way == "followed" else self.bundle.session(part).run(feed)
 
     def keep(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **{"|".join(key): np.stack(rows) for key, rows in self.table.items()})  # type: ignore[arg-type]
+        arrays(path, **{"|".join(key): np.stack(rows) for key, rows in self.table.items()})
 
 
 def leave(work: Path, advance: Advance, scene: int, frames: int) -> None:
@@ -141,7 +141,7 @@ def darkened(work: Path, advance: Advance) -> None:
 
 def rows(work: Path) -> tuple[list[Row], list[Target]]:
     tables: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
-    for path in sorted((work / "roads").glob("*.npz")):
+    for path in finished(work / "roads"):
         front = "clip, " if path.stem == "clip" else ""
         with np.load(path) as kept:
             for key in kept.files:

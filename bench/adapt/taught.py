@@ -22,6 +22,7 @@ from bench.adapt.models import LOOKS
 from bench.adapt.nets import published
 from bench.adapt.replays import LEVEL
 from bench.jobs import Advance, Job, Size
+from bench.kept import document
 from bench.report import Row, Target, left_out
 from edgewise.adapt.replay import Paired, paired
 from edgewise.adapt.training.teacher import TorchTeacher
@@ -82,8 +83,7 @@ def leave(work: Path, advance: Advance, size: Size) -> None:
         as_float = {key: np.asarray(values, np.float32) for key, values in right.items()}
         for (name, way), values in as_float.items():
             found.append(Better(name, domain.name, way, float(values.mean()), paired(values, as_float[name, "as it is"])))
-    (work / FILE).parent.mkdir(parents=True, exist_ok=True)
-    (work / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+    document(work / FILE, found)
 
 
 def rows(work: Path) -> tuple[list[Row], list[Target]]:

@@ -23,6 +23,7 @@ from bench.adapt.ground import SCALES, before
 from bench.adapt.planted import Shuffled, Turned
 from bench.adapt.replays import CHOSEN, HOME, Made, Replay, plain
 from bench.jobs import Advance, Job, Size
+from bench.kept import document
 from bench.report import Row, Target, left_out
 from edgewise.adapt.adapter import Adapter
 from edgewise.adapt.replay import STATISTICS
@@ -95,7 +96,10 @@ def planted(work: Path, advance: Advance, kind: str, size: Size) -> None:
     tally = ours.tally()
     same = _same(ours.affine(), AffineStep(made.student()).affine())
     shares = {name: values[0] for name, values in found.accuracy.items()}
-    _keep(work, Outcome(kind, len(found.number), shares[STATISTICS], shares[LEARNING], tally.deltas, tally.reverts, same))
+    document(
+        work / _file(kind),
+        Outcome(kind, len(found.number), shares[STATISTICS], shares[LEARNING], tally.deltas, tally.reverts, same),
+    )
 
 
 def poisoned(work: Path, advance: Advance, kind: str, size: Size) -> None:
@@ -105,7 +109,10 @@ def poisoned(work: Path, advance: Advance, kind: str, size: Size) -> None:
     accuracy, adapter = _fed(made, True, advance)
     report = adapter.report()
     same = _same(adapter.there, AffineStep(made.student()).affine())
-    _keep(work, Outcome(kind, len(made.stream), clean, accuracy, report.acknowledged, report.reverts, same, report.doubted))
+    document(
+        work / _file(kind),
+        Outcome(kind, len(made.stream), clean, accuracy, report.acknowledged, report.reverts, same, report.doubted),
+    )
 
 
 def _fed(made: Made, poison: bool, advance: Advance) -> tuple[float, Adapter]:
@@ -165,12 +172,6 @@ def rows(work: Path) -> tuple[list[Row], list[Target]]:
         for one in found
     )
     return lines, [Target(name, want, got, not bad, f"not stopped: {', '.join(bad)}" if bad else "")]
-
-
-def _keep(work: Path, one: Outcome) -> None:
-    path = work / _file(one.kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(one), indent=1))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from bench import kept
 from bench.rates.jobs import record_file
 from edgewise.core.errors import SourceError
 
@@ -53,24 +54,18 @@ def keep(record: Record, work: Path) -> Path:
     """Write it to `work/records/`; a later one of the same method, point, seed, task and data takes its place."""
     a = record.about
     path = work / record_file(a.method, a.point, a.seed, a.task, a.data)
-    path.parent.mkdir(parents=True, exist_ok=True)
     facts = np.frombuffer(msgspec.json.encode(a), np.uint8)
-    unfinished = path.with_suffix(".unfinished.npz")
-    np.savez_compressed(unfinished, right=record.right, bytes=record.bytes, about=facts)
-    unfinished.replace(path)
-    return path
+    return kept.arrays(path, right=record.right, bytes=record.bytes, about=facts)
 
 
 def records(work: Path) -> list[Record]:
     """All that were kept, by name; SourceError for a file that is none."""
     found = []
-    for path in sorted((work / "records").glob("*.npz")):
-        if path.name.endswith(".unfinished.npz"):
-            continue
+    for path in kept.finished(work / "records"):
         try:
-            with np.load(path) as kept:
-                about = msgspec.json.decode(kept["about"].tobytes(), type=About)
-                found.append(Record(about, kept["right"], kept["bytes"]))
+            with np.load(path) as parts:
+                about = msgspec.json.decode(parts["about"].tobytes(), type=About)
+                found.append(Record(about, parts["right"], parts["bytes"]))
         except (OSError, KeyError, ValueError, msgspec.DecodeError) as error:
             raise SourceError(
                 "a record cannot be read", got=f"{path.name} ({error})", hint="Remove it and run its job again."

@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from bench.jobs import Size
+from bench.kept import arrays
 from edgewise.core.decoding import Things
 from edgewise.data.junction.footage import LABEL, footage
 from edgewise.data.junction.weather import CONDITIONS
@@ -101,11 +102,9 @@ def tensor(pictures: Pictures) -> torch.Tensor:
 
 def _render(path: Path, seeds: range) -> None:
     seen = list(footage(seeds))
-    path.parent.mkdir(parents=True, exist_ok=True)
     facts = {"condition": [f.condition for f in seen], "block": [f.block for f in seen]}
-    unfinished = path.with_suffix(".unfinished.npz")
-    np.savez_compressed(
-        unfinished,
+    arrays(
+        path,
         pictures=np.concatenate([fit(f.image, fpn.PICTURE) for f in seen]),
         masks=np.stack([f.truth.mask for f in seen]),
         counts=np.array([len(f.truth.boxes) for f in seen]),
@@ -113,4 +112,3 @@ def _render(path: Path, seeds: range) -> None:
         number=np.concatenate([f.truth.number for f in seen]),
         facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
     )
-    unfinished.replace(path)

@@ -237,6 +237,7 @@ def test_the_page_is_not_shown_under_a_foreign_name(server: Server) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{server.page}/history", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=5)
+    refused.value.close()  # it holds the answer's socket
     assert refused.value.code == 403
 
 

@@ -11,22 +11,18 @@ Torch is imported here when it is called, never by the server. It does not know 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from edgewise.adapt.inputs import Prepare, prepared
 from edgewise.adapt.step import Kind, Step
-from edgewise.adapt.teacher import OnnxTeacher, Picture, Teacher
+from edgewise.adapt.teacher import OnnxTeacher, Teacher
 from edgewise.adapt.way import way
 from edgewise.core.artifact import Manifest
 from edgewise.core.errors import ConfigError
 from edgewise.graph.normalisation import normalisations
 from edgewise.node.heads import DEVICE
-from edgewise.node.parts import Parts
-from edgewise.runtime.bundle import Bundle
 from edgewise.runtime.update import manifest_of
 
 TORCH = "torch:"
@@ -41,7 +37,7 @@ class Engaged(Struct, frozen=True):
     model: str
     step: Step
     teacher: Teacher
-    prepare: Callable[[Sequence[Picture]], NDArray[Any]]
+    prepare: Prepare
     kind: Kind
     layout: Mapping[str, int]
     spoken: bytes = b""
@@ -63,11 +59,7 @@ def engaged(source: Files, teacher: str, threads: int = 1, answers: bool = False
     from edgewise.adapt.training.student import of_bundle
 
     student = of_bundle(source, way(manifest))
-    parts = Parts(Bundle.of(source), threads)
-
-    def prepare(pictures: Sequence[Picture]) -> NDArray[Any]:
-        return np.concatenate([parts.sample(first, picture) for picture in pictures])
-
+    prepare = prepared(manifest.parts[first].inputs[0], manifest.pictures[first])
     from edgewise.adapt.training.teacher import TorchTeacher
 
     said = taught.spoken() if answers and isinstance(taught, TorchTeacher) else b""

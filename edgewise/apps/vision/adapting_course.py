@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 from edgewise.adapt.shipment import Event, Report
-from edgewise.apps.vision.adapting_log import Begun, Journal, Noted, Published, Staged, Stood, Wished
+from edgewise.apps.vision.adapting_log import Begun, Journal, Noted, Published, Staged, Stood, Wished, thinned
 from edgewise.apps.vision.adapting_release import Underway
 from edgewise.apps.vision.adapting_view import AdaptingView, Moment
 from edgewise.apps.vision.adapting_words import Ready, Recall, Standing, Version
@@ -114,7 +114,7 @@ class Course:
             waiting=waiting,
             standing=None if standing is None else self.stood(standing.report, "ended" if ended else "", now),
             seconds=standing.seconds if standing is not None else 0.0,
-            moments=tuple(self._moments)[:: -max(1, -(-len(self._moments) // SHOWN))][::-1],
+            moments=tuple(thinned(tuple(self._moments), SHOWN)),
             marks=tuple(reversed(self._marks)),
         )
 

@@ -11,14 +11,16 @@ The file before is kept once, under another name. Pictures and answers never com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from edgewise.core.errors import ConfigError
 
+T = TypeVar("T")
 LARGEST = 16 << 20  # bytes
 NAME, BEFORE = "adapting.jsonl", "adapting.before.jsonl"
 
@@ -123,6 +125,15 @@ def read(file: Path) -> tuple[Line, ...]:
         )
     before = place.with_name(BEFORE)
     return (*(_lines(before) if before.is_file() and place.name == NAME else ()), *_lines(place))
+
+
+def thinned(course: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of them, evenly apart, the last among them.
+
+    >>> thinned((0, 1, 2, 3, 4, 5), 3)
+    (1, 3, 5)
+    """
+    return course[:: -max(1, -(-len(course) // most))][::-1]
 
 
 def _lines(file: Path) -> Iterator[Line]:

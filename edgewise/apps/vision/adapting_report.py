@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from rich.table import Table
 
-from edgewise.apps.vision.adapting_log import Begun, Line, Noted, Published, Staged, Stood
+from edgewise.apps.vision.adapting_log import Begun, Line, Noted, Published, Staged, Stood, thinned
 from edgewise.core.errors import ConfigError
 from edgewise.plan.map import COLOURS
 
@@ -79,8 +79,7 @@ def table(of: Reported, most: int = 12) -> Table:
     shown = Table(title=f"{of.model}, taught by {of.teacher}", title_justify="left")
     for name in ("after", "state", "frames", "uploads", "share", "up", "down", "version", "back", "agrees", "source", "gain"):
         shown.add_column(name, justify="left" if name == "state" else "right")
-    rows = of.course[:: -max(1, -(-len(of.course) // most))][::-1]
-    for one in rows:
+    for one in thinned(of.course, most):
         shown.add_row(
             _span(one.at - of.course[0].at),
             one.state,

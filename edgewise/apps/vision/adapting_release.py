@@ -74,7 +74,8 @@ class Releases:
             )
         routes = word.routes.items() if isinstance(word, Version) else ()
         known, about = self._stock.delivery.releases(), f"learned: {word.why}"[:ABOUT]
-        release, blobs = release_of(word.files, routes, None, known, now, LIFE, None, about)
+        floor = max((row.floor for row in known if row.name == self.name), default=1)
+        release, blobs = release_of(word.files, routes, None, known, now, LIFE, floor, about)
         await asyncio.to_thread(gently, partial(self._put, blobs))
         envelope = trust.sign_adapted(self._keys, release)
         self._stock.delivery.publish(envelope, CHANNEL, False, BY)
